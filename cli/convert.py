@@ -1,0 +1,184 @@
+"""`keras-fcn convert`."""
+
+import importlib
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import names
+from .screen import say
+
+if TYPE_CHECKING:
+    from keras_fcn.labels import LabelSpec
+    from keras_fcn.weights.published import WeightCard
+    from keras_fcn.weights.source import WeightFile
+
+# Data sets of published networks, and the builder that names their classes.
+_BUILDERS = {"voc": "keras_fcn.datasets.voc.voc_dataset_builder"}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "fcn32s": {"stride": 32},
+    "fcn16s": {"stride": 16},
+    "fcn8s": {"stride": 8},
+    # Of PyTorch's files none tells that its skips are scaled.
+    "fcn8s_atonce": {"stride": 8, "skip_scales": (0.01, 0.0001)},
+}
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Returns numbers separated by commas; for `type=` of an option.
+
+    >>> numbers("104.0,116.7,122.7")
+    (104.0, 116.7, 122.7)
+    """
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no list of numbers, such as 104,117,123.") from error
+
+
+def _list_published(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        from keras_fcn.weights.published import CARDS
+
+        _print_cards(CARDS.values())
+        context.exit()
+
+
+@click.command()
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_published,
+    help="List the published weight files, and exit.",
+)
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    metavar="FILE|NAME",
+    help="A .caffemodel, .pth, .pt or .safetensors file, or the name of a published one, such as "
+    "voc-fcn8s, to download.",
+)
+@click.option(
+    "--variant",
+    type=click.Choice(list(VARIANTS)),
+    help="Network to build.  [default: the one in the file]",
+)
+@click.option(
+    "--num-classes",
+    type=click.IntRange(2, 255),
+    help="Number of classes.  [default: as in the file]",
+)
+@click.option(
+    "--modalities",
+    type=names,
+    default="",
+    metavar="A,B",
+    help="What it sees: color, hha, depth.  [default: as in the file, or RGB]",
+)
+@click.option(
+    "--mean",
+    type=numbers,
+    metavar="B,G,R",
+    help="Mean that is subtracted from the image.  [default: of the published file, or ImageNet's]",
+)
+@click.option(
+    "--geometry",
+    type=click.Choice(["same", "reference"]),
+    default="same",
+    show_default=True,
+    help="'reference' for exactly the reference's scores, which takes longer.",
+)
+@click.option(
+    "--output",
+    "path",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.keras",
+    help="File to write.",
+)
+def command(
+    source: str,
+    variant: str | None,
+    path: Path,
+    **given: Any,
+) -> None:
+    """Turn weights of Caffe's or PyTorch's into a .keras file.
+
+    Networks of fcn.berkeleyvision.org and of wkentaro/pytorch-fcn become the same network here.
+    ImageNet classifiers (VGG16, CaffeNet, GoogLeNet) become a network with untrained scores, to
+    start training from; they need --variant and --num-classes. All layers must fit: what is
+    missing or of another shape is listed, and nothing is written then.
+    """
+    if path.suffix != ".keras":
+        raise click.UsageError(f"--output must end in .keras. Received: {path}")
+    from keras_fcn import FCN
+    from keras_fcn.weights.convert import assign_weights, zero_initializers
+    from keras_fcn.weights.files import open_weight_file
+    from keras_fcn.weights.published import CARDS, download
+
+    card = CARDS.get(source)
+    file = open_weight_file(download(card) if card else source)
+    card = card or next((c for c in CARDS.values() if c.filename == file.path.name), None)
+    arguments = _arguments(file, card, {**VARIANTS.get(variant or "", {}), **given})
+    with zero_initializers():
+        model = FCN(**arguments, labels=_labels(card, arguments), origin=_origin(file, card))
+    report = assign_weights(model, file)
+    unfinished = path.with_name(f"{path.stem}.unfinished.keras")
+    try:
+        model.save(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    say(str(report))
+    say(f"Network: {path} ({model.name}, {arguments['num_classes']} classes)")
+
+
+def _arguments(
+    file: "WeightFile", card: "WeightCard | None", given: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns the arguments of `FCN`: what the file tells, its card, and the user instead."""
+    from keras_fcn.weights.files import network_arguments
+
+    arguments = network_arguments(file)
+    if card is not None:
+        arguments |= {"mean": card.mean} if card.mean else {}
+        arguments |= {"modalities": card.inputs} if card.inputs != ("color",) else {}
+    arguments |= {name: value for name, value in given.items() if value}
+    for name, option in (("stride", "--variant"), ("num_classes", "--num-classes")):
+        if name not in arguments:
+            raise click.UsageError(
+                f"{file.path.name} is an ImageNet classifier: say with {option} what to make of it."
+            )
+    return arguments
+
+
+def _labels(card: "WeightCard | None", arguments: dict[str, Any]) -> "LabelSpec | None":
+    """Returns the classes of the data set that the file was trained on, if we know them."""
+    if card is None or card.dataset not in _BUILDERS:
+        return None
+    labels: LabelSpec = importlib.import_module(_BUILDERS[card.dataset]).Builder.LABELS
+    return labels if labels.num_classes == arguments["num_classes"] else None
+
+
+def _origin(file: "WeightFile", card: "WeightCard | None") -> dict[str, Any]:
+    if card is None:
+        return {"converted_from": file.path.name}
+    return {
+        "converted_from": card.url,
+        "dataset": card.dataset,
+        "scores": [asdict(score) for score in card.scores],
+    }
+
+
+def _print_cards(cards: "Iterable[WeightCard]") -> None:
+    for card in cards:
+        say(f"{card.name}  {card.url}", style="bold")
+        for score in card.scores:
+            say(f"    mean IU {score.mean_iou:g} on {score.split} ({score.source})")
+        say(f"    {card.verification}")

@@ -1,0 +1,131 @@
+"""`keras-fcn datasets`: list, prepare, check, show."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from .errors import Failure
+from .options import dataset_options
+from .quiet import load_tensorflow
+from .screen import output, say
+
+if TYPE_CHECKING:
+    from keras_fcn.datasets.checking import CheckReport
+
+
+@click.group()
+def command() -> None:
+    """List, prepare, check and show data sets."""
+
+
+@command.command("list")
+def list_() -> None:
+    """List the data sets that --dataset knows."""
+    load_tensorflow()
+    from keras_fcn.datasets import SUMMARIES
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
+    for name, summary in SUMMARIES.items():
+        table.add_row(f"[bold]{name}[/]", escape(summary))
+    output.print(table)
+
+
+@command.command(short_help="Prepare a data set once.")
+@dataset_options()
+def prepare(dataset: str, source: Path | None, data_dir: Path | None) -> None:
+    """Prepare a data set once: from --source, or else from the archives, which are downloaded."""
+    load_tensorflow()
+    from keras_fcn.datasets import prepare_dataset
+
+    prepared = prepare_dataset(dataset, source, data_dir)
+    splits = ", ".join(f"{count:,} {split}" for split, count in prepared.splits.items())
+    say(f"{prepared.name} is ready: {splits}.")
+
+
+@command.command(short_help="List what is wrong with a data set.")
+@dataset_options()
+def check(dataset: str, source: Path | None, data_dir: Path | None) -> None:
+    """Read all of a data set and list what is wrong with it, a line a problem.
+
+    Checked are sizes, values, colours, smoothed edges and palettes of the masks, missing and
+    damaged files, and images that two splits share. With --source the files themselves are
+    checked. Problems that would spoil training or scores make the exit status 1.
+    """
+    load_tensorflow()
+    from keras_fcn.datasets.checking import check as check_dataset
+
+    with output.status("Reading..."):
+        report = check_dataset(dataset, source, data_dir)
+    _print_contents(report)
+    for problem in report.problems:
+        say(f"{'Problem' if problem.severe else 'Hint'}: {problem}")
+    severe = sum(problem.severe for problem in report.problems)
+    if severe:
+        raise Failure(f"{severe} problem{'s' * (severe > 1)} in {report.name} (listed above).")
+    say("No problems.")
+
+
+@command.command()
+@dataset_options()
+@click.option("--split", default="train", show_default=True, metavar="NAME", help="Split to show.")
+@click.option(
+    "--output",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PNG",
+    help="The picture.  [default: NAME_SPLIT.png]",
+)
+@click.option(
+    "--examples",
+    type=click.IntRange(1),
+    default=12,
+    show_default=True,
+    metavar="N",
+    help="How many to show.",
+)
+def show(
+    dataset: str,
+    source: Path | None,
+    data_dir: Path | None,
+    split: str,
+    path: Path | None,
+    examples: int,
+) -> None:
+    """Write a picture of images with their masks."""
+    load_tensorflow()
+    from keras_fcn.datasets import open_dataset
+    from keras_fcn.datasets.gallery import save_examples
+
+    opened = open_dataset(dataset, source, data_dir)
+    path = path or Path(f"{Path(dataset.replace(':', '/')).name}_{split}.png")
+    say(f"Gallery: {save_examples(opened, path, split, examples)}")
+
+
+def _print_contents(report: "CheckReport") -> None:
+    """Prints how often each class and each size occurs, by split."""
+    splits = list(report.num_examples)
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    table.add_column("class")
+    for split in splits:
+        table.add_column(f"{split}: pixels", justify="right")
+        table.add_column("images", justify="right")
+    for i, name in enumerate((*report.labels.class_names, "ignored")):
+        cells = []
+        for split in splits:
+            share = report.pixels[split][i] / max(report.pixels[split].sum(), 1)
+            cells += [f"{share:.2%}", f"{report.images[split][i]:,}"]
+        table.add_row(escape(name), *cells)
+    say(report.name, style="bold")
+    for split in splits:
+        say(f"{split}: {report.num_examples[split]:,} examples, {_sizes(report, split)}")
+    output.print("", table, "")
+
+
+def _sizes(report: "CheckReport", split: str) -> str:
+    """Returns the commonest sizes of images, height first."""
+    sizes = report.sizes[split].most_common()
+    shown = ", ".join(f"{height}x{width} ({count:,})" for (height, width), count in sizes[:3])
+    return shown + (f" and {len(sizes) - 3} more sizes" if len(sizes) > 3 else "")

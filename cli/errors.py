@@ -1,0 +1,60 @@
+"""Errors as a reader of the screen wants them: one paragraph, no traceback."""
+
+import re
+from typing import IO, Any
+
+import click
+
+from .screen import errors
+
+_OUR_PACKAGES = ("keras_fcn", "keras_fcn_train", "keras_fcn_export", "keras_fcn_cli")
+
+
+class Failure(click.ClickException):
+    """What the user asked for did not work; exit status 1."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        errors.print("[bold red]Error:[/] ", end="")
+        errors.print(self.message, markup=False, highlight=False, soft_wrap=True)
+
+
+def failure_of(error: Exception) -> Failure:
+    """Returns an exception as a paragraph: what happened, and `--debug` if it is no known error."""
+    ours = _raised_by_us(error)
+    if ours is not None:
+        return Failure(ours)
+    if isinstance(error, OSError) and error.strerror:
+        names = [str(name) for name in (error.filename, error.filename2) if name]
+        return Failure(f"{': '.join([*names, error.strerror])}.")
+    kind = type(error).__name__
+    if kind in ("ResourceExhaustedError", "MemoryError"):
+        return Failure(
+            "There is not enough memory. Use a smaller batch, smaller crops or images, or a "
+            "smaller network."
+        )
+    text = str(error).strip().split("\n\n")[0][:600] or "no message"
+    return Failure(f"{kind}: {text}\nThis should not happen: `--debug` shows where it did.")
+
+
+def _raised_by_us(error: Exception) -> str | None:
+    """Returns the message of an error that our own code raised on purpose, else None."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
+    if module.split(".")[0] in _OUR_PACKAGES and isinstance(
+        error, (ValueError, TypeError, OSError, RuntimeError, ImportError)
+    ):
+        # An OSError of Python's own has its text in `strerror`.
+        return None if isinstance(error, OSError) and error.strerror else str(error)
+    return _inside_tensorflow(error)
+
+
+def _inside_tensorflow(error: Exception) -> str | None:
+    """Returns our message from the error that TensorFlow made of it, with the traceback as text.
+
+    Errors in functions that read data reach the caller so.
+    """
+    text = str(error)
+    found = re.search(r"(?:ValueError|TypeError|OSError): (.*?)\nTraceback", text, re.DOTALL)
+    return found[1].strip() if found and "/keras_fcn/" in text else None

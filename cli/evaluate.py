@@ -1,0 +1,89 @@
+"""`keras-fcn evaluate`."""
+
+from pathlib import Path
+
+import click
+
+from .options import dataset_options, model_option, names
+from .quiet import load_tensorflow, quiet_stderr
+from .screen import output, progress, say
+
+
+@click.command()
+@model_option("A .keras file, the folder of a SavedModel, or a .tflite file.")
+@dataset_options()
+@click.option(
+    "--split", default="val", show_default=True, metavar="NAME", help="Split to evaluate on."
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the scores here, too, and a picture of the confusion matrix beside it.",
+)
+@click.option(
+    "--confusion-matrix",
+    "matrix_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PNG",
+    help="Where that picture goes.  [default: FILE_confusion_matrix.png beside --json]",
+)
+@click.option(
+    "--classes",
+    type=names,
+    default="",
+    metavar="A,B,...",
+    help="Report the mean IU of these classes as well.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Images that run at once; changes no score.",
+)
+def command(
+    model: Path,
+    dataset: str,
+    source: Path | None,
+    data_dir: Path | None,
+    split: str,
+    json_path: Path | None,
+    matrix_path: Path | None,
+    classes: tuple[str, ...],
+    batch_size: int,
+) -> None:
+    """Score a network on a data set.
+
+    Images are scored at their own size. The table shows the IU of each class and the four scores
+    of the FCN paper, which are the same whatever the format of the network.
+    """
+    load_tensorflow()
+    from keras_fcn.datasets import open_dataset
+    from keras_fcn.evaluation import evaluate_heads, save_json
+    from keras_fcn.prediction import open_predictor
+
+    with quiet_stderr():  # TFLite says there which kernels it takes
+        predictor = open_predictor(model)
+    data = open_dataset(dataset, source, data_dir)
+    data.check_split(split)
+    with progress("Evaluating", data.splits[split]) as bar:
+        results = evaluate_heads(
+            predictor,
+            data,
+            split,
+            classes=classes,
+            batch_size=batch_size,
+            on_batch=lambda count: bar.advance(bar.task_ids[0], count),
+        )
+    for result in results.values():
+        output.print(result)
+    if json_path is not None:
+        say(f"Scores: {save_json(results, json_path)}")
+        matrix_path = matrix_path or json_path.with_name(f"{json_path.stem}_confusion_matrix.png")
+    if matrix_path is not None:
+        for head, result in results.items():
+            path = matrix_path.with_stem(f"{matrix_path.stem}_{head}") if head else matrix_path
+            say(f"Confusion matrix: {result.save_confusion_matrix(path)}")

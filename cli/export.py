@@ -1,0 +1,234 @@
+"""`keras-fcn export`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .errors import Failure
+from .options import dataset_options, model_option, size
+from .quiet import load_tensorflow, quiet_stderr
+from .screen import output, say
+
+if TYPE_CHECKING:
+    from keras_fcn.datasets import SegmentationDataset
+
+QUANTIZE = ("none", "float16", "dynamic", "int8")
+
+
+def _size_or_dynamic(text: str) -> tuple[int, int] | None:
+    return None if text == "dynamic" else size(text)
+
+
+@click.command(short_help="Export for TF Serving or TFLite, and compare.")
+@model_option("The .keras file.")
+@click.option(
+    "--format",
+    "kind",
+    required=True,
+    type=click.Choice(["savedmodel", "tflite", "onnx"]),
+    help="TF Serving, TFLite, or ONNX (needs the extra `onnx`).",
+)
+@click.option(
+    "--output",
+    "path",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="savedmodel: the folder of its versions; the next free number is written. tflite, onnx: "
+    "the file, which is replaced.",
+)
+@click.option(
+    "--quantize",
+    type=click.Choice(QUANTIZE),
+    default="none",
+    show_default=True,
+    help="tflite: how weights and activations are stored; int8 needs --calibration.",
+)
+@click.option(
+    "--size",
+    "input_size",
+    type=_size_or_dynamic,
+    default="dynamic",
+    metavar="HxW|dynamic",
+    help="The only size of images that the network sees.  [default: dynamic]",
+)
+@click.option(
+    "--answer",
+    type=click.Choice(["labels", "scores"]),
+    default="labels",
+    show_default=True,
+    help="tflite: what it answers. The others answer both.",
+)
+@click.option("--flip", is_flag=True, help="savedmodel: average with the mirrored image's scores.")
+@click.option(
+    "--confidence", is_flag=True, help="savedmodel: answer each label's probability, too."
+)
+@click.option(
+    "--probabilities", is_flag=True, help="savedmodel: answer those instead of logits as scores."
+)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    metavar="N",
+    help="savedmodel: largest height x width that is answered.  [default: 4194304]",
+)
+@click.option(
+    "--version",
+    type=click.IntRange(1),
+    metavar="N",
+    help="savedmodel: number of the version.  [default: the next free one]",
+)
+@click.option(
+    "--calibration",
+    metavar="NAME",
+    help="int8: data set whose training images show the range of every tensor.",
+)
+@click.option(
+    "--calibration-images",
+    type=click.IntRange(100),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="int8: how many of them.",
+)
+@dataset_options(required=False)
+@click.option(
+    "--split", default="val", show_default=True, metavar="NAME", help="Split to compare on."
+)
+@click.option(
+    "--images",
+    "max_images",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Number of images to compare on.",
+)
+@click.option("--verify/--no-verify", default=True, help="Compare with the model.  [default: yes]")
+def command(
+    model: Path,
+    kind: str,
+    path: Path,
+    quantize: Any,
+    input_size: tuple[int, int] | None,
+    answer: Any,
+    flip: bool,
+    confidence: bool,
+    probabilities: bool,
+    max_pixels: int | None,
+    version: int | None,
+    calibration: str | None,
+    calibration_images: int,
+    dataset: str | None,
+    source: Path | None,
+    data_dir: Path | None,
+    split: str,
+    max_images: int,
+    verify: bool,
+) -> None:
+    """Export a network for TensorFlow Serving, TFLite or ONNX, and compare it with the model.
+
+    The comparison runs on --dataset, by default the one that the network was trained on if it can
+    be opened, else the built-in sample. It fails, with exit status 1, where too many labels
+    differ. --source and --data-dir serve --dataset and --calibration.
+    """
+    if kind != "tflite" and (quantize != "none" or calibration or answer != "labels"):
+        raise click.UsageError("--quantize, --calibration and --answer are for --format tflite.")
+    if kind != "savedmodel" and (flip or confidence or probabilities or max_pixels or version):
+        raise click.UsageError(
+            "--flip, --confidence, --probabilities, --max-pixels and --version are for --format "
+            "savedmodel."
+        )
+    if (quantize == "int8") != (calibration is not None):
+        raise click.UsageError("--quantize int8 needs --calibration NAME, and nothing else does.")
+    if model.suffix != ".keras":
+        raise click.UsageError(f"--model must be a .keras file. Received: {model}.")
+
+    load_tensorflow()
+    from keras_fcn_export import MAX_PIXELS, export_onnx, export_savedmodel, export_tflite
+    from keras_fcn_export import verify as compare
+
+    from keras_fcn.datasets import open_dataset
+    from keras_fcn.prediction import open_predictor
+
+    network: Any = open_predictor(model).model  # type: ignore[attr-defined]
+    if kind == "savedmodel":
+        artifact = export_savedmodel(
+            network,
+            path,
+            version=version,
+            size=input_size,
+            flip=flip,
+            confidence=confidence,
+            scores="probabilities" if probabilities else "logits",
+            max_pixels=max_pixels or MAX_PIXELS,
+        )
+    elif kind == "onnx":
+        artifact = export_onnx(network, path, size=input_size)
+    else:
+        images = calibration and _spread_images(
+            open_dataset(calibration, source, data_dir), calibration_images
+        )
+        artifact = export_tflite(
+            network,
+            path,
+            quantize=quantize,
+            size=input_size,
+            output=answer,
+            calibration=images or None,
+        )
+    say(f"Written: {artifact}")
+    if kind == "tflite":
+        _say_operators(artifact, quantize)
+    if not verify:
+        return
+    data = _comparison_dataset(network, dataset or calibration, source, data_dir)
+    with quiet_stderr():  # TFLite says there which kernels it takes
+        report = compare(
+            artifact, network, data, split=_known_split(data, split), max_images=max_images
+        )
+    output.print(report)
+    if not report.passed:
+        raise Failure(f"{artifact} does not answer what the model answers: see the table above.")
+
+
+def _say_operators(path: Path, quantize: str) -> None:
+    from keras_fcn_export.operators import describe_operators, list_operators
+
+    text = describe_operators(list_operators(path), mark_float=quantize == "int8")
+    say(f"Operators: {text}")
+
+
+def _spread_images(dataset: "SegmentationDataset", count: int) -> Iterator[Any]:
+    """Yields images from the whole training split: neighbours are often alike."""
+    split = "train" if "train" in dataset.splits else next(iter(dataset.splits))
+    step = max(1, dataset.splits[split] // count)
+    records = dataset.records(split).shard(step, 0).take(count)
+    for example in records.map(dataset.decode).as_numpy_iterator():
+        yield example["image"]
+
+
+def _comparison_dataset(
+    network: Any, name: str | None, source: Path | None, data_dir: Path | None
+) -> "SegmentationDataset":
+    """Returns the data set that was named, else the network's own, else the sample."""
+    from keras_fcn.datasets import open_dataset
+
+    if name:
+        return open_dataset(name, source, data_dir)
+    origin = getattr(network, "origin", {})
+    config = origin.get("config", {})
+    try:
+        return open_dataset(
+            origin["dataset"], source or config.get("source"), data_dir or config.get("data_dir")
+        )
+    except (KeyError, ValueError, OSError):
+        say("Note: the data set of the training is not at hand; compared on the built-in sample.")
+        return open_dataset("sample")
+
+
+def _known_split(data: "SegmentationDataset", split: str) -> str:
+    """Returns the split, or another one where the data set has none of that name."""
+    return split if split in data.splits else next(iter(data.splits))

@@ -1,0 +1,65 @@
+"""The command `keras-fcn`: its subcommands, loaded when they are needed, and its errors."""
+
+import importlib
+from typing import Any
+
+import click
+
+from .errors import failure_of
+from .quiet import quiet_libraries
+
+# In the order of `--help`. Each is a module of this package with a click command `command`.
+SUBCOMMANDS = (
+    "quickstart",
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "verify",
+    "datasets",
+    "convert",
+    "summary",
+)
+
+
+class Program(click.Group):
+    """A group whose subcommands are imported by name, and whose errors are one paragraph."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in SUBCOMMANDS:
+            return None
+        module = importlib.import_module(f"{__package__}.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # `--debug` may stand anywhere: it is added to a command that has just failed.
+        if "--debug" in args:
+            args = ["--debug", *[argument for argument in args if argument != "--debug"]]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.params["debug"]:
+                raise
+            raise failure_of(error) from error
+
+
+@click.group("keras-fcn", cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="keras_fcn", prog_name="keras-fcn")
+def main(debug: bool) -> None:
+    """Fully convolutional networks: train on your masks, evaluate, predict, export.
+
+    To begin, `keras-fcn quickstart` does all of it in a few minutes, on a data set that it makes
+    itself. Exit status: 0 done, 1 failed, 2 wrong usage.
+    """
+    if not debug:
+        quiet_libraries()

@@ -1,0 +1,144 @@
+"""`keras-fcn quickstart`."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .errors import Failure
+from .quiet import load_tensorflow, quiet_stderr
+from .screen import output, progress, say
+
+NUM_SHOWN = 8
+
+
+@click.command(short_help="Do all of it once, in a few minutes.")
+@click.option(
+    "--workdir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="runs/quickstart",
+    show_default=True,
+    metavar="DIR",
+    help="Folder for all that it makes. One that was interrupted goes on where it was.",
+)
+@click.option("--smoke", is_flag=True, help="Do every step, but train for seconds only.")
+def command(workdir: Path, smoke: bool) -> None:
+    """Train, evaluate, predict and export a small network in a few minutes.
+
+    The data set is made by the program: shapes over textures, in which no class can be told from
+    its colour. Nothing is downloaded.
+    """
+    load_tensorflow()
+    from keras_fcn.datasets import open_dataset
+    from keras_fcn.prediction import KerasPredictor, open_predictor
+
+    start = time.monotonic()
+    say("1. Train FCN-8s on a small network from random weights, on the sample set", style="bold")
+    best = _train(workdir, smoke)
+
+    say("\n2. Evaluate it on images that it has not seen", style="bold")
+    dataset = open_dataset("sample")
+    predictor = open_predictor(best)
+    assert isinstance(predictor, KerasPredictor)
+    mean_iou = _evaluate(predictor, dataset, workdir)
+    _save_predictions(predictor, dataset, workdir / "gallery.png")
+
+    say("3. Export it, and compare what was written with the network", style="bold")
+    _export(predictor.model, dataset, workdir)
+
+    minutes, seconds = divmod(round(time.monotonic() - start), 60)
+    say(f"\nDone in {minutes} min {seconds} s; mean IU {mean_iou:.3f}.", style="bold")
+    say(_what_lies_where(workdir))
+
+
+def _train(workdir: Path, smoke: bool) -> Path:
+    from keras_fcn_train import TrainingInterrupted, TrainingStopped, fit, load_recipe
+
+    started = (workdir / "config.json").is_file()
+    config = load_recipe("sample_quickstart").replace(
+        workdir=str(workdir), smoke=smoke, resume=started
+    )
+    try:
+        return fit(config).best
+    except TrainingInterrupted as error:
+        raise Failure("The quickstart was stopped. Start it again, and it goes on.") from error
+    except TrainingStopped as error:
+        raise Failure(str(error)) from error
+
+
+def _evaluate(predictor: Any, dataset: Any, workdir: Path) -> float:
+    from keras_fcn.evaluation import evaluate, save_json
+
+    with progress("Evaluating", dataset.splits["val"]) as bar:
+        result = evaluate(
+            predictor,
+            dataset,
+            batch_size=8,
+            on_batch=lambda count: bar.advance(bar.task_ids[0], count),
+        )
+    output.print(result)
+    save_json({"": result}, workdir / "scores.json")
+    result.save_confusion_matrix(workdir / "confusion_matrix.png")
+    return result.scores.mean_iou
+
+
+def _save_predictions(predictor: Any, dataset: Any, path: Path) -> None:
+    from keras_fcn.visualization import save_gallery
+
+    rows: list[Any] = []
+    captions = []
+    for example in _pairs_of_one_shape(dataset, NUM_SHOWN):
+        image, labels = example["image"], example["label"]
+        prediction = predictor.labels_of(image[None])[0]
+        counted = labels != dataset.labels.ignore_class
+        accuracy = (prediction == labels)[counted].mean()
+        rows.append((image, labels, prediction))
+        captions.append(f"{example['id'].decode()}: {accuracy:.1%} of the pixels right")
+    save_gallery(path, rows, dataset.labels, captions=captions, examples_per_line=2, cell_width=224)
+
+
+def _pairs_of_one_shape(dataset: Any, count: int) -> list[Any]:
+    """Returns examples of which two and two have one shape: beside each other they leave no gap."""
+    chosen: list[Any] = []
+    waiting: dict[Any, Any] = {}
+    for example in dataset.examples("val").as_numpy_iterator():
+        shape = example["label"].shape
+        if shape in waiting:
+            chosen += [waiting.pop(shape), example]
+        else:
+            waiting[shape] = example
+        if len(chosen) >= count:
+            break
+    return chosen
+
+
+def _export(network: Any, dataset: Any, workdir: Path) -> None:
+    from keras_fcn_export import export_savedmodel, export_tflite, verify
+
+    for artifact in (
+        export_savedmodel(network, workdir / "savedmodel"),
+        export_tflite(network, workdir / "model.tflite"),
+    ):
+        with quiet_stderr():  # TFLite says there which kernels it takes
+            report = verify(artifact, network, dataset)
+        output.print(report, "")
+        if not report.passed:
+            raise Failure(f"{artifact} does not answer what the network answers (see above).")
+
+
+def _what_lies_where(workdir: Path) -> str:
+    version = max((workdir / "savedmodel").iterdir(), key=lambda path: int(path.name)).name
+    return f"""\
+In {workdir}:
+  best.keras             the network
+  log.csv, curves.png    loss and mean IU of each epoch
+  scores.json            the table above, and confusion_matrix.png
+  gallery.png            images, their labels, and what the network says
+  savedmodel/{version}           for TensorFlow Serving
+  model.tflite           for phones and small machines
+
+Next:
+  keras-fcn predict --model {workdir}/best.keras --output predictions IMAGE...
+  keras-fcn datasets check --dataset folder:PATH      (your own images/ and masks/)
+  keras-fcn train --dataset folder:PATH --workdir runs/mine"""

@@ -1,0 +1,65 @@
+"""Keeps what libraries say at their start off the screen."""
+
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Warnings about how one library calls another: nothing that the user could change.
+_INTERNAL = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ResourceWarning)
+
+_is_quiet = False
+
+
+def quiet_libraries() -> None:
+    """Silences TensorFlow's log and Python's warnings between libraries; call it first.
+
+    Warnings for the user (`UserWarning`, `RuntimeWarning`) stay, as one line each.
+    """
+    global _is_quiet
+    _is_quiet = True
+    # 3 leaves fatal errors; what matters of the others is raised as well.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    for category in _INTERNAL:
+        warnings.simplefilter("ignore", category)
+    warnings.formatwarning = _one_line
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow without what it writes to the screen before it reads its log level."""
+    if "tensorflow" not in sys.modules:
+        with quiet_stderr():
+            import tensorflow  # noqa: F401
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Drops what C++ libraries write to the standard error stream, unless the block fails.
+
+    With `--debug`, all of it is written.
+    """
+    if not _is_quiet:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sink.seek(0)
+            os.write(kept, sink.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _one_line(message: Warning | str, *_: object, **__: object) -> str:
+    return f"Warning: {message}\n"

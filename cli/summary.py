@@ -1,0 +1,132 @@
+"""`keras-fcn summary`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .options import size
+from .quiet import load_tensorflow
+from .screen import output, say
+
+if TYPE_CHECKING:
+    from keras_fcn.summary import Summary
+
+# The networks of Table 1 in the paper (CVPR 2015).
+TABLE_1 = ("alexnet", "vgg16", "googlenet")
+
+
+@click.command()
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A .keras file to describe, instead of networks by name.",
+)
+@click.option(
+    "--backbone",
+    "backbones",
+    multiple=True,
+    metavar="NAME",
+    help="Backbone of a network to describe; may be repeated.  [default: alexnet, vgg16, "
+    "googlenet, which are the paper's Table 1]",
+)
+@click.option(
+    "--variant",
+    default="fcn32s",
+    show_default=True,
+    metavar="NAME",
+    help="fcn32s, fcn16s, fcn8s or fcn8s_atonce.",
+)
+@click.option(
+    "--geometry",
+    type=click.Choice(["same", "reference"]),
+    default="same",
+    show_default=True,
+    help="Padding of the image; changes the multiply-adds only.",
+)
+@click.option(
+    "--num-classes", type=click.IntRange(2, 255), default=21, show_default=True, metavar="N"
+)
+@click.option(
+    "--size",
+    "image_size",
+    type=size,
+    default="500x500",
+    show_default=True,
+    metavar="HxW",
+    help="Size of the image that the multiply-adds are for.",
+)
+def command(
+    model: Path | None,
+    backbones: tuple[str, ...],
+    variant: str,
+    geometry: str,
+    num_classes: int,
+    image_size: tuple[int, int],
+) -> None:
+    """Describe networks: parameters, layers, receptive fields, multiply-adds.
+
+    All numbers are computed from the layers. Parameters are without the upsampling's, which have a
+    column of their own; a path's layers are the convolutions from the image to the score.
+    """
+    if model is not None and backbones:
+        raise click.UsageError("Give either --model or --backbone.")
+    load_tensorflow()
+    import keras
+
+    from keras_fcn.models import VARIANTS
+    from keras_fcn.summary import summarize
+    from keras_fcn.weights.convert import zero_initializers
+
+    def summaries() -> Iterator["Summary"]:
+        if model is not None:
+            yield summarize(keras.saving.load_model(model, compile=False), image_size)
+            return
+        if variant not in VARIANTS:
+            known = ", ".join(VARIANTS)
+            raise click.UsageError(f"--variant must be one of {known}. Received: {variant}")
+        for backbone in backbones or TABLE_1:
+            with zero_initializers():  # numbers that are not looked at
+                network = VARIANTS[variant](num_classes, backbone=backbone, geometry=geometry)
+            yield summarize(network, image_size)
+
+    _show(list(summaries()), image_size)
+
+
+def _show(summaries: list["Summary"], image_size: tuple[int, int]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("network")
+    for title in (
+        "parameters",
+        "upsampling",
+        "score",
+        "layers",
+        "receptive field",
+        "stride",
+        f"multiply-adds at {image_size[0]}x{image_size[1]}",
+    ):
+        table.add_column(title, justify="left" if title == "score" else "right")
+    for summary in summaries:
+        for index, score in enumerate(summary.scores):
+            first = index == 0
+            table.add_row(
+                summary.name if first else "",
+                f"{summary.parameters:,}" if first else "",
+                f"{summary.upsampling_parameters:,}" if first else "",
+                score.name,
+                str(score.convolutions),
+                str(score.receptive_field),
+                str(score.stride),
+                f"{summary.multiply_adds / 1e9:.1f} G" if first else "",
+            )
+    output.print(table)
+    for summary in summaries:
+        if summary.paper_receptive_field:
+            say(
+                f"{summary.name}: {summary.paper_receptive_field} with the final average pooling, "
+                "which the paper's table counts and its network leaves out."
+            )

@@ -1,0 +1,109 @@
+"""`keras-fcn verify`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from .errors import Failure
+from .options import dataset_options
+from .quiet import load_tensorflow, quiet_stderr
+from .screen import output, say
+
+
+@click.command(short_help="Compare exported files with their model.")
+@click.option(
+    "--artifact",
+    "artifacts",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The folder of a SavedModel, a .tflite or a .onnx file; may be given several times.",
+)
+@click.option(
+    "--against",
+    "model",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The .keras file that they were made from.",
+)
+@dataset_options()
+@click.option(
+    "--split", default="val", show_default=True, metavar="NAME", help="Split to compare on."
+)
+@click.option(
+    "--images",
+    "max_images",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of images to compare on.  [default: all]",
+)
+@click.option(
+    "--min-equal-labels",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Share of the pixels that must get the model's label.  [default: 0.999; 0.99 for "
+    "float16, 0.9 for int8 and dynamic]",
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the figures here, too: a list with an entry for each artifact.",
+)
+def command(
+    artifacts: tuple[Path, ...],
+    model: Path,
+    dataset: str,
+    source: Path | None,
+    data_dir: Path | None,
+    split: str,
+    max_images: int | None,
+    min_equal_labels: float | None,
+    json_path: Path | None,
+) -> None:
+    """Compare exported files with the model they were made from.
+
+    For each one: the share of equal labels, the largest difference of scores, the mean IU of both,
+    and the size; for a .tflite with and without the XNNPACK delegate. Exit status 1 if one has too
+    few equal labels.
+    """
+    if model.suffix != ".keras":
+        raise click.UsageError(f"--against must be a .keras file. Received: {model}.")
+
+    load_tensorflow()
+    from keras_fcn_export import verify
+
+    from keras_fcn.datasets import open_dataset
+    from keras_fcn.prediction import open_predictor
+
+    network = open_predictor(model).model  # type: ignore[attr-defined]
+    data = open_dataset(dataset, source, data_dir)
+    data.check_split(split)
+    reports = []
+    for artifact in artifacts:
+        with quiet_stderr():  # TFLite says there which kernels it takes
+            report = verify(
+                artifact,
+                network,
+                data,
+                split=split,
+                max_images=max_images,
+                min_equal_labels=min_equal_labels,
+            )
+        output.print(report)
+        reports.append(report)
+    if json_path is not None:
+        values = [report.to_dict() for report in reports]
+        json_path.parent.mkdir(parents=True, exist_ok=True)
+        json_path.write_text(json.dumps(values, indent=1) + "\n")
+        say(f"Figures: {json_path}")
+    failed = [report.artifact for report in reports if not report.passed]
+    if failed:
+        raise Failure(
+            f"Not what the model answers: {', '.join(failed)}. See the table"
+            f"{'s' if len(reports) > 1 else ''} above."
+        )

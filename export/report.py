@@ -1,0 +1,102 @@
+"""The result of comparing an artifact with its model."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An artifact on one runtime, beside the model.
+
+    Attributes:
+        engine: Name of the runtime.
+        max_score_difference: Largest difference of a score at any pixel.
+        max_score: Largest score of the model, to judge the difference by.
+        equal_labels: Share of the pixels with the same label, 0 to 1.
+        mean_iou: Mean IU of the artifact on the labelled images, if they are labelled.
+    """
+
+    engine: str
+    max_score_difference: float
+    max_score: float
+    equal_labels: float
+    mean_iou: float | None = None
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """What `verify` found. Printed with rich or `str` it is a table.
+
+    Attributes:
+        artifact: The file or folder.
+        size_bytes: Its size on disk.
+        num_images: Number of images compared.
+        num_pixels: Number of their pixels.
+        model_mean_iou: Mean IU of the model on the same images, if they are labelled.
+        comparisons: One a runtime.
+        min_equal_labels: What every runtime must reach.
+        notes: What a reader has to know.
+    """
+
+    artifact: str
+    size_bytes: int
+    num_images: int
+    num_pixels: int
+    model_mean_iou: float | None
+    comparisons: tuple[Comparison, ...]
+    min_equal_labels: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether enough labels are equal, and all scores finite, on every runtime."""
+        return all(
+            row.equal_labels >= self.min_equal_labels and math.isfinite(row.max_score_difference)
+            for row in self.comparisons
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, for JSON."""
+        return {**asdict(self), "passed": self.passed}
+
+    def __rich__(self) -> RenderableType:
+        header = (
+            f"{self.artifact}: {self.size_bytes / 1e6:.2f} MB, against its model on "
+            f"{self.num_images} images ({self.num_pixels:,} pixels)"
+        )
+        verdict = "Passed" if self.passed else "FAILED"
+        return Group(
+            header,
+            *(f"Note: {note}" for note in self.notes),
+            self._table(),
+            f"{verdict}: at least {self.min_equal_labels:.2%} of the labels must be equal.",
+        )
+
+    def __str__(self) -> str:
+        console = Console(width=120, color_system=None)
+        with console.capture() as capture:
+            console.print(self)
+        return capture.get()
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 2))
+        table.add_column("run by")
+        columns = ["equal labels", "largest score difference", "of scores up to"]
+        if self.model_mean_iou is not None:
+            columns += ["mean IU", "of the model"]
+        for column in columns:
+            table.add_column(column, justify="right")
+        for row in self.comparisons:
+            cells = [
+                f"{row.equal_labels:.4%}",
+                f"{row.max_score_difference:.3g}",
+                f"{row.max_score:.3g}",
+            ]
+            if self.model_mean_iou is not None:
+                cells += [f"{row.mean_iou:.4f}", f"{self.model_mean_iou:.4f}"]
+            table.add_row(row.engine, *cells)
+        return table

@@ -1,0 +1,138 @@
+"""SavedModels for TensorFlow Serving."""
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+import keras
+import tensorflow as tf
+
+from keras_fcn.labels import labels_to_json
+
+from .network import Size, image_dtype, labels_of, network_size, num_channels
+from .signatures import (
+    MAX_PIXELS,
+    ServingOptions,
+    encoded_function,
+    labels_function,
+    scores_function,
+)
+from .warmup import write_warmup_requests
+
+
+def export_savedmodel(
+    model: keras.Model,
+    path: str | Path,
+    *,
+    version: int | None = None,
+    size: Size | None = None,
+    flip: bool = False,
+    confidence: bool = False,
+    scores: Literal["logits", "probabilities"] = "logits",
+    max_pixels: int = MAX_PIXELS,
+) -> Path:
+    """Writes a model to `path/VERSION/`, the folder that TensorFlow Serving loads.
+
+    The folder appears under its number only when it is complete, so a server
+    that watches `path` never loads half a model. It holds three signatures,
+    which take images of any size, with the classes in `assets/labels.json` and
+    these options in `assets/serving.json`, and requests with which the server
+    warms up in `assets.extra`:
+
+    * `serving_default`: `images`, uint8 RGB `(batch, height, width, 3)` ->
+      `labels`, uint8 `(batch, height, width)`, and `confidence` on request;
+    * `scores`: `images` -> `scores`, float32 `(batch, height, width, num_classes)`;
+    * `encoded`: `image_bytes`, `(batch,)` JPEG or PNG files of any sizes ->
+      `mask_png_bytes`, `(batch,)` palette PNGs, each of its image's size, and
+      `confidence_png_bytes` on request (grey, 255 for certainty).
+
+    A model with several heads has each output once a head: `semantic_labels`, ...
+    One for other modalities than RGB takes its channels as float32, and has no
+    `encoded`.
+
+    Args:
+        model: Takes RGB 0..255 and gives logits, as `keras_fcn.FCN` does.
+        path: Folder of the model's versions; made if missing.
+        version: Number of the version, by default the next free one.
+        size: Height and width that the network sees, if one size shall serve
+            all: images are resized to it, labels back by nearest neighbour.
+        flip: Whether to average the scores with those of the mirrored image,
+            which doubles the time.
+        confidence: Whether to answer the probability of each label, too.
+        scores: What the signature `scores` answers.
+        max_pixels: Largest height x width of an image that is answered.
+
+    Returns:
+        The folder of the version.
+
+    Raises:
+        ValueError: If an argument is out of range, or `path` is itself a SavedModel.
+        FileExistsError: If the version is there already.
+    """
+    options = ServingOptions(network_size(model, size), flip, confidence, scores, max_pixels)
+    path = Path(path)
+    _check_path(path, version)
+    path.mkdir(parents=True, exist_ok=True)
+    # TensorFlow Serving overlooks names that are not numbers.
+    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=path))
+    try:
+        _write(model, unfinished, options)
+        unfinished.chmod(0o755)  # mkdtemp lets nobody else read, not even the server
+        return _move_to_version(unfinished, path, version)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write(model: keras.Model, folder: Path, options: ServingOptions) -> None:
+    shape = (None, None, None, num_channels(model))
+    images = [tf.TensorSpec(shape, image_dtype(model), name="images")]
+    image_bytes = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
+    archive = keras.export.ExportArchive()
+    archive.add_endpoint("serving_default", labels_function(model, options), images)
+    archive.add_endpoint("scores", scores_function(model, options), images)
+    if num_channels(model) == 3:  # image files hold nothing else
+        archive.add_endpoint("encoded", encoded_function(model, options), image_bytes)
+    archive.write_out(str(folder), verbose=False)
+    assets = folder / "assets"
+    assets.mkdir(exist_ok=True)
+    (assets / "labels.json").write_text(labels_to_json(labels_of(model)), encoding="utf-8")
+    (assets / "serving.json").write_text(json.dumps(asdict(options), indent=1), encoding="utf-8")
+    write_warmup_requests(folder, images[0], options)
+
+
+def _check_path(path: Path, version: int | None) -> None:
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"`path` must be a folder of versions, and {path} is a file.")
+    if (path / "saved_model.pb").exists():
+        raise ValueError(
+            f"`path` must be a folder of versions, and {path} is a SavedModel itself. "
+            f"Give its parent: {path.parent}."
+        )
+    if version is not None and version < 1:
+        raise ValueError(f"`version` must be at least 1. Received: version={version}.")
+    if version is not None and (path / str(version)).exists():
+        raise FileExistsError(
+            f"Version {version} exists already: {path / str(version)}. Leave `version` out for "
+            "the next free number."
+        )
+
+
+def _move_to_version(folder: Path, path: Path, version: int | None) -> Path:
+    """Renames the folder to its number; to the next one if another export was faster."""
+    while True:
+        target = path / str(version or _next_version(path))
+        try:
+            folder.rename(target)
+        except OSError:
+            if version is None and target.exists():
+                continue
+            raise
+        return target
+
+
+def _next_version(path: Path) -> int:
+    versions = [int(child.name) for child in path.iterdir() if child.name.isdecimal()]
+    return max(versions, default=0) + 1

@@ -1,0 +1,1 @@
+"""What runs beside TensorFlow Serving: its configuration, and a client."""

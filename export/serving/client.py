@@ -1,0 +1,230 @@
+"""Asks a model on TensorFlow Serving for the masks of image files, by REST or gRPC.
+
+This file runs on its own: `python client.py --help`. It needs Python 3.11, and
+for gRPC the package grpcio; neither TensorFlow nor Keras.
+"""
+
+import argparse
+import base64
+import contextlib
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+SIGNATURE = "encoded"
+# A name of an output -> one file for each image of the request.
+Masks = dict[str, list[bytes]]
+
+DT_STRING = 7  # TensorFlow's number for tensors of byte strings
+
+
+class RequestError(Exception):
+    """The server could not be reached, or refused the request."""
+
+
+def ask_rest(url: str, model: str, images: Sequence[bytes], timeout: float = 60) -> Masks:
+    """Returns the masks of image files, asked for by REST.
+
+    Args:
+        url: The server, such as `http://localhost:8501`.
+        model: Name of the model on the server.
+        images: Contents of JPEG or PNG files.
+        timeout: Seconds to wait for the answer.
+
+    Raises:
+        RequestError: If the server cannot be reached or refuses.
+    """
+    content = [{"b64": base64.b64encode(image).decode()} for image in images]
+    body = json.dumps({"signature_name": SIGNATURE, "inputs": {"image_bytes": content}})
+    request = urllib.request.Request(
+        f"{url.rstrip('/')}/v1/models/{model}:predict",
+        data=body.encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            outputs = json.load(response)["outputs"]
+    except urllib.error.HTTPError as error:
+        raise RequestError(_rest_error(error)) from error
+    except OSError as error:
+        raise RequestError(f"{url} cannot be reached: {error}") from error
+    if isinstance(outputs, list):  # TensorFlow Serving leaves out the name of a single output
+        outputs = {"mask_png_bytes": outputs}
+    return {
+        name: [base64.b64decode(value["b64"]) for value in values]
+        for name, values in outputs.items()
+    }
+
+
+def ask_grpc(address: str, model: str, images: Sequence[bytes], timeout: float = 60) -> Masks:
+    """Returns the masks of image files, asked for by gRPC.
+
+    Args:
+        address: The server, such as `localhost:8500`.
+        model: Name of the model on the server.
+        images: Contents of JPEG or PNG files.
+        timeout: Seconds to wait for the answer.
+
+    Raises:
+        RequestError: If the server cannot be reached or refuses.
+    """
+    import grpc
+
+    # The default limit of 4 MB is less than one large photograph.
+    unlimited = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+    with grpc.insecure_channel(address, options=unlimited) as channel:
+        predict = channel.unary_unary(
+            "/tensorflow.serving.PredictionService/Predict",
+            request_serializer=bytes,
+            response_deserializer=bytes,
+        )
+        try:
+            response = predict(predict_request(model, images), timeout=timeout)
+        except grpc.RpcError as error:
+            raise RequestError(f"{error.code().name}: {error.details()}") from error
+    return _masks_in(response)
+
+
+# === PredictRequest and PredictResponse as bytes ===
+#
+# The generated classes come with tensorflow-serving-api, which installs TensorFlow. What is needed
+# of them here are nested fields: a number, a length, and the content.
+
+
+def predict_request(model: str, images: Sequence[bytes]) -> bytes:
+    """Returns a `tensorflow.serving.PredictRequest` for the signature `encoded`."""
+    shape = field(2, field(1, len(images)))
+    tensor = field(1, DT_STRING) + field(2, shape) + b"".join(field(8, image) for image in images)
+    specification = field(1, model.encode()) + field(3, SIGNATURE.encode())
+    return field(1, specification) + field(2, field(1, b"image_bytes") + field(2, tensor))
+
+
+def field(number: int, value: int | bytes) -> bytes:
+    """Returns one field of a protocol buffer: a number, or bytes with their length.
+
+    >>> field(1, 150).hex(), field(2, b"testing").hex()
+    ('089601', '120774657374696e67')
+    """
+    if isinstance(value, int):
+        return _varint(number << 3) + _varint(value)
+    return _varint(number << 3 | 2) + _varint(len(value)) + value
+
+
+def _varint(value: int) -> bytes:
+    groups = []
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*groups, value])
+
+
+def _masks_in(response: bytes) -> Masks:
+    """Returns the string tensors of a `tensorflow.serving.PredictResponse`, by name."""
+    masks = {}
+    for number, output in _fields(response):
+        if number == 1:
+            entry = dict(_fields(output))
+            masks[entry[1].decode()] = [value for n, value in _fields(entry[2]) if n == 8]
+    return masks
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    position = 0
+    while position < len(message):
+        tag, position = _read_varint(message, position)
+        value: Any
+        value, position = _read_varint(message, position)
+        if tag & 7 == 2:
+            value, position = message[position : position + value], position + value
+        elif tag & 7 != 0:
+            raise RequestError("The server's answer is no PredictResponse.")
+        yield tag >> 3, value
+
+
+def _read_varint(message: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[position]
+        value, shift, position = value | (byte & 0x7F) << shift, shift + 7, position + 1
+        if byte < 0x80:
+            return value, position
+
+
+# === The command ===
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if len({path.stem for path in options.images}) < len(options.images):
+        parser.error("two images have the same name, and so would their masks")
+    options.output.mkdir(parents=True, exist_ok=True)
+    failed = False
+    for start in range(0, len(options.images), options.batch):
+        paths = options.images[start : start + options.batch]
+        try:
+            images = [path.read_bytes() for path in paths]
+            if options.grpc:
+                masks = ask_grpc(options.grpc, options.model, images, options.timeout)
+            else:
+                masks = ask_rest(options.rest, options.model, images, options.timeout)
+        except (OSError, RequestError) as error:
+            failed = True
+            print(f"{', '.join(map(str, paths))}: {error}", file=sys.stderr)
+            continue
+        for path in _save(masks, paths, options.output):
+            print(path)
+    return 1 if failed else 0
+
+
+def _save(masks: Masks, paths: Sequence[Path], folder: Path) -> Iterator[Path]:
+    for name, files in masks.items():
+        # mask_png_bytes -> photo.png; semantic_mask_png_bytes -> photo_semantic.png
+        kind = name.removesuffix("_png_bytes").removesuffix("mask").rstrip("_")
+        for path, content in zip(paths, files, strict=True):
+            target = folder / f"{path.stem}{kind and '_' + kind}.png"
+            target.write_bytes(content)
+            yield target
+
+
+def _rest_error(error: urllib.error.HTTPError) -> str:
+    text = error.read().decode(errors="replace")
+    # A proxy in between may answer something else than JSON.
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        text = json.loads(text)["error"]
+    return f"{error.code} {error.reason}: {text}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Get the masks of image files from a model on TensorFlow Serving.",
+        epilog="Masks are PNGs of the size of their images; pixels are class numbers, coloured by "
+        "a palette. One file that the server cannot read makes it refuse the whole batch. The "
+        "orientation that cameras note in EXIF is not applied: turn such photographs first.",
+    )
+    server = parser.add_mutually_exclusive_group()
+    server.add_argument(
+        "--rest", default="http://localhost:8501", metavar="URL", help="default: %(default)s"
+    )
+    server.add_argument("--grpc", metavar="HOST:PORT", help="ask by gRPC, such as localhost:8500")
+    parser.add_argument("--model", default="fcn", metavar="NAME", help="default: %(default)s")
+    parser.add_argument(
+        "--output", type=Path, default=Path("masks"), metavar="DIR", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--batch", type=int, default=1, metavar="N", help="images in a request (%(default)s)"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=60, metavar="SECONDS", help="default: %(default)s"
+    )
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="JPEG or PNG files")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

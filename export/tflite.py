@@ -1,0 +1,175 @@
+"""TFLite files for phones and small machines."""
+
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from keras_fcn.labels import Labels, labels_to_json
+
+from .calibration import calibration_inputs, check_calibration
+from .network import (
+    Size,
+    arg_max,
+    float32_model,
+    head_scores,
+    image_dtype,
+    label_specs,
+    labels_of,
+    network_size,
+    num_channels,
+    output_name,
+)
+from .operators import list_operators
+from .quiet import quiet_native_output
+
+Quantize = Literal["none", "float16", "dynamic", "int8"]
+QUANTIZE = ("none", "float16", "dynamic", "int8")
+
+
+def export_tflite(
+    model: keras.Model,
+    path: str | Path,
+    *,
+    quantize: Quantize = "none",
+    size: Size | None = None,
+    output: Literal["labels", "scores"] = "labels",
+    calibration: Iterable[Any] | None = None,
+) -> Path:
+    """Writes a model as one TFLite file of built-in operators.
+
+    It takes `images`, uint8 RGB `(1, height, width, 3)`, and answers `labels`,
+    uint8 `(1, height, width)`, or `scores`, float32 `(1, height, width,
+    num_classes)`. A model with several heads has each output once a head:
+    `semantic_labels`, ... One for other modalities than RGB takes its channels
+    as float32. The file is a zip archive as well, which holds the
+    classes: `labels.json` (names, colours, ignored label) and `labels.txt` (names).
+
+    Args:
+        model: Takes RGB 0..255 and gives logits, as `keras_fcn.FCN` does.
+        path: File to write, ending in `.tflite`. An older one is replaced.
+        quantize: `"none"`: float32. `"float16"`: weights stored in half the
+            space. `"dynamic"`: int8 weights, activations quantised on the fly.
+            `"int8"`: integers throughout, which needs `calibration`.
+        size: Height and width of the images, fixed. `None` lets the caller
+            resize the input; the fixed size is faster.
+        output: `"labels"` or `"scores"`.
+        calibration: For `"int8"`: at least 100 images of the kind that the model
+            will see, uint8 RGB `(height, width, 3)`.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: If an argument is out of range, the calibration images are too
+            few or noise, or the model needs operators that TFLite does not have.
+    """
+    path = Path(path)
+    _check_arguments(path, quantize, output)
+    size = network_size(model, size)
+    if (quantize == "int8") != (calibration is not None):
+        raise ValueError(
+            '`calibration` is needed for quantize="int8", and only there. Received: '
+            f"quantize={quantize!r}, calibration={'given' if calibration is not None else None}."
+        )
+    if quantize == "int8" and num_channels(model) != 3:
+        raise ValueError(
+            'quantize="int8" is for RGB images: others do not fit into uint8. Received: a model '
+            f"for {num_channels(model)} channels."
+        )
+    images = None if calibration is None else check_calibration(calibration)
+    content = _convert(float32_model(model), quantize, size, output, images)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as folder:
+        unfinished = Path(folder) / path.name
+        unfinished.write_bytes(content)
+        _append_labels(unfinished, labels_of(model))
+        _check_builtin(unfinished)
+        unfinished.replace(path)
+    return path
+
+
+def _convert(
+    model: keras.Model,
+    quantize: Quantize,
+    size: Size | None,
+    output: Literal["labels", "scores"],
+    calibration: list[Any] | None,
+) -> bytes:
+    def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        by_head = head_scores(model, images)
+        if output == "scores":
+            return {output_name(head, "scores"): value for head, value in by_head.items()}
+        return {output_name(head, "labels"): arg_max(value) for head, value in by_head.items()}
+
+    # For int8 the converter itself turns a float input into uint8. A cast in the graph would stay
+    # a float operator.
+    dtype = image_dtype(model) if calibration is None else tf.float32
+    shape = (1, *(size or (None, None)), num_channels(model))
+    with tempfile.TemporaryDirectory() as folder, quiet_native_output():
+        archive = keras.export.ExportArchive()
+        specification = tf.TensorSpec(shape, dtype, name="images")
+        archive.add_endpoint("serving_default", answer, [specification])
+        archive.write_out(folder, verbose=False)
+        # From a concrete function the weights would stay outside the file.
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            folder, signature_keys=["serving_default"]
+        )
+        _set_quantization(converter, quantize, size, calibration)
+        with warnings.catch_warnings():
+            # The calibrator uses an interpreter that TensorFlow itself calls deprecated.
+            warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter")
+            try:
+                return bytes(converter.convert())
+            except Exception as error:
+                raise ValueError(
+                    f"TFLite cannot hold this model: {str(error).strip()[:1000]}"
+                ) from error
+
+
+def _set_quantization(
+    converter: Any, quantize: Quantize, size: Size | None, calibration: list[Any] | None
+) -> None:
+    if quantize == "none":
+        return
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if calibration is not None:
+        converter.representative_dataset = lambda: calibration_inputs(calibration, size)
+        # The second set is for what has no integer kernel, such as local response normalisation.
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+            tf.lite.OpsSet.TFLITE_BUILTINS,
+        ]
+        converter.inference_input_type = tf.uint8
+
+
+def _append_labels(path: Path, labels: Labels) -> None:
+    """Makes the file a zip archive, too; a zip is read from its end, a model from its start."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labels.json", labels_to_json(labels))
+        for head, spec in label_specs(labels).items():
+            archive.writestr(output_name(head, "labels.txt"), "\n".join(spec.class_names) + "\n")
+
+
+def _check_builtin(path: Path) -> None:
+    missing = [operator.name for operator in list_operators(path) if not operator.is_builtin]
+    if missing:
+        raise ValueError(
+            f"The model needs operators that TFLite does not have: {', '.join(missing)}."
+        )
+
+
+def _check_arguments(path: Path, quantize: str, output: str) -> None:
+    if path.suffix != ".tflite":
+        raise ValueError(f"`path` must end in .tflite. Received: {path}.")
+    if quantize not in QUANTIZE:
+        raise ValueError(f"`quantize` must be one of {', '.join(QUANTIZE)}. Received: {quantize}.")
+    if output not in ("labels", "scores"):
+        raise ValueError(f'`output` must be "labels" or "scores". Received: output={output!r}.')

@@ -1,0 +1,57 @@
+"""Requests that TensorFlow Serving runs on a model before it serves anybody with it."""
+
+import math
+from pathlib import Path
+
+import tensorflow as tf
+
+from .network import Size
+from .serving.client import field, predict_request
+from .signatures import ServingOptions
+
+# The server looks for this file and no other.
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+
+
+def write_warmup_requests(folder: Path, images: tf.TensorSpec, options: ServingOptions) -> None:
+    """Adds a request for each signature to a SavedModel.
+
+    The first request of each kind is slow, because TensorFlow prepares its
+    kernels and memory for it. A server that finds these requests runs them
+    while it loads the model, and the first client does not wait.
+
+    Args:
+        folder: The version's folder.
+        images: What the model takes as `images`.
+        options: What is baked into the model; the images fit its limits.
+    """
+    path = folder / WARMUP_FILE
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for request in _requests(images, _image_size(options)):
+            # PredictionLog { predict_log { request } }
+            writer.write(field(6, field(1, request)))
+
+
+def _image_size(options: ServingOptions) -> Size:
+    side = min(512, math.isqrt(options.max_pixels))
+    height, width = options.size or (side, side)
+    return min(height, side), min(width, side)
+
+
+def _requests(images: tf.TensorSpec, size: Size) -> list[bytes]:
+    num_channels = images.shape[-1]
+    # Of a tensor whose values are all alike, one is stored.
+    proto = tf.make_tensor_proto(0, images.dtype, shape=(1, *size, num_channels))
+    pixels = proto.SerializeToString()
+    requests = [_pixels_request(name, pixels) for name in ("serving_default", "scores")]
+    if num_channels == 3:
+        black = tf.zeros((*size, 3), tf.uint8)
+        files = [tf.io.encode_jpeg(black).numpy(), tf.io.encode_png(black).numpy()]
+        requests.append(predict_request("", files))
+    return requests
+
+
+def _pixels_request(signature: str, tensor: bytes) -> bytes:
+    specification = field(3, signature.encode())
+    return field(1, specification) + field(2, field(1, b"images") + field(2, tensor))

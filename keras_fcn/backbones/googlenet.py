@@ -1,0 +1,99 @@
+"""GoogLeNet (Inception v1) without its classifiers, layer by layer."""
+
+from keras import KerasTensor, layers
+
+from keras_fcn.backbones.alexnet import ceil_pool
+from keras_fcn.backbones.width import scaled
+from keras_fcn.heads import classifier_block
+from keras_fcn.layers import LocalResponseNormalization
+
+# Filters of 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
+# (Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, table 1).
+INCEPTIONS = {
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
+}
+
+
+def googlenet(
+    images: KerasTensor,
+    *,
+    padding: str = "same",
+    alpha: float = 1.0,
+    fc_filters: int = 0,
+    dropout: float = 0.4,
+    suffix: str = "",
+) -> dict[str, KerasTensor]:
+    """Returns the outputs of pool2, pool3 and, after its dropout, inception_5b.
+
+    Layers have the names of `bvlc_googlenet`, with `_` for `/`. As in the
+    paper on FCN, the final average pooling is left out.
+
+    Args:
+        images: Normalised images, shape `(batch, height, width, channels)`.
+        padding: `"same"` for images whose sides 32 divides, `"valid"` for
+            images with a border: conv1 is not padded.
+        alpha: Width multiplier.
+        fc_filters: Width of a 3x3 convolution before the score; 0 for none.
+        dropout: Share of the activations dropped in training before the score.
+        suffix: Appended to the name of each layer.
+
+    Returns:
+        `"P3"`, `"P4"`, `"P5"`: features at strides 8, 16 and 32.
+    """
+
+    def conv(x: KerasTensor, filters: int, size: int, name: str) -> KerasTensor:
+        return layers.Conv2D(
+            scaled(filters, alpha),
+            size,
+            padding="same",
+            activation="relu",
+            kernel_initializer="he_normal",
+            name=name + suffix,
+        )(x)
+
+    def norm(x: KerasTensor, name: str) -> KerasTensor:
+        return LocalResponseNormalization(5, alpha=1e-4, beta=0.75, name=name + suffix)(x)
+
+    def inception(x: KerasTensor, block: str) -> KerasTensor:
+        ones, reduce3, threes, reduce5, fives, projected = INCEPTIONS[block]
+        name = f"inception_{block}"
+        by1 = conv(x, ones, 1, f"{name}_1x1")
+        by3 = conv(conv(x, reduce3, 1, f"{name}_3x3_reduce"), threes, 3, f"{name}_3x3")
+        by5 = conv(conv(x, reduce5, 1, f"{name}_5x5_reduce"), fives, 5, f"{name}_5x5")
+        pool = layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}_pool{suffix}")(x)
+        pool = conv(pool, projected, 1, f"{name}_pool_proj")
+        return layers.Concatenate(name=f"{name}_output{suffix}")([by1, by3, by5, pool])
+
+    x = images
+    if padding == "same":
+        # At the top and left only: the pools, which are not padded there, move features
+        # down and right; this puts those at stride 16 on the middle of their 16 pixels.
+        x = layers.ZeroPadding2D(((9, 0), (9, 0)), name=f"conv1_pad{suffix}")(x)
+    x = layers.Conv2D(
+        scaled(64, alpha),
+        7,
+        strides=2,
+        activation="relu",
+        kernel_initializer="he_normal",
+        name=f"conv1_7x7_s2{suffix}",
+    )(x)
+    x = norm(ceil_pool(x, f"pool1_3x3_s2{suffix}"), "pool1_norm1")
+    x = conv(x, 64, 1, "conv2_3x3_reduce")
+    x = norm(conv(x, 192, 3, "conv2_3x3"), "conv2_norm2")
+    pool2 = x = ceil_pool(x, f"pool2_3x3_s2{suffix}")
+    x = inception(inception(x, "3a"), "3b")
+    pool3 = x = ceil_pool(x, f"pool3_3x3_s2{suffix}")
+    for block in ("4a", "4b", "4c", "4d", "4e"):
+        x = inception(x, block)
+    x = ceil_pool(x, f"pool4_3x3_s2{suffix}")
+    x = inception(inception(x, "5a"), "5b")
+    x = classifier_block(x, fc_filters, dropout, suffix)
+    return {"P3": pool2, "P4": pool3, "P5": x}

@@ -1,0 +1,111 @@
+"""Data sets: PASCAL VOC, CamVid, a folder of images and masks, and the built-in sample.
+
+`open_dataset` opens each of them by name. TensorFlow Datasets is imported
+when a set that it prepares is opened, not before.
+"""
+
+import difflib
+from pathlib import Path
+
+from keras_fcn.datasets.base import Example, SegmentationDataset, from_arrays
+
+# What `open_dataset` opens, in a line each; `folder` takes a path, as in `folder:path/to/data`.
+SUMMARIES = {
+    "sample": "generated shapes over textures, 7 classes, 480 + 96 images, no download",
+    "folder": "folder:PATH, your own images/ and masks/",
+    "camvid": "street scenes from a car, 11 classes, 367 + 101 images (and 233 test)",
+    "voc2011": "PASCAL VOC 2011, 21 classes, 1,112 + 1,111 images",
+    "voc2012": "PASCAL VOC 2012, 21 classes, 1,464 + 1,449 images",
+    "voc2012_aug": "PASCAL VOC 2012 with the masks of SBD, 21 classes, 10,582 + 1,449 images",
+}
+DATASET_NAMES = tuple(SUMMARIES)
+
+__all__ = [
+    "DATASET_NAMES",
+    "SUMMARIES",
+    "Example",
+    "SegmentationDataset",
+    "from_arrays",
+    "open_dataset",
+    "prepare_dataset",
+]
+
+
+def open_dataset(
+    name: str,
+    source: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+) -> SegmentationDataset:
+    """Opens a data set by name, and prepares it first where `source` is given.
+
+    Args:
+        name: `sample`, `folder:PATH`, or a set that TensorFlow Datasets
+            prepares: `camvid`, `voc2011`, `voc2012`, `voc2012_aug`.
+        source: Folder of the files as their authors publish them (a VOC
+            devkit, a CamVid folder). Prepared once, and again when it
+            changes. Without it, the set must have been prepared before.
+        data_dir: Where prepared sets lie; `~/tensorflow_datasets` by default.
+        seed: Seed of the generated sample, and of a folder's split.
+
+    Raises:
+        ValueError: If the name is unknown, the set is not prepared, or its
+            files are wrong.
+
+    Example:
+        >>> open_dataset("sample").splits
+        {'train': 1000, 'val': 100}
+    """
+    kind, path = _checked_name(name, source)
+    if kind == "sample":
+        from keras_fcn.datasets.sample import sample_dataset
+
+        return sample_dataset(seed=seed)
+    if kind == "folder":
+        from keras_fcn.datasets.folder import open_folder
+
+        return open_folder(path, seed=seed)
+    from keras_fcn.datasets.prepared import open_prepared
+
+    return open_prepared(name, source, data_dir)
+
+
+def prepare_dataset(
+    name: str, source: str | Path | None = None, data_dir: str | Path | None = None
+) -> SegmentationDataset:
+    """Prepares a data set unless it is prepared, downloading its archives without `source`.
+
+    Args:
+        name: As for `open_dataset`; the sample and folders need no preparation.
+        source: As for `open_dataset`.
+        data_dir: As for `open_dataset`.
+
+    Returns:
+        The data set, opened.
+
+    Raises:
+        ValueError: If the name is unknown, or the files are wrong.
+        ConnectionError: If an archive cannot be downloaded.
+    """
+    kind, _ = _checked_name(name, source)
+    if kind in ("sample", "folder"):
+        return open_dataset(name)
+    from keras_fcn.datasets import prepared
+
+    return prepared.prepare(name, source, data_dir)
+
+
+def _checked_name(name: str, source: str | Path | None) -> tuple[str, str]:
+    """Returns the kind of data set and what follows its colon, after checking both."""
+    kind, _, path = name.partition(":")
+    if kind not in SUMMARIES or bool(path) != (kind == "folder"):
+        nearest = difflib.get_close_matches(kind, SUMMARIES, n=2)
+        meant = f" Did you mean {' or '.join(nearest)}?" if nearest and nearest != [kind] else ""
+        raise ValueError(
+            f"Unknown data set {name!r}.{meant} Expected one of: "
+            f"{', '.join(known for known in SUMMARIES if known != 'folder')}, or folder:PATH for "
+            "your own images and masks."
+        )
+    if source is not None and kind in ("sample", "folder"):
+        raise ValueError(f"`source` has no meaning for {name!r}. Received: source={source}.")
+    return kind, path

@@ -1,0 +1,258 @@
+"""The base of the data sets that TensorFlow Datasets (tfds) prepares.
+
+A set is a folder with a `<name>_dataset_builder.py` that derives from
+`SegmentationBuilder` and says what the labels mean, where the archives are,
+and which file belongs to which example; see `camvid`, the shortest. Reading,
+checking, storing and opening are the same for all.
+"""
+
+import abc
+import dataclasses
+import hashlib
+import io
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
+
+from keras_fcn.datasets.parallel import parallel_map
+from keras_fcn.labels import Labels, LabelSpec, labels_to_json
+from keras_fcn.preprocessing import check_labels, check_size, read_image, read_mask
+
+# The files of one example by what they are, such as `image` and `label`.
+Files = Mapping[str, Path]
+# Split -> id of the example -> its files.
+SplitFiles = Mapping[str, Mapping[str, Files]]
+
+_EXIF_ORIENTATION = 0x0112
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """A published archive.
+
+    Args:
+        url: Where it lies.
+        checksum: `md5:` or `sha256:` and the hexadecimal digest; "" where nobody whom
+            we could name publishes one. The set's README says which.
+    """
+
+    url: str
+    checksum: str = ""
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class SegmentationConfig(tfds.core.BuilderConfig):
+    """One way to prepare a set.
+
+    Args:
+        variant: Which of the set's variants, such as `2012_aug`.
+        source: Folder of the files; "" takes the archives.
+    """
+
+    variant: str
+    source: str = ""
+
+
+class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
+    """Prepares images with label maps, from archives or from a folder of the user's.
+
+    Images are stored as the files that they are (a JPEG stays a JPEG), label
+    maps as grey PNG files of the labels. Each image is decoded and each label
+    compared with the classes once, here, so that a damaged file is named
+    before any training.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    HOMEPAGE: ClassVar[str] = ""
+    LABELS: ClassVar[Labels]
+    # Archives by variant; their unpacked folders are where `find_files` looks.
+    ARCHIVES: ClassVar[Mapping[str, Sequence[Archive]]]
+
+    @classmethod
+    @abc.abstractmethod
+    def find_files(cls, folders: Sequence[Path], variant: str) -> SplitFiles:
+        """Returns which files make up which example of which split.
+
+        Args:
+            folders: The folder that the user named, or the unpacked archives.
+            variant: One of the keys of `ARCHIVES`.
+
+        Returns:
+            Files by split and id, some of which may be missing.
+
+        Raises:
+            ValueError: If the folders do not hold the set, with what was expected.
+        """
+
+    def features(self) -> dict[str, Any]:
+        """Returns what is stored of an example, by name."""
+        assert isinstance(self.LABELS, LabelSpec)
+        return {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "label": tfds.features.LabeledImage(
+                labels=list(self.LABELS.class_names), shape=(None, None, 1), encoding_format="png"
+            ),
+            "id": tfds.features.Text(),
+        }
+
+    def read_example(self, files: Files) -> dict[str, Any]:
+        """Returns the stored form of an example, but its id, after checking it."""
+        assert isinstance(self.LABELS, LabelSpec)
+        contents, size = stored_image(files["image"])
+        label = self.read_label(files["label"])
+        check_size(files["image"], size, files["label"], label.shape)
+        check_labels(label, self.LABELS, files["label"])
+        return {"image": io.BytesIO(contents), "label": io.BytesIO(grey_png(label))}
+
+    def read_label(self, path: Path) -> np.ndarray:
+        """Returns the labels of a file, uint8, shape `(height, width)`."""
+        return read_mask(path)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(self.features()),
+            homepage=self.HOMEPAGE,
+            metadata=tfds.core.MetadataDict(
+                labels=labels_to_json(self.LABELS), source=self.builder_config.source
+            ),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[Any]]:
+        source = self.builder_config.source
+        variant = self.builder_config.variant
+        if source:
+            folders = [Path(source)]
+        else:
+            folders = [_download(dl_manager, archive) for archive in self.ARCHIVES[variant]]
+        splits = self.find_files(folders, variant)
+        check_present(splits)
+        console = Console(stderr=True)
+        progress = Progress(console=console, transient=True, disable=not console.is_terminal)
+        task = progress.add_task(
+            f"Preparing {self.name}", total=sum(len(examples) for examples in splits.values())
+        )
+        return {
+            split: self._generate_examples(examples, progress, task)
+            for split, examples in splits.items()
+        }
+
+    def _generate_examples(
+        self, examples: Mapping[str, Files], progress: Progress, task: Any
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        stored = parallel_map(self.read_example, examples.values())
+        with progress:
+            for example_id, example in zip(examples, stored, strict=True):
+                yield example_id, {**example, "id": example_id}
+                progress.advance(task)
+
+
+def fingerprint(splits: SplitFiles) -> str:
+    """Returns eight digits that change when a file is added, taken away or changed."""
+    digest = hashlib.blake2b(digest_size=4)
+    for split, examples in sorted(splits.items()):
+        for example_id, files in sorted(examples.items()):
+            for kind, path in sorted(files.items()):
+                stat = path.stat()
+                digest.update(
+                    f"{split}/{example_id}/{kind}/{path.parent.name}/{path.name}/"
+                    f"{stat.st_size}/{stat.st_mtime_ns}\n".encode()
+                )
+    return digest.hexdigest()
+
+
+def stored_image(path: Path) -> tuple[bytes, tuple[int, int]]:
+    """Returns an image as bytes that `decode_image` reads exactly, and its (height, width).
+
+    A JPEG or PNG that is shown as it is stored stays the file that it is;
+    everything else (other kinds, turned by EXIF) becomes a PNG.
+    """
+    pixels = read_image(path)
+    with Image.open(path) as image:
+        as_it_is = (
+            image.format in ("JPEG", "PNG")
+            and image.mode in ("RGB", "L")
+            and image.getexif().get(_EXIF_ORIENTATION, 1) == 1
+        )
+    if as_it_is:
+        return path.read_bytes(), pixels.shape[:2]
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue(), pixels.shape[:2]
+
+
+def grey_png(label: np.ndarray) -> bytes:
+    """Returns a label map as the grey PNG that `decode_label` reads."""
+    stream = io.BytesIO()
+    Image.fromarray(label).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def check_present(splits: SplitFiles) -> None:
+    """Raises ValueError that names what is missing unless all files are there."""
+    missing = [
+        path
+        for examples in splits.values()
+        for files in examples.values()
+        for path in files.values()
+        if not path.exists()
+    ]
+    if missing:
+        raise ValueError(
+            f"{missing[0]} is missing{f', and {len(missing) - 1} more files' * (len(missing) > 1)}"
+            ". Is the folder complete?"
+        )
+
+
+def find_folder(folders: Sequence[Path], places: Sequence[str], what: str) -> Path:
+    """Returns the first folder `folder/place` that there is; `place` may hold wildcards.
+
+    Raises:
+        ValueError: If there is none, with the places where it was looked for.
+    """
+    for folder in folders:
+        for place in places:
+            # `glob` would not yield the folder itself for "".
+            found = sorted(folder.glob(place)) if place else [folder]
+            if found and found[0].is_dir():
+                return found[0]
+    raise ValueError(
+        f"No {what} found in {', '.join(str(folder) for folder in folders)}. Looked for the "
+        f"folders: {', '.join(place or '.' for place in places)}."
+    )
+
+
+def _download(dl_manager: Any, archive: Archive) -> Path:
+    if sys.stderr.isatty():
+        tfds.enable_progress_bar()
+    try:
+        path = Path(dl_manager.download(archive.url))
+    except Exception as error:  # tfds, `requests` and the network have errors of many kinds
+        raise ConnectionError(
+            f"{archive.url} cannot be downloaded ({type(error).__name__}). Download it by another "
+            "way, unpack it, and give the folder as `source`."
+        ) from error
+    finally:
+        tfds.disable_progress_bar()
+    if archive.checksum:
+        _verify(path, archive)
+    return Path(dl_manager.extract(path))
+
+
+def _verify(path: Path, archive: Archive) -> None:
+    kind, _, expected = archive.checksum.partition(":")
+    with path.open("rb") as file:
+        received = hashlib.file_digest(file, kind).hexdigest()
+    if received != expected:
+        path.unlink()
+        raise ValueError(
+            f"{archive.url}: the download is damaged or was replaced. Expected {archive.checksum}, "
+            f"received {kind}:{received}. It was deleted; try again."
+        )

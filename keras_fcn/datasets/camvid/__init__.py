@@ -1,0 +1,1 @@
+"""CamVid: street scenes in 11 classes."""

@@ -1,0 +1,124 @@
+"""Reading one example of a data set for what is wrong with it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_fcn.datasets.duplicates import content_digest, thumbnail
+from keras_fcn.labels import Color, LabelSpec
+from keras_fcn.preprocessing import check_labels, check_size, read_mask
+
+_VOID = 255
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, or deserves a look.
+
+    Args:
+        file: The file, or the split or folder where it is no single file.
+        text: What is wrong, a sentence or two in one line.
+        severe: Whether training or scores would be wrong; else it is a hint.
+    """
+
+    file: str
+    text: str
+    severe: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Item:
+    """An example that is not read yet."""
+
+    split: str
+    image_name: str
+    label_name: str
+    read_image: Callable[[], np.ndarray]
+    read_label: Callable[[], np.ndarray]
+    # Colour of each palette index, where the mask is a palette image read by its indices.
+    palette: Callable[[], dict[int, Color]] = dict
+
+
+@dataclass
+class Facts:
+    """What was read of an example; `None` where it could not be."""
+
+    item: Item
+    problems: list[Problem] = field(default_factory=list)
+    size: tuple[int, int] | None = None
+    digest: bytes = b""
+    thumbnail: np.ndarray | None = None
+    counts: np.ndarray | None = None
+    palette: dict[int, Color] = field(default_factory=dict)
+
+
+def examine(labels: LabelSpec | None, item: Item) -> Facts:
+    """Reads an example; what cannot be read becomes a problem.
+
+    Args:
+        labels: The classes, or `None` where they are counted afterwards.
+        item: The example.
+    """
+    facts = Facts(item)
+    image = _attempt(facts, item.image_name, item.read_image)
+    label = _attempt(facts, item.label_name, item.read_label)
+    if image is not None:
+        facts.size = image.shape[:2]
+        facts.digest = content_digest(image)
+        facts.thumbnail = thumbnail(image)
+        if image.min() == image.max():
+            facts.problems.append(
+                Problem(item.image_name, f"all pixels of the image are {image.min()}.", False)
+            )
+    if label is not None:
+        facts.counts = np.bincount(label.reshape(-1), minlength=256)
+        _attempt(facts, item.label_name, lambda: _checked(facts, label, labels))
+        facts.palette = item.palette()
+    return facts
+
+
+def _attempt(facts: Facts, name: str, action: Callable[[], np.ndarray]) -> np.ndarray | None:
+    """Returns the action's result; an error becomes a problem of the file."""
+    try:
+        return action()
+    except FileNotFoundError:
+        facts.problems.append(Problem(name, "the file is missing."))
+    except (ValueError, OSError) as error:
+        text = " ".join(str(error).split())
+        facts.problems.append(Problem(name, text.removeprefix(f"{name}: ")))
+    return None
+
+
+def _checked(facts: Facts, label: np.ndarray, labels: LabelSpec | None) -> np.ndarray:
+    item = facts.item
+    ignored = _VOID if labels is None else labels.ignore_class
+    if (label == ignored).all():
+        text = f"all pixels of the mask are ignored ({ignored})."
+        facts.problems.append(Problem(item.label_name, text, False))
+    if facts.size is not None:
+        check_size(item.image_name, facts.size, item.label_name, label.shape)
+    if labels is not None:
+        check_labels(label, labels, item.label_name)
+    return label
+
+
+def palette_of(path: Path) -> dict[int, Color]:
+    """Returns the colour of each index that occurs in a palette image; else nothing."""
+    if path.suffix == ".mat":
+        return {}
+    with Image.open(path) as image:
+        if image.mode != "P":
+            return {}
+        flat = image.getpalette("RGB") or []
+    used = np.unique(read_mask(path))
+    return {
+        int(index): (flat[3 * index], flat[3 * index + 1], flat[3 * index + 2])
+        for index in used
+        if index != _VOID and 3 * index + 2 < len(flat)
+    }

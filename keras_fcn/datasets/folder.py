@@ -1,0 +1,260 @@
+"""A folder of images and masks of the user's own.
+
+Three layouts are known; the masks have the names of their images, but for the
+extension:
+
+* `images/` and `masks/`, with `train.txt` and `val.txt` that list names, or
+  else split by seed: one fifth for `val`;
+* `images/train/`, `images/val/` and `masks/train/`, `masks/val/`;
+* `train/images/`, `train/masks/` and `val/images/`, `val/masks/`.
+
+`test` is a third split where there is one. `classes.txt` (`class_table.py`) gives
+names and colours; without it the classes are counted in the masks.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from keras_fcn.datasets.base import Example, SegmentationDataset
+from keras_fcn.datasets.class_table import ClassTable, find_class_table
+from keras_fcn.datasets.parallel import parallel_map
+from keras_fcn.labels import LabelSpec
+from keras_fcn.preprocessing import check_labels, check_size, read_image, read_mask
+
+SPLITS = ("train", "val", "test")
+_VAL_SHARE = 0.2
+_VOID = 255
+
+# Id of an example -> (image, mask).
+Pairs = Mapping[str, tuple[Path, Path]]
+
+
+@dataclass(frozen=True)
+class FolderFiles:
+    """The files of a folder, by what they are.
+
+    Args:
+        splits: Pairs of image and mask by split.
+        table: The table of classes, if there is one.
+        problems: What is wrong with the files, one sentence each that names the file.
+    """
+
+    splits: Mapping[str, Pairs]
+    table: ClassTable | None
+    problems: list[str] = field(default_factory=list)
+
+    def read_mask(self, path: Path) -> np.ndarray:
+        """Returns the labels of a mask, before any check."""
+        if self.table is None:
+            return read_mask(path)
+        return read_mask(path, self.table.colors, self.table.label_of_line)
+
+
+def open_folder(path: str | Path, seed: int = 0) -> SegmentationDataset:
+    """Opens a folder of images and masks; nothing is copied, files are read when needed.
+
+    Args:
+        path: The folder.
+        seed: Decides which images are `val` where the folder does not.
+
+    Raises:
+        ValueError: If the layout is not known, images and masks do not
+            match, or the masks tell no number of classes.
+    """
+    root = Path(path).expanduser()
+    files = find_folder_files(root, seed)
+    if files.problems:
+        others = f" {len(files.problems) - 1} more files are wrong; run: keras-fcn datasets check "
+        raise ValueError(
+            files.problems[0]
+            + (others + f"--dataset folder:{path}" if len(files.problems) > 1 else "")
+        )
+    labels = files.table.labels if files.table else _counted_classes(files)
+    counts = {split: len(pairs) for split, pairs in files.splits.items()}
+
+    def read(image_path: bytes, mask_path: bytes) -> tuple[np.ndarray, np.ndarray]:
+        image_file, mask_file = Path(image_path.decode()), Path(mask_path.decode())
+        image, label = read_image(image_file), files.read_mask(mask_file)
+        check_size(image_file, image.shape[:2], mask_file, label.shape)
+        check_labels(label, labels, mask_file)
+        return image, label
+
+    def decode(record: Example) -> Example:
+        image, label = tf.numpy_function(
+            read, [record["image"], record["label"]], (tf.uint8, tf.uint8), stateful=False
+        )
+        return {
+            "image": tf.ensure_shape(image, (None, None, 3)),
+            "label": tf.ensure_shape(label, (None, None)),
+            "id": record["id"],
+        }
+
+    return SegmentationDataset(
+        name=f"folder:{path}",
+        labels=labels,
+        splits=counts,
+        records=lambda split: _records(files.splits[split]),
+        decode=decode,
+        description=f"Images and masks of the folder {root}.",
+    )
+
+
+def find_folder_files(root: Path, seed: int = 0) -> FolderFiles:
+    """Returns the pairs of image and mask in each split, and what is wrong with the files.
+
+    Raises:
+        ValueError: If the layout is not known or there are no images.
+    """
+    if not root.is_dir():
+        raise ValueError(f"{root}: there is no such folder.")
+    problems: list[str] = []
+    given = {split: root / split for split in SPLITS if (root / split / "images").is_dir()}
+    if given:
+        splits = {split: _pairs(folder, problems) for split, folder in given.items()}
+    elif (root / "images").is_dir() and (root / "masks").is_dir():
+        splits = _split(root, seed, problems)
+    else:
+        raise ValueError(
+            f"{root}: expected the folders images/ and masks/, or train/images/, train/masks/, "
+            f"val/images/ and val/masks/. Found: {_listing(root)}."
+        )
+    empty = [split for split, pairs in splits.items() if not pairs]
+    if empty and not problems:
+        raise ValueError(f"{root}: there are no images in the split {empty[0]!r}.")
+    return FolderFiles(splits, find_class_table(root), problems)
+
+
+def _pairs(folder: Path, problems: list[str], wanted: Iterable[str] | None = None) -> Pairs:
+    """Returns the pairs of `folder/images` and `folder/masks`: all, or the wanted ones."""
+    images = _images(folder / "images", problems)
+    masks = _images(folder / "masks", problems) if (folder / "masks").is_dir() else {}
+    names = sorted(images) if wanted is None else wanted
+    for name in names:
+        if name not in masks:
+            problems.append(
+                f"{images[name]}: there is no mask of that name in {folder / 'masks'} (expected "
+                f"{name}.png, say)."
+            )
+    if wanted is None:
+        problems += [
+            f"{masks[name]}: there is no image of that name in {folder / 'images'}."
+            for name in sorted(masks.keys() - images.keys())
+        ]
+    return {name: (images[name], masks[name]) for name in names if name in masks}
+
+
+def _images(folder: Path, problems: list[str]) -> dict[str, Path]:
+    """Returns the image files of a folder and its subfolders by name without extension."""
+    known = Image.registered_extensions()
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in known or path.name.startswith("."):
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            problems.append(f"{path}: {found[name].name} has the same name but for the extension.")
+        else:
+            found[name] = path
+    return found
+
+
+def _split(root: Path, seed: int, problems: list[str]) -> dict[str, Pairs]:
+    lists = {split: root / f"{split}.txt" for split in SPLITS if (root / f"{split}.txt").is_file()}
+    if lists:
+        names = _images(root / "images", [])
+        return {
+            split: _pairs(root, problems, _listed(path, names, problems))
+            for split, path in lists.items()
+        }
+    pairs = _pairs(root, problems)
+    folders = {name.split("/")[0] for name in pairs}
+    if pairs and folders <= set(SPLITS) and all("/" in name for name in pairs):
+        return {
+            split: {name: pair for name, pair in pairs.items() if name.startswith(f"{split}/")}
+            for split in SPLITS
+            if split in folders
+        }
+    return _split_by_seed(root, pairs, seed)
+
+
+def _listed(path: Path, names: Mapping[str, Path], problems: list[str]) -> list[str]:
+    """Returns the names in a list: with or without extension, `images/` before it or not."""
+    listed: dict[str, None] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        entry = line.strip().replace("\\", "/").removeprefix("./").removeprefix("images/")
+        if not entry:
+            continue
+        stem = entry if entry in names else Path(entry).with_suffix("").as_posix()
+        if stem not in names:
+            problems.append(f"{path}, line {number}: there is no image {entry!r}.")
+        elif stem in listed:
+            problems.append(f"{path}, line {number}: {entry!r} is listed twice.")
+        else:
+            listed[stem] = None
+    return list(listed)
+
+
+def _split_by_seed(root: Path, pairs: Pairs, seed: int) -> dict[str, Pairs]:
+    if len(pairs) == 1:
+        raise ValueError(
+            f"{root}: one image cannot be split into train and val. Add images, or list them in "
+            "train.txt and val.txt."
+        )
+    # Sorted by hash, so that neither the names nor their order decide, and an added image
+    # moves few others.
+    order = sorted(pairs, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    num_val = max(1, round(_VAL_SHARE * len(order)))
+    chosen = set(order[:num_val])
+    return {
+        "train": {name: pair for name, pair in pairs.items() if name not in chosen},
+        "val": {name: pair for name, pair in pairs.items() if name in chosen},
+    }
+
+
+def _counted_classes(files: FolderFiles) -> LabelSpec:
+    """Returns numbered classes, as many as the highest label of all masks tells."""
+    masks = [mask for pairs in files.splits.values() for _, mask in pairs.values()]
+    present = np.zeros(256, bool)
+    for found in parallel_map(lambda mask: np.unique(files.read_mask(mask)), masks):
+        present[found] = True
+    return spec_of_present(present, f"{masks[0].parent}")
+
+
+def spec_of_present(present: np.ndarray, place: str) -> LabelSpec:
+    """Returns numbered classes up to the highest label that is present, void left out.
+
+    Raises:
+        ValueError: If that is no class or one.
+    """
+    classes = np.flatnonzero(present[:_VOID])
+    if len(classes) and classes[-1] > 0:
+        return LabelSpec.numbered(int(classes[-1]) + 1)
+    if present[_VOID]:
+        raise ValueError(
+            f"{place}: the masks hold only the labels "
+            f"{' and '.join(str(label) for label in np.flatnonzero(present))}, and 255 means "
+            "ignored. If white is a class, write a classes.txt beside the folders: "
+            "`background 0 0 0` and `object 255 255 255` on two lines."
+        )
+    raise ValueError(f"{place}: all masks hold only label 0; there is nothing to learn.")
+
+
+def _records(pairs: Pairs) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices(
+        {
+            "image": [str(image) for image, _ in pairs.values()],
+            "label": [str(mask) for _, mask in pairs.values()],
+            "id": list(pairs),
+        }
+    )
+
+
+def _listing(root: Path) -> str:
+    names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in root.iterdir())
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") if names else "nothing"

@@ -1,0 +1,41 @@
+"""A map over many files in threads."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def parallel_map(
+    function: Callable[[Item], Result], items: Iterable[Item], ahead: int = 32
+) -> Iterator[Result]:
+    """Yields `function(item)` of each item, in order, computed in threads.
+
+    Pillow decodes outside Python's global lock, so threads read images in
+    parallel. At most `ahead` results wait for being taken, so that a large
+    set does not fill the memory.
+
+    Args:
+        function: Called in a thread; what it raises is raised here.
+        items: Arguments.
+        ahead: Number of calls ahead of the one that is yielded.
+
+    Example:
+        >>> list(parallel_map(abs, [-1, 2, -3]))
+        [1, 2, 3]
+    """
+    with ThreadPoolExecutor() as pool:
+        pending: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) >= ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

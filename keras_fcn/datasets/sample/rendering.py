@@ -1,0 +1,128 @@
+"""Rendering of the sample set: a scene to its image and its label map."""
+
+import numpy as np
+
+from keras_fcn.datasets.sample.scenes import SHAPES, Scene, SceneObject, Texture
+
+# Pixels nearer than this to an object's edge are labelled 255, as PASCAL VOC does.
+OUTLINE_WIDTH = 1.5
+NOISE_SIGMA = 6.0
+
+
+def render(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the image and the label map of a scene.
+
+    Returns:
+        `(image, label)`: uint8, shapes `(height, width, 3)` and `(height, width)`.
+        Labels are 0 (background), 1.. in the order of `SHAPES`, and 255 along
+        the objects' edges.
+    """
+    rows, columns = np.mgrid[: scene.size[0], : scene.size[1]].astype("float64")
+    image = _paint(scene.background, rows, columns)
+    label = np.zeros(scene.size, "uint8")
+    for thing in scene.objects:
+        window = _window(thing, scene.size)
+        distance = _signed_distance(thing, rows[window], columns[window])
+        # Pixels along the edge mix both sides, as a camera does.
+        cover = np.clip(0.5 - distance, 0, 1)[..., None]
+        color = _paint(thing.texture, rows[window], columns[window])
+        image[window] += cover * (color - image[window])
+        _label(label[window], thing.shape, distance)
+    noise = np.random.default_rng(scene.noise_seed).normal(0, NOISE_SIGMA, image.shape)
+    return np.clip(np.rint(image + noise), 0, 255).astype("uint8"), label
+
+
+def _label(label: np.ndarray, shape: str, distance: np.ndarray) -> None:
+    """Draws an object into the label map, with its outline."""
+    edge = np.abs(distance) <= OUTLINE_WIDTH
+    if shape in SHAPES:
+        label[distance < 0] = SHAPES.index(shape) + 1
+    else:
+        # Clutter is background: only where it hides an object there is an edge between classes.
+        edge &= label != 0
+        label[distance < 0] = 0
+    label[edge] = 255
+
+
+def _window(thing: SceneObject, size: tuple[int, int]) -> tuple[slice, ...]:
+    reach = thing.radius + OUTLINE_WIDTH + 1
+    return tuple(
+        slice(max(0, int(middle - reach)), min(length, int(middle + reach) + 2))
+        for middle, length in zip(thing.center, size, strict=True)
+    )
+
+
+def _paint(texture: Texture, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Returns the texture's colours at these pixels, float64, shape `(height, width, 3)`."""
+    across = np.cos(texture.angle) * columns + np.sin(texture.angle) * rows
+    along = np.cos(texture.angle) * rows - np.sin(texture.angle) * columns
+    first, second = np.asarray(texture.colors)
+    return first + _mix(texture, across, along)[..., None] * (second - first)
+
+
+def _mix(texture: Texture, across: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """Returns the share of the second colour at each pixel, 0..1."""
+    turn = 2 * np.pi / texture.period
+    wave = np.sin(turn * across + texture.phase)
+    if texture.pattern == "plain":
+        return np.full(across.shape, 0.5)
+    if texture.pattern == "stripes":
+        return (wave > 0).astype("float64")
+    if texture.pattern == "checker":
+        return (wave * np.sin(turn * along) > 0).astype("float64")
+    if texture.pattern == "gradient":
+        return 0.5 + 0.5 * np.sin(across / 40 + texture.phase)
+    return 0.5 + 0.5 * wave * np.sin(turn * 0.7 * along + 2 * wave)  # waves
+
+
+def _signed_distance(thing: SceneObject, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Returns the distance of each pixel from the object's edge in pixels, negative inside."""
+    down, right = rows - thing.center[0], columns - thing.center[1]
+    # In the object's own frame: turned back and scaled to radius 1.
+    x = (np.cos(thing.angle) * right + np.sin(thing.angle) * down) / thing.radius
+    y = (np.cos(thing.angle) * down - np.sin(thing.angle) * right) / thing.radius
+    if thing.shape == "disc":
+        distance = np.hypot(x, y) - 1
+    elif thing.shape == "ring":
+        distance = np.abs(np.hypot(x, y) - 0.75) - 0.25
+    else:
+        distance = _distance_to_polygon(_POLYGONS[thing.shape], x, y)
+    return distance * thing.radius
+
+
+def _distance_to_polygon(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns the distance from a polygon's edge, negative inside (even-odd rule)."""
+    squared = np.full(x.shape, np.inf)
+    inside = np.zeros(x.shape, bool)
+    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        # Nearest point of the edge from (x0, y0) to (x1, y1).
+        dx, dy = x1 - x0, y1 - y0
+        t = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx**2 + dy**2), 0, 1)
+        squared = np.minimum(squared, (x0 + t * dx - x) ** 2 + (y0 + t * dy - y) ** 2)
+        if dy:
+            crosses = (y0 > y) != (y1 > y)
+            inside ^= crosses & (x < x0 + (y - y0) * dx / dy)
+    return np.where(inside, -1, 1) * np.sqrt(squared)
+
+
+def _regular(num_corners: int, inner: float = 0.0) -> np.ndarray:
+    """Returns a regular polygon of radius 1, or a star if `inner` is given."""
+    radii = [1.0, inner] * num_corners if inner else [1.0] * num_corners
+    angles = 2 * np.pi * np.arange(len(radii)) / len(radii)
+    return np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
+
+
+def _cross(arm: float = 0.32) -> np.ndarray:
+    long = np.sqrt(1 - arm**2)
+    quarter = np.array([(long, -arm), (long, arm), (arm, arm)])
+    turn = np.array([(0, 1), (-1, 0)])
+    return np.concatenate([quarter @ np.linalg.matrix_power(turn, k) for k in range(4)])
+
+
+_POLYGONS = {
+    "square": _regular(4),
+    "triangle": _regular(3),
+    "star": _regular(5, inner=0.42),
+    "cross": _cross(),
+    "bar": np.array([(-0.97, -0.22), (0.97, -0.22), (0.97, 0.22), (-0.97, 0.22)]),
+}

@@ -1,0 +1,1 @@
+"""PASCAL VOC segmentation: 20 kinds of objects and the background."""

@@ -1,0 +1,15 @@
+"""Layers that let a network take images of any size, and those that AlexNet needs."""
+
+from keras_fcn.layers.cropping import CropLike
+from keras_fcn.layers.grouped_convolution import GroupedConv2D
+from keras_fcn.layers.normalization import ImageNormalization
+from keras_fcn.layers.padding import PadToStride
+from keras_fcn.layers.response_normalization import LocalResponseNormalization
+
+__all__ = [
+    "CropLike",
+    "GroupedConv2D",
+    "ImageNormalization",
+    "LocalResponseNormalization",
+    "PadToStride",
+]

@@ -1,0 +1,94 @@
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from keras_fcn_cli.convert import command
+from safetensors.numpy import save_file
+
+VGG_FILTERS = (8, 16, 32, 64, 64)
+RNG = np.random.default_rng(0)
+
+
+def layer(name, *shape, bias=True):
+    tensors = {f"{name}.weight": RNG.normal(size=shape).astype("float32")}
+    return tensors | ({f"{name}.bias": np.ones(shape[0], "float32")} if bias else {})
+
+
+@pytest.fixture(scope="module")
+def fcn32s_file(tmp_path_factory):
+    """FCN32s(n_class=2) as wkentaro/pytorch-fcn saves it, but narrower."""
+    tensors, channels = {}, 3
+    for block, filters in enumerate(VGG_FILTERS, start=1):
+        for convolution in range(1, 3 if block < 3 else 4):
+            tensors |= layer(f"conv{block}_{convolution}", filters, channels, 3, 3)
+            channels = filters
+    tensors |= layer("fc6", 3, 64, 7, 7) | layer("fc7", 3, 3, 1, 1)
+    tensors |= layer("score_fr", 2, 3, 1, 1) | layer("upscore", 2, 2, 64, 64, bias=False)
+    path = tmp_path_factory.mktemp("pytorch") / "fcn32s.safetensors"
+    save_file(tensors, path)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(command, [str(a) for a in arguments])
+
+
+def test_converts_what_the_file_holds(run, tmp_path, fcn32s_file):
+    result = run("--from", fcn32s_file, "--output", "fcn.keras")
+
+    assert result.exit_code == 0, result.output
+    assert "17 layers loaded" in result.output
+    assert "Network: fcn.keras (fcn32s_vgg16, 2 classes)" in result.output
+    model = keras.saving.load_model("fcn.keras")
+    assert (model.stride, model.num_classes) == (32, 2)
+    assert model.origin == {"converted_from": "fcn32s.safetensors"}
+    assert [path.name for path in tmp_path.iterdir()] == ["fcn.keras"]
+
+
+def test_what_does_not_fit_leaves_no_output(run, tmp_path, fcn32s_file):
+    result = run("--from", fcn32s_file, "--variant", "fcn16s", "--output", "fcn.keras")
+
+    assert isinstance(result.exception, ValueError)
+    assert "upscore16: [(32, 32, 2, 2)]" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cut_file_leaves_no_output(run, tmp_path, fcn32s_file):
+    (tmp_path / "cut.safetensors").write_bytes(fcn32s_file.read_bytes()[:-100])
+
+    result = run("--from", "cut.safetensors", "--output", "fcn.keras")
+
+    assert "cut.safetensors' must be a `.safetensors` file" in str(result.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.safetensors"]
+
+
+def test_a_classifier_needs_the_network_to_make_of_it(run):
+    save_file(
+        layer("features.0", 64, 3, 3, 3) | layer("features.28", 2, 2, 3, 3), "vgg16.safetensors"
+    )
+
+    result = run("--from", "vgg16.safetensors", "--output", "fcn.keras")
+
+    assert result.exit_code == 2
+    assert "say with --variant what to make of it" in result.output
+
+
+def test_published_files_are_listed(run):
+    result = run("--list")
+
+    assert result.exit_code == 0
+    assert (
+        "voc-fcn16s  http://dl.caffe.berkeleyvision.org/fcn16s-heavy-pascal.caffemodel\n"
+        "    mean IU 65 on VOC 2011 seg11valid, 736 images (shelhamer/fcn.berkeleyvision.org, "
+        "README.md)\n"
+    ) in result.output
+    assert "    not verified: no checksum is published\n" in result.output
+
+
+def test_the_output_is_a_keras_file(run):
+    result = run("--from", "x.caffemodel", "--output", "fcn.h5")
+
+    assert result.exit_code == 2
+    assert "--output must end in .keras" in result.output

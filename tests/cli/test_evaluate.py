@@ -1,0 +1,102 @@
+import json
+
+import pytest
+from PIL import Image
+
+# In the data set `photos` one pixel of 30 * (23 + 24 + 25) is labelled wrongly.
+NUM_PIXELS = 30 * (23 + 24 + 25)
+
+
+def test_the_table_and_the_json_have_the_scores(run, channel_model, photos, tmp_path):
+    result = run(
+        "evaluate", "--model", channel_model, "--dataset", f"folder:{photos}", "--split", "val",
+        "--json", tmp_path / "new" / "scores.json", "--classes", "red, blue",
+    )  # fmt: skip
+
+    assert result.exit_code == 0, result.stderr
+    # Where a line is too long for the table's width, it is broken.
+    assert f"3 images, {NUM_PIXELS:,} pixels" in " ".join(result.stdout.split())
+    assert "mean IU of 2 classes *" in result.stdout
+    scores = json.loads((tmp_path / "new" / "scores.json").read_text())
+    assert scores["pixel_accuracy"] == pytest.approx(1 - 1 / NUM_PIXELS)
+    assert set(scores["per_class_iou"]) == {"red", "green", "blue"}
+    assert (scores["num_images"], scores["format"]) == (3, "keras")
+    assert scores["classes"] == ["red", "blue"]
+    with Image.open(tmp_path / "new" / "scores_confusion_matrix.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_the_table_is_the_same_for_every_format(run, channel_model, photos, tmp_path):
+    data = ("--dataset", f"folder:{photos}")
+    scores, tables = [], []
+    for kind, name in (("savedmodel", "saved"), ("tflite", "m.tflite")):
+        done = run(
+            "export", "--model", channel_model, "--format", kind, "--output", name, "--no-verify"
+        )
+        assert done.exit_code == 0, done.stderr
+
+    for model in (channel_model, "saved", "m.tflite"):
+        result = run("evaluate", "--model", model, *data, "--json", "scores.json")
+        assert result.exit_code == 0, result.stderr
+        scores.append(json.loads((tmp_path / "scores.json").read_text()))
+        tables.append(result.stdout.partition("class ")[2])
+
+    assert [values.pop("format") for values in scores] == ["keras", "savedmodel", "tflite"]
+    for values in scores:
+        del values["model"]
+    # A model that is no FCN carries no names of classes; the artifacts have numbered ones.
+    assert scores[0] == scores[1] == scores[2]
+    assert tables[0] == tables[1] == tables[2]
+
+
+def test_nothing_is_written_unless_asked_for(run, channel_model, photos, tmp_path):
+    result = run("evaluate", "--model", channel_model, "--dataset", f"folder:{photos}")
+
+    assert result.exit_code == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_confusion_matrix_can_go_elsewhere(run, channel_model, photos, tmp_path):
+    run(
+        "evaluate", "--model", channel_model, "--dataset", f"folder:{photos}",
+        "--json", "scores.json", "--confusion-matrix", "matrix.png",
+    )  # fmt: skip
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["matrix.png", "scores.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--model", "no.keras", "--dataset", "sample"], "There is no model at no.keras."),
+        (["--model", "{model}", "--dataset", "sampel"], "Unknown data set 'sampel'. Did you mean"),
+        (["--model", "{model}", "--dataset", "folder:nowhere"], "nowhere: there is no such folder"),
+        (["--model", "{model}", "--dataset", "sample"], "The network has 3 classes"),
+        (["--model", "{model}", "--dataset", "{data}", "--split", "test"], "has no split 'test'"),
+        (["--model", "{model}", "--dataset", "{data}", "--classes", "cat"], "Received: 'cat'."),
+    ],
+)
+def test_mistakes_are_explained(run, channel_model, photos, arguments, text):
+    places = {"model": channel_model, "data": f"folder:{photos}"}
+
+    result = run("evaluate", *[argument.format(**places) for argument in arguments])
+
+    assert result.exit_code == 1
+    assert text in result.stderr
+    assert "should not happen" not in result.stderr
+
+
+def test_a_wrong_label_is_an_error_that_names_the_file(run, channel_model, photos, tmp_path):
+    broken = tmp_path / "photos"
+    broken.mkdir()
+    for path in photos.rglob("*.*"):
+        target = broken / path.relative_to(photos)
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    Image.new("L", (30, 23), 9).save(broken / "masks" / "3.png")
+
+    result = run("evaluate", "--model", channel_model, "--dataset", f"folder:{broken}")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {broken / 'masks' / '3.png'}: labels must lie in")
+    assert "Traceback" not in result.stderr

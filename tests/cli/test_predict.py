@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_fcn.preprocessing import read_image, read_mask
+
+
+def test_label_maps_and_overlays_are_written(run, channel_model, photos, tmp_path):
+    result = run(
+        "predict", "--model", channel_model, "--output", tmp_path / "out", photos / "images"
+    )
+
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"6 of 6 images predicted, in {tmp_path / 'out'}.\n"
+    assert len(list((tmp_path / "out").iterdir())) == 12
+    for path in (photos / "images").iterdir():
+        labels = read_mask(tmp_path / "out" / path.name)
+        np.testing.assert_array_equal(labels, read_image(path).argmax(-1))
+        with Image.open(tmp_path / "out" / path.name) as image:
+            assert image.mode == "P"
+
+
+def test_patterns_and_files_are_taken_without_overlays(run, channel_model, photos, tmp_path):
+    result = run(
+        "predict", "--model", channel_model, "--output", tmp_path, "--no-overlay",
+        photos / "**" / "images" / "[01].png", photos / "images" / "1.png",
+    )  # fmt: skip
+
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.png", "1.png"]
+
+
+def test_unreadable_files_are_named_and_make_the_status_1(run, channel_model, photos, tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+
+    result = run(
+        "predict", "--model", channel_model, "--output", tmp_path / "out",
+        "absent.jpg", tmp_path / "text.png", photos / "images" / "0.png",
+    )  # fmt: skip
+
+    assert result.exit_code == 1
+    assert "Left out: absent.jpg: there is no such file." in result.stderr
+    assert f"Left out: {tmp_path / 'text.png'}: not an image" in result.stderr
+    assert "1 of 3 images predicted" in result.stdout
+    assert "Error: 2 of 3 images could not be read" in result.stderr
+    assert (tmp_path / "out" / "0.png").is_file()
+
+
+def test_replaced_files_are_counted(run, channel_model, photos, tmp_path):
+    arguments = ("predict", "--model", channel_model, "--output", tmp_path, photos / "images")
+
+    run(*arguments)
+    result = run(*arguments)
+
+    assert "12 files of an earlier run replaced." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("image", "text"),
+    [("{photos}", "There is no image in the folder"), ("*.jpg", "No file matches the pattern")],
+)
+def test_inputs_without_images_are_explained(run, channel_model, photos, image, text):
+    result = run(
+        "predict", "--model", channel_model, "--output", "out", image.format(photos=photos)
+    )
+
+    assert result.exit_code == 1
+    assert text in result.stderr
+
+
+def test_images_are_not_overwritten(run, channel_model, photos):
+    before = (photos / "images" / "0.png").read_bytes()
+
+    result = run(
+        "predict", "--model", channel_model, "--output", photos / "images", photos / "images"
+    )
+
+    assert result.exit_code == 1
+    assert "would overwrite the image" in result.stderr
+    assert (photos / "images" / "0.png").read_bytes() == before

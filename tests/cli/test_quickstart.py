@@ -1,0 +1,42 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from keras_fcn.prediction import open_predictor
+
+
+@pytest.mark.full
+def test_the_quickstart_leaves_everything_behind(run, tmp_path):
+    arguments = ("quickstart", "--smoke", "--workdir", tmp_path / "run")
+
+    first = run(*arguments)
+    second = run(*arguments)
+
+    assert first.exit_code == 0, first.stderr
+    folder = tmp_path / "run"
+    for name in ("curves.png", "gallery.png", "confusion_matrix.png", "log.csv", "config.json"):
+        assert (folder / name).is_file()
+    assert json.loads((folder / "scores.json").read_text())["num_images"] == 100
+    for name in ("best.keras", "savedmodel", "model.tflite"):
+        assert open_predictor(folder / name).labels.num_classes == 7
+    assert first.stdout.count("Passed") == 2
+    # A second start finds the training done.
+    assert second.exit_code == 0, second.stderr
+    assert f"keras-fcn predict --model {folder}/best.keras" in second.stdout
+
+
+def test_a_training_that_fails_is_explained(run, monkeypatch):
+    import keras_fcn_train
+
+    def fit(config):
+        assert config.recipe == "sample_quickstart"
+        assert Path(config.workdir) == Path("runs/quickstart")
+        raise keras_fcn_train.TrainingInterrupted("Stopped; go on with --resume.")
+
+    monkeypatch.setattr(keras_fcn_train, "fit", fit, raising=False)
+
+    result = run("quickstart")
+
+    assert result.exit_code == 1
+    assert result.stderr == "Error: The quickstart was stopped. Start it again, and it goes on.\n"

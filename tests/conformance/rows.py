@@ -1,0 +1,95 @@
+"""The table: every layer, loss, metric and network that the conformance tests run.
+
+A new one gets a row here and is then checked for every property.
+"""
+
+import keras
+import numpy as np
+from keras import layers
+
+import keras_fcn
+from keras_fcn.initializers import Bilinear
+from keras_fcn.layers import CropLike, ImageNormalization, PadToStride
+from keras_fcn.losses import PixelwiseCrossentropy
+from keras_fcn.metrics import SegmentationScores
+
+NUM_CLASSES = 3
+
+
+def tiny_backbone():
+    images = keras.Input((None, None, 3))
+    x = layers.Conv2D(4, 8, strides=8, padding="same", activation="relu", name="s8")(images)
+    x = layers.Conv2D(6, 3, strides=2, padding="same", activation="relu", name="s16")(x)
+    x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="s32")(x)
+    return keras.Model(images, x, name="tiny")
+
+
+def on_images(layer):
+    """A model of one layer that takes images."""
+    images = keras.Input((None, None, 3))
+    return keras.Model(images, layer(images))
+
+
+def cropping():
+    images = keras.Input((None, None, 3))
+    return keras.Model(images, CropLike(2)([layers.ZeroPadding2D(2)(images), images]))
+
+
+def upsampling(kernel_size):
+    return on_images(
+        layers.Conv2DTranspose(
+            3, kernel_size, 4, padding="same", use_bias=False, kernel_initializer=Bilinear()
+        )
+    )
+
+
+def network(variant, **options):
+    if "backbone" not in options:
+        options |= {"backbone": tiny_backbone(), "taps": ("s8", "s16", "s32")}
+    model = variant(NUM_CLASSES, **{"fc_filters": 4, **options})
+    rng = np.random.default_rng(0)
+    for layer in model.layers:  # scores start at zero, which would hide every difference
+        if layer.name.startswith("score") and layer.weights:
+            layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
+    return model
+
+
+def compiled(loss):
+    """A network that is saved together with its loss and metric."""
+    model = network(keras_fcn.FCN8s)
+    model.compile("sgd", loss, metrics=[SegmentationScores(NUM_CLASSES)])
+    return model
+
+
+ROWS = {
+    "PadToStride": lambda: on_images(PadToStride(8)),
+    "CropLike": cropping,
+    "ImageNormalization-caffe": lambda: on_images(ImageNormalization("caffe")),
+    "ImageNormalization-tf": lambda: on_images(ImageNormalization("tf")),
+    "ImageNormalization-torch": lambda: on_images(ImageNormalization("torch")),
+    "Bilinear-even": lambda: upsampling(8),
+    "Bilinear-odd": lambda: upsampling(7),
+    "PixelwiseCrossentropy-valid": lambda: compiled(PixelwiseCrossentropy()),
+    "PixelwiseCrossentropy-batch": lambda: compiled(PixelwiseCrossentropy(normalization="batch")),
+    "PixelwiseCrossentropy-sum": lambda: compiled(
+        PixelwiseCrossentropy(normalization="sum", class_weights=[1, 2, 3])
+    ),
+    "FCN32s": lambda: network(keras_fcn.FCN32s),
+    "FCN16s": lambda: network(keras_fcn.FCN16s, upsampling="inner"),
+    "FCN8s": lambda: network(keras_fcn.FCN8s, upsampling="learned"),
+    "FCN8s-odd-kernels": lambda: network(keras_fcn.FCN8s, upsampling_kernel="2f-1"),
+    "FCN8s-vgg16": lambda: network(keras_fcn.FCN8s, backbone="vgg16"),
+    "FCN8s-mobilenet_v2": lambda: network(keras_fcn.FCN8s, backbone="mobilenet_v2", alpha=0.35),
+}
+
+SIZES = ((1, 1), (33, 47), (64, 64))
+
+
+def images(height, width):
+    rng = np.random.default_rng(height * 1000 + width)
+    return rng.integers(0, 256, size=(2, height, width, 3)).astype("float32")
+
+
+def labels(height, width):
+    rng = np.random.default_rng(height * 1000 + width)
+    return rng.choice([0, 1, 2, 255], size=(2, height, width)).astype("uint8")

@@ -1,0 +1,62 @@
+"""Images that occur twice are told from images that only look alike."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from keras_fcn.datasets.duplicates import content_digest, find_duplicates, thumbnail
+
+
+def noise(seed: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    """A smooth random picture."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC))
+
+
+def fingerprint(split: str, file: str, image: np.ndarray):
+    return split, file, content_digest(image), thumbnail(image)
+
+
+def test_digest_knows_the_shape():
+    flat = np.zeros((2, 6, 3), np.uint8)
+
+    assert content_digest(flat) != content_digest(flat.reshape(6, 2, 3))
+    assert content_digest(flat) == content_digest(flat.copy())
+
+
+def test_resized_and_compressed_copies_are_near():
+    image = noise(1, (192, 256))
+    stream = io.BytesIO()
+    Image.fromarray(image).resize((200, 160)).save(stream, "JPEG", quality=60)
+    copy = np.asarray(Image.open(stream))
+    images = [fingerprint("train", "a", image), fingerprint("val", "b", copy)]
+
+    ((file, text, severe),) = find_duplicates(images)
+
+    assert (file, severe) == ("b", False)
+    assert text == "nearly the same picture is in the split 'train': a."
+
+
+def test_different_pictures_are_not_near():
+    images = [fingerprint("train" if i % 2 else "val", str(i), noise(i)) for i in range(40)]
+
+    assert find_duplicates(images) == []
+
+
+def test_a_change_of_three_grey_levels_is_another_picture():
+    image = noise(3) // 2
+    images = [fingerprint("train", "a", image), fingerprint("val", "b", image + 2)]
+    assert [text[:6] for _, text, _ in find_duplicates(images)] == ["nearly"]
+
+    images = [fingerprint("train", "a", image), fingerprint("val", "b", image + 3)]
+    assert find_duplicates(images) == []
+
+
+def test_near_copies_within_a_split_are_no_matter():
+    image = noise(2)
+    other = image.copy()
+    other[0, 0] ^= 1
+
+    pair = [fingerprint("train", "a", image), fingerprint("train", "b", other)]
+    assert find_duplicates(pair) == []

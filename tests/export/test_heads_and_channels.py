@@ -1,0 +1,93 @@
+"""Models with several heads, with other inputs than RGB, and of one size only."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from export_samples import file_bytes, picture, tiny_model
+from keras_fcn_export import export_savedmodel, export_tflite, verify
+from PIL import Image
+
+from keras_fcn.labels import labels_from_json
+from keras_fcn.prediction import open_predictor
+
+HEADS = {"semantic": 3, "geometric": 2}
+IMAGE = picture(40, 56)
+
+
+@pytest.fixture(scope="module")
+def two_heads():
+    return tiny_model(num_classes=HEADS)
+
+
+@pytest.fixture(scope="module")
+def expected(two_heads):
+    scores = two_heads(IMAGE[None].astype("float32"))
+    return {head: value.numpy().argmax(-1) for head, value in scores.items()}
+
+
+def test_a_savedmodel_has_one_output_a_head(two_heads, expected, tmp_path):
+    folder = export_savedmodel(two_heads, tmp_path, confidence=True)
+    signatures = tf.saved_model.load(str(folder)).signatures
+
+    answer = signatures["serving_default"](images=tf.constant(IMAGE[None]))
+    scores = signatures["scores"](images=tf.constant(IMAGE[None]))
+    files = signatures["encoded"](image_bytes=tf.constant([file_bytes(IMAGE)]))
+
+    assert set(answer) == {f"{head}_{kind}" for head in HEADS for kind in ("labels", "confidence")}
+    for head, labels in expected.items():
+        np.testing.assert_array_equal(answer[f"{head}_labels"], labels)
+        np.testing.assert_array_equal(scores[f"{head}_scores"].numpy().argmax(-1), labels)
+        mask = Image.open(io.BytesIO(files[f"{head}_mask_png_bytes"][0].numpy()))
+        np.testing.assert_array_equal(np.asarray(mask), labels[0])
+    text = (folder / "assets" / "labels.json").read_text()
+    assert labels_from_json(text) == two_heads.labels
+
+
+def test_a_tflite_file_has_one_output_a_head(two_heads, expected, tmp_path):
+    path = export_tflite(two_heads, tmp_path / "m.tflite")
+
+    report = verify(path, two_heads, [IMAGE])
+    predicted = open_predictor(path).labels_of(IMAGE[None])
+
+    assert report.passed
+    for head, labels in expected.items():
+        np.testing.assert_array_equal(predicted[head], labels)
+
+
+def test_other_channels_are_floats(tmp_path):
+    model = tiny_model(input_shape=(None, None, 4))
+    images = np.random.default_rng(0).uniform(0, 2000, (1, 33, 50, 4)).astype("float32")
+
+    folder = export_savedmodel(model, tmp_path / "versions")
+    path = export_tflite(model, tmp_path / "m.tflite", size=(33, 50))
+
+    signatures = tf.saved_model.load(str(folder)).signatures
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], images)
+    interpreter.invoke()
+    on_phone = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    assert set(signatures) == {"serving_default", "scores"}
+    labels = signatures["serving_default"](images=tf.constant(images))["labels"]
+    np.testing.assert_array_equal(labels, model(images).numpy().argmax(-1))
+    np.testing.assert_array_equal(on_phone, labels)
+    with pytest.raises(ValueError, match="RGB images.*4 channels"):
+        export_tflite(model, path, quantize="int8", calibration=[])
+
+
+def test_a_model_of_one_size_still_serves_every_size(tmp_path):
+    model = tiny_model(input_shape=(64, 32, 3))
+    folder = export_savedmodel(model, tmp_path / "versions")
+
+    images = tf.constant(picture(100, 80)[None])
+    labels = tf.saved_model.load(str(folder)).signatures["serving_default"](images=images)["labels"]
+
+    assert labels.shape == (1, 100, 80)
+    report = verify(export_tflite(model, tmp_path / "m.tflite"), model, [picture(100, 80)])
+    assert report.passed
+    assert "Fixed input of 64x32" in report.notes[0]
+    with pytest.raises(ValueError, match="built for images of 64x32"):
+        export_savedmodel(model, tmp_path / "versions", size=(32, 64))

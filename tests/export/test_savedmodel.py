@@ -1,0 +1,168 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from export_samples import LABELS, file_bytes, labels_of, picture, tiny_model
+from keras_fcn_export import export_savedmodel
+from PIL import Image
+
+from keras_fcn.labels import labels_from_json
+
+
+@pytest.fixture(scope="module")
+def signatures(savedmodel):
+    loaded = tf.saved_model.load(str(savedmodel / "1"))
+    # The signatures do not keep the loaded object alive themselves.
+    return {**loaded.signatures, "_loaded": loaded}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 50), (64, 96), (100, 47)])
+def test_labels_and_scores_are_those_of_the_model(model, signatures, size):
+    images = np.stack([picture(*size, seed=1), picture(*size, seed=2)])
+    expected = model.predict(images, verbose=0)
+
+    labels = signatures["serving_default"](images=tf.constant(images))["labels"]
+    scores = signatures["scores"](images=tf.constant(images))["scores"]
+
+    assert labels.dtype == tf.uint8
+    np.testing.assert_array_equal(labels, expected.argmax(-1))
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+
+
+def test_files_of_different_sizes_get_masks_of_their_sizes(model, signatures):
+    images = [picture(40, 70, seed=1), picture(33, 20, seed=2)]
+    files = [file_bytes(images[0]), file_bytes(images[1], "JPEG", quality=90)]
+    images[1] = np.asarray(Image.open(io.BytesIO(files[1])))
+
+    masks = signatures["encoded"](image_bytes=tf.constant(files))["mask_png_bytes"].numpy()
+
+    for image, mask in zip(images, masks, strict=True):
+        np.testing.assert_array_equal(
+            np.asarray(Image.open(io.BytesIO(mask))), labels_of(model, image)
+        )
+
+
+def test_a_grey_image_counts_as_three_equal_channels(model, signatures):
+    grey = picture(40, 40)[..., 0]
+
+    mask = signatures["encoded"](image_bytes=tf.constant([file_bytes(grey)]))["mask_png_bytes"]
+
+    expected = labels_of(model, np.stack([grey] * 3, axis=-1))
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(mask[0].numpy()))), expected)
+
+
+GOOD = file_bytes(picture(40, 40))
+JPEG = file_bytes(picture(100, 100), "JPEG", quality=95)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (b"", r"neither at position\] \[1\].*bytes is\] \[0\]"),
+        (b"GIF89a", r"neither at position\] \[1\]"),
+        (GOOD[:20], r"ends within its header"),
+        (GOOD[:100], "Invalid PNG data"),
+        (JPEG[:100], "Invalid JPEG data"),
+        (JPEG[: len(JPEG) // 2], "Invalid JPEG data"),
+        (file_bytes(picture(201, 200)), r"position\] \[1\].*\[40000\] \[pixels.*\[201\] \[200\]"),
+        (file_bytes(picture(201, 200), "JPEG"), r"\[201\] \[200\].*--max-pixels"),
+    ],
+    ids=[
+        "empty", "gif", "png header", "png", "jpeg header", "truncated jpeg",
+        "large png", "large jpeg",
+    ],
+)  # fmt: skip
+def test_one_bad_file_fails_the_request_and_is_described(signatures, bad, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        signatures["encoded"](image_bytes=tf.constant([GOOD, bad]))
+
+
+def test_a_forged_size_is_refused_before_decoding(signatures):
+    # A few bytes that claim 2^31-1 x 2^31-1 pixels.
+    forged = GOOD[:16] + b"\x7f\xff\xff\xff" * 2 + GOOD[24:]
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="--max-pixels"):
+        signatures["encoded"](image_bytes=tf.constant([forged]))
+
+
+def test_images_over_the_limit_are_refused(signatures):
+    images = tf.zeros((1, 400, 101, 3), tf.uint8)
+
+    for name in ("serving_default", "scores"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"1 to\] \[40000\]"):
+            signatures[name](images=images)
+
+
+def test_an_empty_request_gets_an_empty_answer(signatures):
+    answer = signatures["encoded"](image_bytes=tf.constant([], tf.string))
+
+    assert answer["mask_png_bytes"].shape == (0,)
+
+
+def test_classes_travel_along(savedmodel):
+    text = (savedmodel / "1" / "assets" / "labels.json").read_text()
+
+    assert labels_from_json(text) == LABELS
+
+
+def test_baked_in_options(tmp_path):
+    model = tiny_model()
+    folder = export_savedmodel(
+        model, tmp_path, size=(64, 32), flip=True, confidence=True, scores="probabilities"
+    )
+    image = picture(90, 50)
+
+    signatures = tf.saved_model.load(str(folder)).signatures
+    answer = signatures["serving_default"](images=tf.constant(image[None]))
+    scores = signatures["scores"](images=tf.constant(image[None]))["scores"].numpy()
+    files = signatures["encoded"](image_bytes=tf.constant([file_bytes(image)]))
+
+    small = tf.image.resize(image[None].astype("float32"), (64, 32), antialias=True).numpy()
+    logits = (model(small).numpy() + model(small[:, :, ::-1]).numpy()[:, :, ::-1]) / 2
+    # Nearest neighbour: pixel i of n takes the source pixel under its centre.
+    rows = ((np.arange(90) + 0.5) * 64 / 90).astype(int)
+    columns = ((np.arange(50) + 0.5) * 32 / 50).astype(int)
+    logits = logits[:, rows][:, :, columns]
+    expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    np.testing.assert_array_equal(answer["labels"], logits.argmax(-1))
+    np.testing.assert_allclose(answer["confidence"], expected.max(-1), atol=1e-5)
+    mask = Image.open(io.BytesIO(files["mask_png_bytes"][0].numpy()))
+    confidence = Image.open(io.BytesIO(files["confidence_png_bytes"][0].numpy()))
+    np.testing.assert_array_equal(np.asarray(mask), logits[0].argmax(-1))
+    np.testing.assert_allclose(np.asarray(confidence), 255 * expected[0].max(-1), atol=0.51)
+
+
+def test_versions_count_up_and_leave_nothing_else(model, tmp_path):
+    first = export_savedmodel(model, tmp_path)
+    fifth = export_savedmodel(model, tmp_path, version=5)
+    sixth = export_savedmodel(model, tmp_path)
+
+    assert [first.name, fifth.name, sixth.name] == ["1", "5", "6"]
+    assert sorted(child.name for child in tmp_path.iterdir()) == ["1", "5", "6"]
+
+
+def test_a_failed_export_leaves_nothing(model, tmp_path, monkeypatch):
+    def fail(labels):
+        raise RuntimeError("disk full")
+
+    monkeypatch.setattr("keras_fcn_export.savedmodel.labels_to_json", fail)
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        export_savedmodel(model, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_are_explained(model, savedmodel):
+    with pytest.raises(FileExistsError, match="Version 1 exists already"):
+        export_savedmodel(model, savedmodel, version=1)
+    with pytest.raises(ValueError, match="is a SavedModel itself"):
+        export_savedmodel(model, savedmodel / "1")
+    with pytest.raises(ValueError, match="`version` must be at least 1"):
+        export_savedmodel(model, savedmodel, version=0)
+    with pytest.raises(ValueError, match="`max_pixels` must be at least 1"):
+        export_savedmodel(model, savedmodel, max_pixels=0)
+    with pytest.raises(ValueError, match=r"`size` must be \(height, width\)"):
+        export_savedmodel(model, savedmodel, size=(0, 3))

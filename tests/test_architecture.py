@@ -1,0 +1,92 @@
+"""Who may import whom: see ARCHITECTURE.md."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import keras_fcn
+
+PACKAGES = {
+    "keras_fcn": set(),
+    "keras_fcn_train": {"keras_fcn"},
+    "keras_fcn_export": {"keras_fcn"},
+    "keras_fcn_cli": {"keras_fcn", "keras_fcn_train", "keras_fcn_export"},
+}
+FOLDERS = {"keras_fcn_train": "train", "keras_fcn_export": "export", "keras_fcn_cli": "cli"}
+ROOT = Path(__file__).resolve().parent.parent
+# What `import keras_fcn` must not load by itself: each is heavy, or needs TensorFlow.
+LAZY = ("tensorflow_datasets", "keras_cv", "matplotlib", "PIL", "keras_fcn.datasets")
+
+
+def imported_modules(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_import_only_what_they_may(package):
+    files = list((ROOT / FOLDERS.get(package, package)).rglob("*.py"))
+
+    for path in files:
+        used = {name.split(".")[0] for name in imported_modules(path)} & set(PACKAGES)
+        assert used <= PACKAGES[package] | {package}, path
+    assert files
+
+
+def test_models_and_datasets_do_not_know_each_other():
+    library = ROOT / "keras_fcn"
+    models = [library / "models.py", library / "heads.py"]
+    for folder in ("backbones", "layers", "weights"):
+        models += (library / folder).rglob("*.py")
+    for path in models:
+        assert not any(n.startswith("keras_fcn.datasets") for n in imported_modules(path)), path
+    for path in (library / "datasets").rglob("*.py"):
+        assert not any(n.startswith("keras_fcn.models") for n in imported_modules(path)), path
+
+
+def run_python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_importing_the_library_loads_nothing_heavy():
+    result = run_python(
+        "import sys, keras; before = set(sys.modules); import keras_fcn\n"
+        f"print([name for name in {LAZY!r} if name in set(sys.modules) - before])"
+    )
+
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_models_losses_and_metrics_work_without_tensorflow():
+    code = """
+import sys
+sys.modules["tensorflow"] = None  # any import of it fails
+import keras, keras_fcn, numpy as np
+model = keras_fcn.FCN8s(3, backbone="mobilenet_v2", alpha=0.35, fc_filters=4)
+model.compile("sgd", keras_fcn.losses.PixelwiseCrossentropy(),
+              metrics=[keras_fcn.metrics.SegmentationScores(3)])
+x, y = np.zeros((2, 33, 40, 3)), np.zeros((2, 33, 40), "int32")
+print(sorted(model.fit(x, y, verbose=0).history))
+"""
+    result = run_python(code, KERAS_BACKEND="jax")
+
+    assert "'mean_iou'" in result.stdout, result.stderr
+
+
+def test_every_public_name_is_there():
+    for name in keras_fcn.__all__:
+        assert hasattr(keras_fcn, name)

@@ -1,0 +1,94 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_fcn
+from keras_fcn.backbones import BACKBONES, backbone_names
+
+
+@pytest.mark.parametrize("name", backbone_names())
+def test_features_have_strides_8_16_and_32(name):
+    # 70x40 is padded to 96x64.
+    alpha = 0.35 if name == "mobilenet_v2" else None
+    model = keras_fcn.FCN8s(3, backbone=name, alpha=alpha, fc_filters=4, input_shape=(70, 40, 3))
+
+    for layer, size in (("score_pool3", (12, 8)), ("score_pool4", (6, 4)), ("score_fr", (3, 2))):
+        assert model.get_layer(layer).output.shape[1:3] == size
+    assert model.output_shape == (None, 70, 40, 3)
+
+
+def test_the_table_normalizes_as_keras_applications_does():
+    image = np.arange(12, dtype="float32").reshape(1, 2, 2, 3) * 20
+    modules = {
+        "vgg16": keras.applications.vgg16,
+        "resnet50": keras.applications.resnet,
+        "mobilenet": keras.applications.mobilenet,
+        "mobilenet_v2": keras.applications.mobilenet_v2,
+        "densenet121": keras.applications.densenet,
+    }
+    for name, module in modules.items():
+        ours = keras_fcn.layers.ImageNormalization(BACKBONES[name].normalization)(image)
+
+        np.testing.assert_allclose(ours, module.preprocess_input(image.copy()), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "constructor"),
+    [
+        ("efficientnet_v2_b0", keras.applications.EfficientNetV2B0),
+        ("convnext_tiny", keras.applications.ConvNeXtTiny),
+        ("mobilenet_v3_small", keras.applications.MobileNetV3Small),
+    ],
+)
+def test_the_table_normalizes_as_the_layers_inside_keras_applications(name, constructor):
+    # These networks bring their own preprocessing layers: run those of the original.
+    inside = constructor(include_top=False, weights=None, input_shape=(32, 32, 3))
+    image = np.random.default_rng(0).integers(0, 256, size=(1, 32, 32, 3)).astype("float32")
+    x = image
+    for layer in inside.layers[1:4]:
+        if isinstance(layer, layers.Rescaling | layers.Normalization):
+            x = layer(x)
+
+    ours = keras_fcn.layers.ImageNormalization(BACKBONES[name].normalization)(image)
+
+    np.testing.assert_allclose(ours, x, atol=1e-4)
+
+
+def test_weights_of_a_file_reach_the_backbone(tmp_path):
+    source = keras.applications.MobileNetV2(
+        alpha=0.35, include_top=False, weights=None, input_shape=(96, 96, 3)
+    )
+    path = str(tmp_path / "backbone.weights.h5")
+    source.save_weights(path)
+
+    model = keras_fcn.FCN8s(3, backbone="mobilenet_v2", alpha=0.35, backbone_weights=path)
+
+    nested = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    for layer in (layer for layer in nested.layers if layer.weights):
+        for ours, theirs in zip(
+            layer.get_weights(), source.get_layer(layer.name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_real_weights_tell_images_apart(shared_data):
+    path = shared_data / "weights" / "mobilenet_v2_0.35_notop.weights.h5"
+
+    model = keras_fcn.FCN8s(3, backbone="mobilenet_v2", alpha=0.35, backbone_weights=str(path))
+
+    nested = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    original = keras.applications.MobileNetV2(
+        alpha=0.35, include_top=False, weights=str(path), input_shape=(None, None, 3)
+    )
+    image = np.random.default_rng(0).uniform(-1, 1, size=(1, 64, 64, 3)).astype("float32")
+    np.testing.assert_allclose(nested(image)["P5"], original(image), atol=1e-5)
+
+
+def test_taps_that_do_not_exist_or_fit(tiny_backbone):
+    with pytest.raises(ValueError, match="names the layer 's4', which 'tiny' does not have"):
+        keras_fcn.FCN8s(3, backbone=tiny_backbone, taps=("s4", "s16", "s32"))
+    with pytest.raises(ValueError, match=r"The tap 's16' for P3 must have stride 8.*4x4"):
+        keras_fcn.FCN8s(3, backbone=tiny_backbone, taps=("s16", "s16", "s32"))
+    with pytest.raises(ValueError, match="`taps` must name the layers"):
+        keras_fcn.FCN8s(3, backbone=tiny_backbone)

@@ -1,0 +1,193 @@
+"""The network of these tests scores each pixel by its three channels: the brightest one wins."""
+
+import io
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from keras_fcn import LabelSpec
+from keras_fcn.datasets import SegmentationDataset, from_arrays
+from keras_fcn.evaluation import evaluate, evaluate_heads, save_json
+from keras_fcn.labels import Labels
+from keras_fcn.prediction import KerasPredictor
+
+SPEC = LabelSpec(("red", "green", "blue"))
+
+
+class ChannelPredictor(KerasPredictor):
+    def __init__(self, labels: Labels = SPEC, size: tuple[int | None, int | None] = (None, None)):
+        inputs = keras.Input((*size, 3))
+        super().__init__(keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs)))
+        self.labels = labels
+
+
+def image_of(channels: list[list[int]]) -> np.ndarray:
+    return np.eye(3, dtype="uint8")[channels] * 200
+
+
+def dataset_of(*pairs: tuple[list, list], labels: Labels = SPEC) -> SegmentationDataset:
+    examples = [
+        {"image": image_of(channels), "label": np.array(label, "uint8")}
+        for channels, label in pairs
+    ]
+    return from_arrays("tiny", labels, {"val": examples})
+
+
+def printed(renderable: object) -> str:
+    file = io.StringIO()
+    Console(file=file, width=100).print(renderable)
+    return file.getvalue()
+
+
+# Predicted 0 0 1 / 1 and labelled 0 1 1 / ignored: green 1 of 2 hit, red 1 false positive.
+PAIRS = (([[0, 0, 1]], [[0, 1, 1]]), ([[1]], [[255]]))
+
+
+def test_scores_by_hand():
+    result = evaluate(ChannelPredictor(), dataset_of(*PAIRS))
+
+    assert result.confusion_matrix.tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
+    scores = result.to_dict()
+    assert scores["pixel_accuracy"] == pytest.approx(2 / 3)
+    assert scores["mean_accuracy"] == pytest.approx((1 + 1 / 2) / 2)
+    assert scores["mean_iou"] == pytest.approx(1 / 2)
+    assert scores["frequency_weighted_iou"] == pytest.approx(1 / 2)
+    assert scores["per_class_iou"] == {"red": 0.5, "green": 0.5, "blue": None}
+    counts = [scores[key] for key in ("num_images", "num_pixels", "num_ignored_pixels")]
+    assert counts == [2, 3, 1]
+
+
+def test_json_has_the_circumstances_and_no_nan():
+    scores = json.loads(evaluate(ChannelPredictor(), dataset_of(([[0]], [[255]]))).to_json())
+
+    assert scores["mean_iou"] is None
+    assert [scores[key] for key in ("dataset", "split", "format")] == ["tiny", "val", "keras"]
+
+
+def test_every_head_has_its_own_scores(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    outputs = {
+        "brightest": keras.layers.Rescaling(1.0)(inputs),
+        "darkest": keras.layers.Rescaling(-1.0)(inputs),
+    }
+    predictor = KerasPredictor(keras.Model(inputs, outputs))
+    predictor.labels = {"brightest": SPEC, "darkest": SPEC}
+    image = np.array([[[1, 2, 3], [9, 8, 7]]], "uint8")
+    # The brightest channels are 2 and 0, the darkest 0 and 2.
+    label = {"darkest": np.array([[0, 1]], "uint8"), "brightest": np.array([[2, 255]], "uint8")}
+    dataset = from_arrays(
+        "tiny", dict(predictor.labels), {"val": [{"image": image, "label": label}]}
+    )
+
+    results = evaluate_heads(predictor, dataset)
+
+    assert {head: result.scores.pixel_accuracy for head, result in results.items()} == {
+        "brightest": 1.0,
+        "darkest": 0.5,
+    }
+    assert [result.num_ignored for result in results.values()] == [1, 0]
+    assert ", head darkest on tiny" in printed(results["darkest"])
+    scores = json.loads(save_json(results, tmp_path / "scores.json").read_text())
+    assert scores["heads"]["darkest"]["pixel_accuracy"] == 0.5
+    with pytest.raises(ValueError, match="`evaluate` is for one head"):
+        evaluate(predictor, dataset)
+    with pytest.raises(ValueError, match="brightest, darkest. It has labels for: one head without"):
+        evaluate_heads(predictor, dataset_of(*PAIRS))
+
+
+@pytest.mark.parametrize("batch_size", [2, 5])
+def test_batches_change_no_score(batch_size):
+    generator = np.random.default_rng(0)
+    shapes = [(2, 3), (4, 4), (2, 3), (2, 3), (4, 4), (1, 1)]
+    pairs = [
+        (generator.integers(0, 3, s).tolist(), generator.integers(0, 3, s).tolist()) for s in shapes
+    ]
+    sizes = []
+
+    single = evaluate(ChannelPredictor(), dataset_of(*pairs))
+    batched = evaluate(
+        ChannelPredictor(), dataset_of(*pairs), batch_size=batch_size, on_batch=sizes.append
+    )
+
+    np.testing.assert_array_equal(batched.confusion_matrix, single.confusion_matrix)
+    assert sum(sizes) == 6
+    assert max(sizes) == (2 if batch_size == 2 else 3)
+
+
+def test_the_mean_of_chosen_classes_stands_beside_that_of_all():
+    # Red: 2 of 3 hit. Green: never hit. Blue: 1 hit, 1 false positive from red, 1 from green.
+    dataset = dataset_of(([[0, 0, 2, 2, 2]], [[0, 0, 0, 1, 2]]))
+
+    result = evaluate(ChannelPredictor(), dataset, classes=["blue", "red"])
+
+    scores = result.to_dict()
+    assert scores["mean_iou"] == pytest.approx((2 / 3 + 0 + 1 / 3) / 3)
+    assert scores["mean_iou_of_classes"] == pytest.approx((2 / 3 + 1 / 3) / 2)
+    assert scores["classes"] == ["blue", "red"]
+    text = printed(result)
+    assert "mean IU of 2 classes *" in text
+    assert "red *" in text
+
+
+def test_the_table_shows_scores_counts_and_notes():
+    text = printed(evaluate(ChannelPredictor(size=(4, 4)), dataset_of(*PAIRS)))
+
+    assert "2 images, 3 pixels, 25.0% more ignored" in text
+    assert "Note: Fixed input of 4x4" in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["blue", "-", "-", "0.00%"] in rows
+    assert ["mean", "IU", "0.5000"] in rows
+
+
+def test_the_confusion_matrix_is_drawn(tmp_path):
+    path = evaluate(ChannelPredictor(), dataset_of(*PAIRS)).save_confusion_matrix(
+        tmp_path / "matrix.png"
+    )
+
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+
+
+def test_another_number_of_classes_is_refused():
+    dataset = dataset_of(([[0]], [[0]]), labels=LabelSpec(("sky", "road")))
+
+    with pytest.raises(ValueError, match=r"network has 3 classes \(red.*'tiny' has 2 \(sky, road"):
+        evaluate(ChannelPredictor(), dataset)
+
+
+def test_another_order_of_classes_is_refused():
+    dataset = dataset_of(([[0]], [[0]]), labels=LabelSpec(("Blue", "red", "green")))
+
+    with pytest.raises(ValueError, match="in another order"):
+        evaluate(ChannelPredictor(), dataset)
+
+
+@pytest.mark.parametrize(
+    ("names", "note"),
+    [
+        (("Red", "GREEN", "blue"), None),
+        (("class 0", "class 1", "class 2"), "does not name its classes"),
+        (("red", "lime", "sea"), "2 class names differ, such as 'lime' in the network and 'green'"),
+    ],
+)
+def test_other_names_are_noted(names, note):
+    result = evaluate(ChannelPredictor(LabelSpec(names)), dataset_of(*PAIRS))
+
+    assert result.class_names == SPEC.class_names
+    assert len(result.notes) == (note is not None)
+    assert note is None or note in result.notes[0]
+
+
+def test_unknown_splits_and_classes_are_refused():
+    dataset = dataset_of(*PAIRS)
+
+    with pytest.raises(ValueError, match="no split 'test'"):
+        evaluate(ChannelPredictor(), dataset, "test")
+    with pytest.raises(ValueError, match=r"Received: 'gren'\. Did you mean 'green'\?"):
+        evaluate(ChannelPredictor(), dataset, classes=["gren"])
+    with pytest.raises(ValueError, match="must not repeat"):
+        evaluate(ChannelPredictor(), dataset, classes=["red", "red"])

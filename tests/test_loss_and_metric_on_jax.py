@@ -1,0 +1,32 @@
+"""The tests of the loss and the metric once more, on the JAX backend."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("jax")
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize(
+    "selection",
+    ["by_hand or named or 32_bits or (fit and True)", pytest.param("", marks=pytest.mark.full)],
+)
+def test_loss_and_metric_on_jax(selection):
+    files = [HERE / "test_losses.py", HERE / "test_metrics.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+
+    finished = subprocess.run(
+        [*command, "-k", selection],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        timeout=550,
+    )
+
+    assert finished.returncode == 0, finished.stdout[-4000:]
+    assert " passed" in finished.stdout

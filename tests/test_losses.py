@@ -1,0 +1,265 @@
+"""The loss, on whichever backend runs; `test_loss_and_metric_on_jax.py` repeats it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_fcn.losses import PixelwiseCrossentropy
+
+SCRIPTS = Path(__file__).parent / "scripts"
+
+
+def log_softmax(scores):
+    scores = np.asarray(scores, "float64")
+    return scores - np.log(np.sum(np.exp(scores), axis=-1, keepdims=True))
+
+
+def expected_loss(labels, scores, normalization, class_weights=None, sample_weight=None):
+    """The definition, one pixel after the other."""
+    log_probabilities = log_softmax(scores)
+    total, num_valid = 0.0, 0
+    for pixel in np.ndindex(labels.shape):
+        label = labels[pixel]
+        if not 0 <= label < scores.shape[-1]:
+            continue
+        weight = 1.0 if class_weights is None else class_weights[label]
+        if sample_weight is not None:
+            weight *= sample_weight[pixel[: sample_weight.ndim]]
+        total -= weight * log_probabilities[(*pixel, label)]
+        num_valid += 1
+    return total / {"valid": max(num_valid, 1), "batch": len(labels), "sum": 1}[normalization]
+
+
+def gradient_of(loss, labels, scores):
+    """The gradient of the loss with respect to the scores, as NumPy."""
+    scores = ops.convert_to_tensor(scores)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return np.asarray(jax.grad(lambda s: loss(labels, s))(scores))
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(scores)
+        value = loss(labels, scores)
+    return tape.gradient(value, scores).numpy()
+
+
+@pytest.fixture
+def batch():
+    """Labels with ignored pixels and scores, shape (2, 3, 4, 5)."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 5, (2, 3, 4)).astype("uint8")
+    labels[0, :2] = 255
+    return labels, random.normal(scale=3, size=(2, 3, 4, 5)).astype("float32")
+
+
+def test_mean_over_the_valid_pixels_by_hand():
+    # Scores are logs of probabilities, so a pixel's loss is -log of its label's.
+    scores = np.log([[[[0.5, 0.5], [0.25, 0.75], [0.1, 0.9]]]]).astype("float32")
+
+    value = PixelwiseCrossentropy()([[[0, 0, 255]]], scores)
+
+    assert float(value) == pytest.approx((np.log(2) + np.log(4)) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("normalization", ["valid", "batch", "sum"])
+@pytest.mark.parametrize("weights_shape", [None, (2,), (2, 3, 4), (2, 3, 4, 1)])
+def test_agrees_with_the_definition(batch, normalization, weights_shape):
+    labels, scores = batch
+    class_weights = [0.5, 1.0, 2.0, 0.0, 3.0]
+    sample_weight = None
+    if weights_shape is not None:
+        sample_weight = np.random.default_rng(1).uniform(size=weights_shape).astype("float32")
+    loss = PixelwiseCrossentropy(normalization=normalization, class_weights=class_weights)
+
+    value = loss(labels, scores, sample_weight=sample_weight)
+
+    pixel_weights = sample_weight
+    if weights_shape is not None and len(weights_shape) == 4:
+        pixel_weights = sample_weight[..., 0]
+    expected = expected_loss(labels, scores, normalization, class_weights, pixel_weights)
+    assert float(value) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "float32"])
+@pytest.mark.parametrize("has_axis", [False, True])
+def test_takes_labels_of_any_dtype_with_or_without_a_last_axis(batch, dtype, has_axis):
+    labels, scores = batch
+    expected = expected_loss(labels, scores, "valid")
+
+    labels = labels.astype(dtype)
+    value = PixelwiseCrossentropy()(labels[..., None] if has_axis else labels, scores)
+
+    assert float(value) == pytest.approx(expected, rel=1e-5)
+
+
+def test_gradient_is_softmax_minus_label_over_the_valid_pixels(batch):
+    labels, scores = batch
+
+    gradient = gradient_of(PixelwiseCrossentropy(), labels, scores)
+
+    valid = labels != 255
+    expected = np.exp(log_softmax(scores)) - np.eye(5)[np.where(valid, labels, 0)]
+    expected *= valid[..., None] / valid.sum()
+    np.testing.assert_allclose(gradient, expected, atol=1e-7)
+    assert not gradient[0, :2].any()
+
+
+@pytest.mark.parametrize("normalization", ["valid", "batch", "sum"])
+def test_batch_without_a_valid_pixel_gives_zero_and_no_gradient(batch, normalization):
+    labels = np.full_like(batch[0], 255)
+    loss = PixelwiseCrossentropy(normalization=normalization)
+
+    assert float(loss(labels, batch[1])) == 0
+    np.testing.assert_array_equal(gradient_of(loss, labels, batch[1]), 0)
+
+
+def test_large_scores_neither_overflow_nor_underflow():
+    scores = np.array([[[[1e4, 0.0, -1e4], [-1e4, 0.0, 1e4]]]], "float32")
+    loss = PixelwiseCrossentropy(normalization="sum")
+
+    # The first pixel is right: 0. The second misses its label by 2e4.
+    assert float(loss([[[0, 0]]], scores)) == pytest.approx(2e4)
+    assert np.isfinite(gradient_of(loss, [[[0, 0]]], scores)).all()
+
+
+def test_bfloat16_scores_are_computed_with_in_float32():
+    # 40,000 pixels of loss log(2): a bfloat16 sum (8 bits) would stop growing at about 256.
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        scores = ops.zeros((1, 200, 200, 2), dtype="bfloat16")
+        value = PixelwiseCrossentropy(normalization="sum")(np.zeros((1, 200, 200), "uint8"), scores)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+    assert keras.backend.standardize_dtype(value.dtype) == "float32"
+    assert float(value) == pytest.approx(40_000 * np.log(2), rel=1e-5)
+
+
+@pytest.mark.parametrize("stray", [7, 254, -1, 2**40, 0.5])
+def test_labels_outside_the_classes_are_left_out_in_silence(batch, stray, capfd):
+    labels, scores = batch
+    if stray == 2**40 and keras.backend.backend() == "jax":
+        pytest.skip("JAX has no int64")
+    labels = labels.astype("float32" if stray == 0.5 else "int64")
+    ignored = labels.copy()
+    labels[1, 0], ignored[1, 0] = stray, 255
+
+    value = PixelwiseCrossentropy()(labels, scores)
+
+    assert float(value) == float(PixelwiseCrossentropy()(ignored, scores))
+    assert capfd.readouterr().err == ""
+
+
+def model_of_a_bias(loss, **compile_arguments):
+    """A network whose scores are a bias, 0 at first, so that every probability is 1/3."""
+    images = keras.Input((None, None, 3))
+    scores = keras.layers.Conv2D(3, 1, kernel_initializer="zeros", name="score")(images)
+    model = keras.Model(images, scores)
+    model.compile(keras.optimizers.SGD(1.0), loss=loss, **compile_arguments)
+    return model
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_fit_and_evaluate_with_weights_of_pixels(jit_compile):
+    images = np.zeros((2, 2, 2, 3), "float32")
+    labels = np.array([[[0, 1], [255, 255]], [[2, 255], [255, 255]]], "uint8")
+    weights = np.ones((2, 2, 2), "float32")
+    weights[0, 0, 0] = 4
+    model = model_of_a_bias(PixelwiseCrossentropy(), jit_compile=jit_compile)
+
+    history = model.fit(images, labels, sample_weight=weights, batch_size=2, verbose=0).history
+
+    # Weights 4, 1, 1 on losses of log(3), divided by 3 pixels.
+    assert history["loss"][0] == pytest.approx(2 * np.log(3), rel=1e-5)
+    # The gradient of the bias is the sum of weight * (1/3 - label) / 3.
+    bias = model.get_layer("score").bias
+    expected = -(6 / 3 - np.array([4, 1, 1])) / 3
+    np.testing.assert_allclose(ops.convert_to_numpy(bias.value), expected, rtol=1e-5)
+    # Probabilities are now proportional to exp(2/3, -1/3, -1/3), and one pixel has each class.
+    expected_evaluation = -log_softmax(expected).mean()
+    assert model.evaluate(images, labels, verbose=0) == pytest.approx(expected_evaluation, rel=1e-5)
+
+
+def test_a_saved_model_keeps_its_loss(tmp_path, batch):
+    loss = PixelwiseCrossentropy(7, "batch", class_weights=np.array([1.0, 2.0, 0.5]), name="mine")
+    model_of_a_bias(loss).save(tmp_path / "model.keras")
+
+    loaded = keras.models.load_model(tmp_path / "model.keras").loss
+
+    assert isinstance(loaded, PixelwiseCrossentropy)
+    assert loaded.get_config() == loss.get_config()
+    assert loaded.get_config()["class_weights"] == [1.0, 2.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"normalization": "mean"}, "`normalization` must be one of .*'valid', 'batch', 'sum'"),
+        ({"ignore_class": 2.5}, "`ignore_class` must be a whole number or None"),
+        ({"class_weights": [1.0, -1.0]}, "at least 0"),
+        ({"class_weights": [0.0, 0.0]}, "not all 0"),
+        ({"class_weights": [1.0, float("nan")]}, "finite"),
+        ({"class_weights": {0: 1.0}}, "not a dictionary"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        PixelwiseCrossentropy(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "labels_shape", "sample_weight", "message"),
+    [
+        ({"ignore_class": 1}, (2, 4, 4), None, "outside the classes"),
+        ({"class_weights": [1, 2]}, (2, 4, 4), None, "one factor for each of the 3 classes"),
+        ({}, (2, 4, 5), None, "height and width of the scores"),
+        ({}, (2, 4, 4, 3), None, "must become indices"),
+        ({}, (2, 4, 4), np.ones((2, 4)), "`sample_weight` must have the shape"),
+        ({}, (2, 4, 4), np.ones((2, 4, 5)), "`sample_weight` must have the shape"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(arguments, labels_shape, sample_weight, message):
+    loss = PixelwiseCrossentropy(**arguments)
+
+    with pytest.raises(ValueError, match=message):
+        loss(np.zeros(labels_shape, "uint8"), np.zeros((2, 4, 4, 3), "float32"), sample_weight)
+
+
+def test_scores_without_a_batch_are_refused():
+    with pytest.raises(ValueError, match=r"\(batch, height, width, num_classes\)"):
+        PixelwiseCrossentropy()(np.zeros((4, 4)), np.zeros((4, 4, 3), "float32"))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute")
+@pytest.mark.parametrize(
+    ("normalization", "num_images"),
+    [
+        # The last batch of 7 images gives 2 to one replica and 1 to the other.
+        ("valid", 7),
+        pytest.param("valid", 8, marks=pytest.mark.full),
+        pytest.param("batch", 7, marks=pytest.mark.full),
+        pytest.param("sum", 8, marks=pytest.mark.full),
+    ],
+)
+def test_two_replicas_train_as_one_device(normalization, num_images):
+    command = [sys.executable, SCRIPTS / "losses_distributed.py", normalization, str(num_images)]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=550)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    one, two = json.loads(finished.stdout.splitlines()[-1]).values()
+
+    for ours, theirs in zip(two["weights"], one["weights"], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert two["history"].keys() == one["history"].keys()
+    for name, values in one["history"].items():
+        np.testing.assert_allclose(two["history"][name], values, rtol=1e-5, err_msg=name)
+    for name, value in one["evaluate"].items():
+        assert two["evaluate"][name] == pytest.approx(value, rel=1e-5), name
+    assert two["confusion"] == one["confusion"]

@@ -1,0 +1,38 @@
+"""Trains the tiny network in a process of its own: `python run_tiny.py '{"settings": {...}}'`.
+
+Keys: `settings` of the configuration; `num_cpus` to split the CPU into;
+`send`, a signal that the process sends itself, and `at_step`, after which.
+"""
+
+import json
+import os
+import signal
+import sys
+
+import tensorflow as tf
+
+order = json.loads(sys.argv[1])
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * order.get("num_cpus", 1)
+)
+
+import keras_fcn_train  # noqa: E402
+import tiny_training  # noqa: E402
+from keras_fcn_train.callbacks import SaveState  # noqa: E402
+
+tiny_training.install()
+if "send" in order:
+    on_train_batch_end = SaveState.on_train_batch_end
+
+    def send_signal(self, batch, logs=None):
+        if self._tracker.global_step == order["at_step"]:
+            os.kill(os.getpid(), signal.Signals[order["send"]])
+        on_train_batch_end(self, batch, logs)
+
+    SaveState.on_train_batch_end = send_signal
+
+try:
+    keras_fcn_train.fit(tiny_training.tiny_config(**order["settings"]))
+except keras_fcn_train.TrainingStopped as error:
+    sys.exit(str(error))

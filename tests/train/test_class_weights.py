@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+from keras_fcn_train.class_weights import balanced_weights, count_classes
+from tiny_training import SPEC, tiny_dataset
+
+
+def test_pixels_are_counted_without_the_ignored():
+    dataset = tiny_dataset(num_train=2)
+    labels = [example["label"].numpy() for example in dataset.examples("train")]
+
+    counts = count_classes(dataset, "train")
+
+    expected = [sum(int((label == c).sum()) for label in labels) for c in range(3)]
+    assert counts.tolist() == expected
+    # Two rows of 48 pixels are void in each image.
+    assert counts.sum() == sum(label.size for label in labels) - 2 * 2 * 48
+    assert SPEC.ignore_class == 255
+
+
+def test_limit_counts_the_first_examples():
+    dataset = tiny_dataset(num_train=2)
+
+    assert count_classes(dataset, "train", limit=1).sum() < count_classes(dataset, "train").sum()
+
+
+def test_weights_by_hand():
+    counts = np.array([64, 16, 0, 1])
+
+    weights = balanced_weights(counts, exponent=0.5)
+
+    # Shares 64/81, 16/81, 1/81: share ** -0.5 is 9/8, 9/4, 9; their mean over the pixels is
+    # (64 * 9/8 + 16 * 9/4 + 9) / 81 = (72 + 36 + 9) / 81 = 13/9. The absent class gets 1.
+    assert weights == pytest.approx([81 / 104, 81 / 52, 1.0, 81 / 13])
+
+
+def test_exponent_zero_weighs_all_pixels_alike():
+    assert balanced_weights(np.array([5, 1]), exponent=0.0) == [1.0, 1.0]
+
+
+def test_split_without_labels_is_refused():
+    with pytest.raises(ValueError, match="holds no labelled pixel"):
+        balanced_weights(np.zeros(3, "int64"), exponent=0.5)

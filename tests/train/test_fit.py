@@ -1,0 +1,250 @@
+"""Whole trainings of a tiny network, in this process and in others."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tiny_training
+from keras_fcn_train import (
+    Config,
+    TrainingDiverged,
+    TrainingInterrupted,
+    fit,
+    load_recipe,
+    recipe_names,
+)
+from keras_fcn_train.callbacks import SaveState, Tracker
+from keras_fcn_train.callbacks.log import read_log
+from keras_fcn_train.workdir import Workdir
+from tiny_training import SPEC, tiny_config, tiny_dataset
+
+from keras_fcn.metrics import scores_from_confusion
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny_names():
+    tiny_training.install()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A training that nothing disturbed."""
+    return fit(tiny_config(workdir=str(tmp_path_factory.mktemp("finished"))))
+
+
+def weights_of(path):
+    return keras.models.load_model(path).get_weights()
+
+
+def assert_same_weights(path, expected_path):
+    for weight, expected in zip(weights_of(path), weights_of(expected_path), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def assert_same_training(result, finished):
+    """Equal weights, bit by bit, and equal quantities in the log but those of time."""
+    assert_same_weights(result.last, finished.last)
+    assert_same_weights(result.best, finished.best)
+    for row, expected_row in zip(read_log(Workdir(result.workdir).log), finished.log, strict=True):
+        for name in set(expected_row) - {"images_per_second", "seconds", "val_seconds"}:
+            assert row[name] == expected_row[name], name
+
+
+def run_process(**order):
+    """Runs `run_tiny.py` and returns the finished process."""
+    script = Path(__file__).with_name("run_tiny.py")
+    return subprocess.run(
+        [sys.executable, str(script), json.dumps(order)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
+def test_workdir_holds_what_was_promised(finished):
+    names = {path.name for path in finished.workdir.iterdir()}
+
+    assert names == {
+        *("best.keras", "last.keras", "config.json", "log.csv", "curves.png"),
+        *("tensorboard", "state"),
+    }
+    config = Config.from_json((finished.workdir / "config.json").read_text())
+    assert config == tiny_config(workdir=str(finished.workdir))
+    assert [row["epoch"] for row in finished.log] == [0, 1, 2]
+
+
+def test_best_network_scores_what_the_log_says(finished):
+    network = keras.models.load_model(finished.best)
+
+    # Independently of `evaluate`: arg max and confusion matrix by NumPy.
+    matrix = np.zeros((3, 3), int)
+    for example in tiny_dataset().examples("val"):
+        label = example["label"].numpy()
+        predicted = np.argmax(network(example["image"][None])[0], axis=-1)
+        valid = label != SPEC.ignore_class
+        np.add.at(matrix, (label[valid], predicted[valid]), 1)
+    assert scores_from_confusion(matrix).mean_iou == pytest.approx(finished.scores["mean_iou"])
+    assert finished.scores["mean_iou"] == max(row["val_mean_iou"] for row in finished.log)
+
+
+def test_saved_network_says_where_it_comes_from(finished):
+    network = keras.models.load_model(finished.best)
+
+    assert network.labels == SPEC
+    assert network.origin["dataset"] == "tiny"
+    assert network.origin["scores"] == finished.scores
+    assert network.origin["config"]["crop"] == [32, 32]
+    assert set(network.origin["versions"]) == {"python", "keras_fcn", "keras", "tensorflow"}
+    assert not network.compiled
+
+
+def test_training_after_ctrl_c_ends_as_an_undisturbed_one(finished, tmp_path, monkeypatch):
+    config = tiny_config(workdir=str(tmp_path / "run"))
+    press_ctrl_c_after(5, monkeypatch)
+    with pytest.raises(TrainingInterrupted, match="after 1 epochs and 2 steps, and saved"):
+        fit(config)
+    monkeypatch.undo()
+
+    result = fit(config.replace(resume=True))
+
+    assert_same_training(result, finished)
+
+
+def press_ctrl_c_after(step, monkeypatch):
+    on_train_batch_end = Tracker.on_train_batch_end
+
+    def patched(self, batch, logs=None):
+        on_train_batch_end(self, batch, logs)
+        if self.global_step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Tracker, "on_train_batch_end", patched)
+
+
+def test_training_after_sigkill_ends_as_an_undisturbed_one(finished, tmp_path):
+    settings = {"workdir": str(tmp_path / "run"), "save_every": 2}
+
+    # Killed after step 5, when step 4 (of the second epoch) is the last that was saved.
+    killed = run_process(settings=settings, send="SIGKILL", at_step=5)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    result = fit(tiny_config(**settings, resume=True))
+
+    assert_same_training(result, finished)
+
+
+def test_two_devices_train_to_the_numbers_of_one(tmp_path):
+    # Dropout draws, and BatchNorm averages, on each device for itself: both are left out.
+    settings = {"backbone": "tiny", "fc_filters": 0, "dropout": 0.0}
+    one = fit(tiny_config(workdir=str(tmp_path / "one"), **settings))
+
+    two = run_process(
+        settings={**settings, "workdir": str(tmp_path / "two"), "devices": ["CPU:0", "CPU:1"]},
+        num_cpus=2,
+    )
+
+    assert two.returncode == 0, two.stderr
+    assert "on CPU:0, CPU:1." in two.stdout
+    for weight, expected in zip(
+        weights_of(tmp_path / "two" / "last.keras"), weights_of(one.last), strict=True
+    ):
+        np.testing.assert_allclose(weight, expected, rtol=1e-4, atol=1e-6)
+    for row, expected_row in zip(read_log(tmp_path / "two" / "log.csv"), one.log, strict=True):
+        for name in ("loss", "mean_iou", "val_loss", "val_mean_iou"):
+            assert row[name] == pytest.approx(expected_row[name], rel=1e-4), name
+
+
+@pytest.mark.full
+def test_two_devices_resume_with_the_metrics_of_the_epoch(tmp_path):
+    settings = {"workdir": str(tmp_path / "run"), "devices": ["CPU:0", "CPU:1"]}
+    undisturbed = run_process(settings={**settings, "workdir": str(tmp_path / "all")}, num_cpus=2)
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    stopped = run_process(settings=settings, num_cpus=2, send="SIGINT", at_step=5)
+    assert "--resume" in stopped.stderr
+
+    resumed = run_process(settings={**settings, "resume": True}, num_cpus=2)
+
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_weights(tmp_path / "run" / "last.keras", tmp_path / "all" / "last.keras")
+    logs = [read_log(tmp_path / name / "log.csv") for name in ("run", "all")]
+    for row, expected_row in zip(*logs, strict=True):
+        for name in ("loss", "mean_iou", "val_mean_iou"):
+            assert row[name] == pytest.approx(expected_row[name], rel=1e-6), name
+
+
+def test_divergence_keeps_the_last_good_weights(tmp_path, monkeypatch):
+    config = tiny_config(workdir=str(tmp_path / "run"), save_every=1)
+    on_train_batch_end = Tracker.on_train_batch_end
+
+    def spoil(self, batch, logs=None):
+        on_train_batch_end(self, batch, logs)
+        if self.global_step == 4:
+            kernel = self.model.get_layer("fc6").kernel
+            kernel.assign(np.full(kernel.shape, np.nan))
+
+    monkeypatch.setattr(Tracker, "on_train_batch_end", spoil)
+    # The loss of step 4 was still finite: the weights are looked at before they are saved.
+    with pytest.raises(TrainingDiverged, match="weights of fc6/kernel are no longer finite"):
+        fit(config)
+
+    assert all(np.isfinite(weight).all() for weight in weights_of(tmp_path / "run" / "last.keras"))
+    with np.load(tmp_path / "run" / "state" / "state.npz") as state:
+        assert all(np.isfinite(state[name]).all() for name in state.files if name != "position")
+
+
+def test_mixed_precision_leaves_a_float32_network(tmp_path):
+    result = fit(
+        tiny_config(workdir=str(tmp_path / "run"), precision="mixed_bfloat16", epochs=1, ema=None)
+    )
+
+    network = keras.models.load_model(result.best)
+    assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_training_without_validation_chooses_by_its_own_score(tmp_path):
+    result = fit(
+        tiny_config(
+            workdir=str(tmp_path / "run"),
+            validation_split=None,
+            class_weights="balanced",
+            normalization="batch",
+            epochs=2,
+            accumulate=2,
+        )
+    )
+
+    assert result.scores["mean_iou"] == max(row["mean_iou"] for row in result.log)
+    assert not any(name.startswith("val_") for row in result.log for name in row)
+
+
+def test_finished_training_is_not_trained_further(finished, monkeypatch):
+    monkeypatch.setattr(SaveState, "on_epoch_end", lambda *_: pytest.fail("trained"))
+
+    again = fit(tiny_config(workdir=str(finished.workdir), resume=True))
+
+    assert again.scores == finished.scores
+
+
+def test_unknown_split_leaves_no_workdir(tmp_path):
+    with pytest.raises(ValueError, match="has no split 'valid'"):
+        fit(tiny_config(workdir=str(tmp_path / "run"), validation_split="valid"))
+
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipe_smokes(name, tmp_path, monkeypatch):
+    from keras_fcn.datasets import open_dataset
+
+    monkeypatch.setattr("keras_fcn_train.data.open_dataset", open_dataset)
+    result = fit(load_recipe(name).replace(smoke=True, workdir=str(tmp_path / "run")))
+
+    assert result.best.is_file()

@@ -1,0 +1,44 @@
+"""Training of fully convolutional networks: from a recipe to a checkpoint.
+
+Settings and recipes are imported at once; what needs TensorFlow when it is
+first used, so that `keras-fcn train --help` need not wait for it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .config import Config
+from .errors import TrainingDiverged, TrainingInterrupted, TrainingStopped
+from .recipes import describe_recipe, load_recipe, recipe_names
+
+if TYPE_CHECKING:
+    from .optimizers import CaffeSGD
+    from .schedules import WarmupPolynomialDecay
+    from .training import TrainingResult, fit
+
+__all__ = [
+    "CaffeSGD",
+    "Config",
+    "TrainingDiverged",
+    "TrainingInterrupted",
+    "TrainingResult",
+    "TrainingStopped",
+    "WarmupPolynomialDecay",
+    "describe_recipe",
+    "fit",
+    "load_recipe",
+    "recipe_names",
+]
+
+_MODULES = {
+    "CaffeSGD": "optimizers",
+    "TrainingResult": "training",
+    "WarmupPolynomialDecay": "schedules",
+    "fit": "training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,72 @@
+"""The state to resume from, saved in time."""
+
+from typing import Any
+
+import keras
+
+from ..config import Config
+from ..errors import TrainingInterrupted
+from ..interrupts import Interrupts
+from ..state import State
+from .guards import StopOnNonFinite
+from .tracking import Tracker
+
+
+class SaveState(keras.callbacks.Callback):
+    """Saves the state after each epoch, every `save_every` steps, and when asked to stop.
+
+    It comes last among the callbacks: what they write is there before the
+    state says so.
+
+    Args:
+        state: Where to save.
+        tracker: Says where the training is.
+        guard: Refuses to save weights that are not finite.
+        interrupts: Says whether someone asked the training to stop.
+        config: Says how often, and how to resume.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        tracker: Tracker,
+        guard: StopOnNonFinite,
+        interrupts: Interrupts,
+        config: Config,
+    ) -> None:
+        super().__init__()
+        self._state = state
+        self._tracker = tracker
+        self._guard = guard
+        self._interrupts = interrupts
+        self._config = config
+        self._resumes_inside_epoch = tracker.step > 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._resumes_inside_epoch:
+            # Only now: `fit` has just reset them. At the beginning of an epoch they must stay
+            # so; before its first step `fit` would not reset what had been restored.
+            self._state.restore("metrics")
+            self._resumes_inside_epoch = False
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        tracker = self._tracker
+        if tracker.step == tracker.steps_per_epoch:
+            return  # Validation comes first; then the epoch is complete.
+        every = self._config.save_every
+        if self._interrupts.requested or (every and tracker.global_step % every == 0):
+            self._guard.check_weights()
+            self._save()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._save()
+
+    def _save(self) -> None:
+        self._state.save(self._tracker.position)
+        is_over = self._tracker.epoch == self._config.epochs
+        if self._interrupts.requested and not is_over:
+            raise TrainingInterrupted(
+                f"Stopped after {self._tracker.epoch} epochs and {self._tracker.step} steps, and "
+                f"saved. To go on, run the same command with --resume (--workdir "
+                f"{self._config.workdir})."
+            )

@@ -1,0 +1,72 @@
+"""Where the training is, and how fast it goes."""
+
+import time
+from typing import Any
+
+import keras
+
+from ..state import Position
+
+
+class Tracker(keras.callbacks.Callback):
+    """Counts epochs, steps and seconds, and adds the speed to the logs.
+
+    It comes first among the callbacks: the others read it. To the logs of an
+    epoch it adds `learning_rate`, `images_per_second` (of training alone,
+    without its first step, which compiles), and `seconds` (validation included).
+
+    Args:
+        position: Where the training starts.
+        steps_per_epoch: Steps of a whole epoch.
+        batch_size: Images of a step.
+    """
+
+    def __init__(self, position: Position, steps_per_epoch: int, batch_size: int) -> None:
+        super().__init__()
+        self.epoch = position.epoch
+        self.step = position.step
+        self.best = position.best
+        self.steps_per_epoch = steps_per_epoch
+        self._batch_size = batch_size
+        self._is_partial_epoch = position.step > 0
+        self._seconds_before = position.seconds
+        self._begin = self._first_step_end = self._last_step_end = time.monotonic()
+        self._steps_now = 0
+
+    @property
+    def global_step(self) -> int:
+        """Steps since the beginning of the training."""
+        return self.epoch * self.steps_per_epoch + self.step
+
+    @property
+    def position(self) -> Position:
+        """Where the training is now."""
+        return Position(self.epoch, self.step, self.best, self._seconds())
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._begin = time.monotonic()
+        self._steps_now = 0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.step += 1
+        self._steps_now += 1
+        self._last_step_end = time.monotonic()
+        if self._steps_now == 1:
+            self._first_step_end = self._last_step_end
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        timed = self._last_step_end - self._first_step_end
+        if timed > 0:
+            images = (self._steps_now - 1) * self._batch_size
+            logs["images_per_second"] = round(images / timed, 2)
+        logs["seconds"] = round(self._seconds(), 2)
+        self._seconds_before = 0.0
+        self._begin = time.monotonic()
+        self.epoch, self.step = epoch + 1, 0
+        # The next epoch has more steps than this one had, which takes another `fit`.
+        self.model.stop_training = self._is_partial_epoch
+        self._is_partial_epoch = False
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._begin

@@ -1,0 +1,76 @@
+"""Validation, and the files of the networks that it chooses."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ..config import Config
+from ..inference_copy import InferenceCopy
+from ..workdir import Workdir
+from .tracking import Tracker
+
+
+class Validation(keras.callbacks.Callback):
+    """Validates every few epochs and after the last, with the prefix `val_` in the logs.
+
+    `fit` could do it, but it would split each batch over the devices, which
+    native sizes do not allow.
+
+    Args:
+        copy: The network that is validated.
+        batches: The validation split.
+        config: Says how often.
+    """
+
+    def __init__(self, copy: InferenceCopy, batches: tf.data.Dataset, config: Config) -> None:
+        super().__init__()
+        self._copy = copy
+        self._batches = batches
+        self._config = config
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        count = epoch + 1
+        if count % self._config.validate_every and count != self._config.epochs:
+            return
+        begin = time.monotonic()
+        self._copy.refresh(epoch, measure=True)
+        logs.update({f"val_{k}": v for k, v in self._copy.evaluate(self._batches).items()})
+        logs["val_seconds"] = round(time.monotonic() - begin, 2)
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Writes `last.keras` after each epoch, and `best.keras` where the score is the best so far.
+
+    Args:
+        copy: The network that is saved.
+        workdir: Where the files go.
+        tracker: Keeps the best score.
+        monitor: Name of the score in the logs; larger is better.
+        origin: Function from the logs of an epoch to what the file says of itself.
+    """
+
+    def __init__(
+        self,
+        copy: InferenceCopy,
+        workdir: Workdir,
+        tracker: Tracker,
+        monitor: str,
+        origin: Callable[[dict[str, float]], dict[str, Any]],
+    ) -> None:
+        super().__init__()
+        self._copy = copy
+        self._workdir = workdir
+        self._tracker = tracker
+        self._monitor = monitor
+        self._origin = origin
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._copy.refresh(epoch)
+        self._copy.save(self._workdir.last, self._origin(logs))
+        score = logs.get(self._monitor)
+        if score is not None and score > self._tracker.best:
+            self._tracker.best = float(score)
+            self._copy.save(self._workdir.best, self._origin(logs))

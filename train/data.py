@@ -1,0 +1,96 @@
+"""The batches that a configuration trains and validates on."""
+
+from dataclasses import fields, replace
+
+import tensorflow as tf
+
+from keras_fcn.augmentation import Augmentation
+from keras_fcn.datasets import SegmentationDataset, open_dataset
+from keras_fcn.labels import LabelSpec
+from keras_fcn.pipeline import evaluation_batches, steps_per_epoch, training_batches
+
+from .class_weights import balanced_weights, count_classes
+from .config import Config
+
+
+class TrainingData:
+    """The data set of a configuration: its batches, its steps, its class weights.
+
+    Args:
+        config: Names the data set, the splits, crops and augmentation.
+
+    Raises:
+        ValueError: If the data set or a split does not exist.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        # The seed of the training is not the data set's: else another seed would move images
+        # between the splits of a folder, and `evaluate` would see what was trained on.
+        self.dataset = open_dataset(config.dataset, config.source, config.data_dir)
+        if not isinstance(self.dataset.labels, LabelSpec):
+            raise ValueError(
+                f"Data set {config.dataset!r} has several label maps an image: "
+                f"{', '.join(self.dataset.labels)}. Training takes sets with one."
+            )
+        self.labels: LabelSpec = self.dataset.labels
+        self.steps_per_epoch = steps_per_epoch(
+            self.dataset, config.train_split, config.batch_size, limit=config.limit
+        )
+        if config.validation_split:
+            self.dataset.check_split(config.validation_split)
+
+    def training_batches(self, start_step: int = 0) -> tf.data.Dataset:
+        """Returns the endless batches of images and labels from this step of the training on."""
+        config = self._config
+        return training_batches(
+            self.dataset,
+            config.train_split,
+            batch_size=config.batch_size,
+            augmentation=augmentation_of(config) if config.augment else None,
+            crop_size=config.crop,
+            seed=config.seed,
+            start_step=start_step,
+            replacement=config.replacement,
+            limit=config.limit,
+        )
+
+    def batchnorm_batches(self) -> list[tf.Tensor]:
+        """Returns the images of the first training batches, on which statistics are measured."""
+        count = self._config.batchnorm_batches
+        return [images for images, _ in self.training_batches().take(count)] if count else []
+
+    def validation_batches(self) -> tf.data.Dataset | None:
+        """Returns the validation images at their own sizes, or None without such a split."""
+        config = self._config
+        if config.validation_split is None:
+            return None
+        dataset = first_examples(self.dataset, config.validation_split, config.validation_limit)
+        return evaluation_batches(dataset, config.validation_split, config.batch_size)
+
+    def class_weights(self) -> list[float] | None:
+        """Returns one weight a class for the loss, or None where all are alike."""
+        config = self._config
+        if config.class_weights == "none":
+            return None
+        counts = count_classes(self.dataset, config.train_split, config.limit)
+        return balanced_weights(counts, config.class_weight_exponent)
+
+
+def augmentation_of(config: Config) -> Augmentation:
+    """Returns the augmentation whose settings have the same names in the configuration."""
+    names = [field.name for field in fields(Augmentation)]
+    return Augmentation(**{name: getattr(config, name) for name in names})
+
+
+def first_examples(
+    dataset: SegmentationDataset, split: str, limit: int | None
+) -> SegmentationDataset:
+    """Returns the data set with at most `limit` examples in this split."""
+    if limit is None or limit >= dataset.splits[split]:
+        return dataset
+    return replace(
+        dataset,
+        splits={**dataset.splits, split: limit},
+        records=lambda name: dataset.records(name).take(limit if name == split else -1),
+    )

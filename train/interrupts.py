@@ -1,0 +1,47 @@
+"""Ctrl-C as a request to stop at a good moment."""
+
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+
+class Interrupts:
+    """Turns the first Ctrl-C (or SIGTERM) into a request; the second stops at once.
+
+    Use it as a context. Outside the main thread, where Python handles no
+    signals, it does nothing.
+
+    Example:
+        >>> with Interrupts() as interrupts:
+        ...     interrupts.requested
+        False
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._request)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._restore()
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        self._restore()
+        print(
+            "\nStopping at the end of this step (of the epoch, if it is being validated). "
+            "Press Ctrl-C again to stop at once, at the cost of the steps since the last save.",
+            file=sys.stderr,
+        )
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

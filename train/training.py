@@ -1,0 +1,243 @@
+"""From a configuration to a trained network."""
+
+import platform
+import sys
+import warnings
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_fcn.losses import PixelwiseCrossentropy
+from keras_fcn.metrics import SegmentationScores
+from keras_fcn.models import FCN
+
+from .callbacks import (
+    AverageWeights,
+    Checkpoints,
+    CsvLog,
+    Curves,
+    SaveState,
+    StopOnNonFinite,
+    TensorBoardLog,
+    Tracker,
+    Validation,
+    WarnOfOneClass,
+)
+from .config import Config
+from .data import TrainingData
+from .devices import Devices
+from .inference_copy import InferenceCopy
+from .interrupts import Interrupts
+from .moving_average import MovingAverage
+from .network import build_network
+from .optimizers import build_optimizer
+from .recipes import check_needs
+from .smoke import smoke_config
+from .state import Position, State
+from .workdir import Workdir, open_workdir, write_config
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training left behind.
+
+    Args:
+        workdir: The folder with all its files.
+        best: The network with the best score, a `.keras` file.
+        last: The network after the last epoch.
+        best_epoch: The epoch of `best`, counted from 1.
+        scores: The scores of `best` on the validation split, by name; on the
+            training split where none validates.
+        log: One dictionary of quantities an epoch, as in `log.csv`.
+    """
+
+    workdir: Path
+    best: Path
+    last: Path
+    best_epoch: int
+    scores: dict[str, float]
+    log: list[dict[str, float]] = field(repr=False)
+
+
+def fit(config: Config) -> TrainingResult:
+    """Trains the network that a configuration describes.
+
+    The workdir then holds `best.keras` and `last.keras`, `config.json`, the
+    log as `log.csv`, `curves.png` and `tensorboard/`, and in `state/` what
+    `resume` needs.
+
+    Args:
+        config: All settings.
+
+    Raises:
+        ValueError: If settings do not fit each other, the data or the workdir.
+        TrainingInterrupted: After Ctrl-C, with the state saved.
+        TrainingDiverged: If the loss is no longer finite.
+    """
+    if config.smoke:
+        config = smoke_config(config)
+    else:
+        check_needs(config)
+    workdir = open_workdir(config)
+    keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    data = TrainingData(config)
+    devices = Devices(config)
+    with devices.scope():
+        network = build_network(config, data.labels)
+        scores = compile_network(network, config, data)
+    average = MovingAverage(network, config.ema) if config.ema else None
+    state = State(workdir.state, _variables(network, scores, average))
+    position = Position()
+    if config.resume and state.path.is_file():
+        # The metrics follow when `fit` has reset them.
+        position = state.restore("model", "optimizer", "average")
+    write_config(workdir, config)
+    print(_summary(config, data, devices, position))
+
+    tracker = Tracker(position, data.steps_per_epoch, config.batch_size)
+    copy = InferenceCopy(network, data.labels, average, data.batchnorm_batches())
+    monitor = "val_mean_iou" if config.validation_split else "mean_iou"
+    log = CsvLog(workdir.log, position.epoch)
+    guard = StopOnNonFinite(config, workdir, tracker)
+    with Interrupts() as interrupts, warnings.catch_warnings():
+        # Keras warns at the end of every validation whose number of batches it was not told.
+        warnings.filterwarnings("ignore", "Your input ran out of data")
+        # Their order matters: measure, refuse, validate, write, and last of all save the state.
+        callbacks = [
+            tracker,
+            guard,
+            *([AverageWeights(average)] if average else []),
+            *_validation(copy, data, config, tracker),
+            Checkpoints(copy, workdir, tracker, monitor, lambda logs: _origin(config, logs)),
+            log,
+            TensorBoardLog(workdir.tensorboard),
+            Curves(workdir),
+            SaveState(state, tracker, guard, interrupts, config),
+        ]
+        _run(network, data, config, tracker, callbacks)
+    return _result(workdir, log.rows, monitor)
+
+
+def compile_network(network: FCN, config: Config, data: TrainingData) -> SegmentationScores:
+    """Gives the network its loss, metric and optimizer; returns the metric."""
+    loss = PixelwiseCrossentropy(
+        ignore_class=data.labels.ignore_class,
+        normalization=config.normalization,
+        class_weights=data.class_weights(),
+    )
+    scores = SegmentationScores(
+        data.labels.num_classes,
+        ignore_class=data.labels.ignore_class,
+        class_names=data.labels.class_names,
+    )
+    optimizer = build_optimizer(
+        config, config.epochs * data.steps_per_epoch, network.trainable_variables
+    )
+    network.compile(
+        optimizer=optimizer, loss=loss, metrics=[scores], jit_compile=config.jit_compile
+    )
+    return scores
+
+
+def _validation(
+    copy: InferenceCopy, data: TrainingData, config: Config, tracker: Tracker
+) -> list[keras.callbacks.Callback]:
+    batches = data.validation_batches()
+    if batches is None:
+        return []
+    callbacks: list[keras.callbacks.Callback] = [Validation(copy, batches, config)]
+    if not config.smoke:  # after a few steps one class is what to expect
+        callbacks.append(WarnOfOneClass(copy.scores, config, tracker))
+    return callbacks
+
+
+def _run(
+    network: FCN, data: TrainingData, config: Config, tracker: Tracker, callbacks: list[Any]
+) -> None:
+    """Calls `network.fit` once, or twice where the training starts inside an epoch.
+
+    The tracker ends the first call with that epoch, which has fewer steps.
+    """
+    while tracker.epoch < config.epochs:
+        network.fit(
+            data.training_batches(tracker.global_step),
+            initial_epoch=tracker.epoch,
+            epochs=config.epochs,
+            steps_per_epoch=data.steps_per_epoch - tracker.step,
+            callbacks=callbacks,
+            shuffle=False,
+            # A bar needs a terminal; elsewhere one line an epoch.
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+
+
+def _variables(
+    network: FCN, scores: SegmentationScores, average: MovingAverage | None
+) -> dict[str, list[Any]]:
+    # `network.metrics_variables` lacks those of the scores until the first step.
+    (loss,) = [metric for metric in network.metrics if metric.name == "loss"]
+    return {
+        "model": network.variables,
+        "optimizer": network.optimizer.variables,
+        "metrics": [*loss.variables, *scores.variables],
+        "average": average.variables if average else [],
+    }
+
+
+def _summary(config: Config, data: TrainingData, devices: Devices, position: Position) -> str:
+    splits = data.dataset.splits
+    images = min(splits[config.train_split], config.limit or sys.maxsize)
+    text = (
+        f"{config.variant} on {config.backbone}, {data.dataset.name}: {images} training images, "
+        f"{config.epochs} epochs of {data.steps_per_epoch} steps, on {', '.join(devices.names)}."
+    )
+    if position != Position():
+        text += f" Resumed after {position.epoch} epochs and {position.step} steps."
+    return text
+
+
+def _origin(config: Config, logs: dict[str, float]) -> dict[str, Any]:
+    """Returns what a saved network says of itself."""
+    return {
+        "recipe": config.recipe,
+        "dataset": config.dataset,
+        "scores": _scores(logs),
+        "config": config.to_dict(),
+        "versions": _versions(),
+    }
+
+
+def _scores(logs: dict[str, float]) -> dict[str, float]:
+    """Returns the validation scores among the logs, else the training scores."""
+    names = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou", "loss")
+    prefix = "val_" if "val_mean_iou" in logs else ""
+    return {name: float(logs[prefix + name]) for name in names if prefix + name in logs}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("keras_fcn", "keras", "tensorflow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _result(workdir: Workdir, rows: list[dict[str, float]], monitor: str) -> TrainingResult:
+    scored = [row for row in rows if monitor in row]
+    best = max(scored, key=lambda row: row[monitor], default={"epoch": -1.0})
+    return TrainingResult(
+        workdir=workdir.path,
+        best=workdir.best,
+        last=workdir.last,
+        best_epoch=int(best["epoch"]) + 1,
+        scores=_scores(best),
+        log=rows,
+    )

@@ -1,0 +1,105 @@
+"""The folder of a training: what lies in it, and who may write to it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .config import Config
+from .files import write_text
+
+# Settings that another run of the same training may change: they change no weight.
+_FREE = ("workdir", "resume", "source", "data_dir", "save_every")
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """The paths of a training's files.
+
+    Args:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The settings, all of them."""
+        return self.path / "config.json"
+
+    @property
+    def best(self) -> Path:
+        """The network with the best validation mean IU so far."""
+        return self.path / "best.keras"
+
+    @property
+    def last(self) -> Path:
+        """The network after the last epoch."""
+        return self.path / "last.keras"
+
+    @property
+    def log(self) -> Path:
+        """One row an epoch."""
+        return self.path / "log.csv"
+
+    @property
+    def curves(self) -> Path:
+        """A picture of the log."""
+        return self.path / "curves.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of the events that TensorBoard shows."""
+        return self.path / "tensorboard"
+
+    @property
+    def state(self) -> Path:
+        """All that a resumed training needs."""
+        return self.path / "state" / "state.npz"
+
+
+def open_workdir(config: Config) -> Workdir:
+    """Returns the folder of a training, and changes nothing yet.
+
+    Raises:
+        ValueError: If the folder holds something and the training is not to
+            resume, or is to resume and its settings differ or there is nothing.
+    """
+    workdir = Workdir(Path(config.workdir).expanduser())
+    if config.resume:
+        if not workdir.config.is_file():
+            raise ValueError(
+                f"There is no training to resume in {workdir.path}: it has no config.json. "
+                "Leave out --resume to start one."
+            )
+        _check_same(Config.from_json(workdir.config.read_text()), config, workdir)
+    elif workdir.path.exists() and not workdir.path.is_dir():
+        raise ValueError(f"`workdir` must be a folder. {workdir.path} is a file.")
+    elif workdir.path.is_dir() and any(workdir.path.iterdir()):
+        raise ValueError(
+            f"The workdir {workdir.path} is not empty, and is left as it is. Go on with its "
+            "training by --resume, or choose another --workdir."
+        )
+    return workdir
+
+
+def write_config(workdir: Workdir, config: Config) -> None:
+    """Writes `config.json`, after which the folder holds a training that can be resumed."""
+    write_text(workdir.config, config.replace(resume=False).to_json())
+
+
+def _check_same(before: Config, now: Config, workdir: Workdir) -> None:
+    free = set(_FREE)
+    if before.schedule == "constant" and now.epochs >= before.epochs:
+        # Only there do the first epochs not depend on how many follow.
+        free.add("epochs")
+    differing = [
+        f"{name}={value!r} (was {getattr(before, name)!r})"
+        for name, value in now.to_dict().items()
+        if name not in free and value != getattr(before, name)
+    ]
+    if differing:
+        raise ValueError(
+            f"To resume, the settings must be those in {workdir.config}. Differing: "
+            f"{'; '.join(differing)}. Set them as they were, or start a new training from its "
+            f"weights: --init {workdir.last}, with another --workdir. (More epochs fit only a "
+            "training with schedule='constant': another schedule depends on their number.)"
+        )
