@@ -9,7 +9,7 @@ from keras_fcn.datasets import SegmentationDataset, open_dataset
 from keras_fcn.labels import LabelSpec
 from keras_fcn.pipeline import evaluation_batches, steps_per_epoch, training_batches
 
-from .class_weights import balanced_weights, count_classes
+from .class_weights import balanced_weights, count_classes, logit_adjustment
 from .config import Config
 
 
@@ -68,13 +68,20 @@ class TrainingData:
         dataset = first_examples(self.dataset, config.validation_split, config.validation_limit)
         return evaluation_batches(dataset, config.validation_split, config.batch_size)
 
-    def class_weights(self) -> list[float] | None:
-        """Returns one weight a class for the loss, or None where all are alike."""
+    def class_arguments(self) -> dict[str, list[float]]:
+        """Returns the arguments of the loss that have one number a class, by name."""
         config = self._config
         if config.class_weights == "none":
-            return None
+            return {}
         counts = count_classes(self.dataset, config.train_split, config.limit)
-        return balanced_weights(counts, config.class_weight_exponent)
+        weights = balanced_weights(counts, config.class_weight_exponent)
+        if config.decision_exponent is None:
+            return {"class_weights": weights}
+        decision_weights = balanced_weights(counts, config.decision_exponent)
+        return {
+            "class_weights": weights,
+            "logit_adjustment": logit_adjustment(weights, decision_weights),
+        }
 
 
 def augmentation_of(config: Config) -> Augmentation:

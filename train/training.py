@@ -129,7 +129,7 @@ def compile_network(network: FCN, config: Config, data: TrainingData) -> Segment
     loss = PixelwiseCrossentropy(
         ignore_class=data.labels.ignore_class,
         normalization=config.normalization,
-        class_weights=data.class_weights(),
+        **data.class_arguments(),
     )
     scores = SegmentationScores(
         data.labels.num_classes,
