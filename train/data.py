@@ -1,6 +1,7 @@
 """The batches that a configuration trains and validates on."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 import tensorflow as tf
 
@@ -68,7 +69,7 @@ class TrainingData:
         dataset = first_examples(self.dataset, config.validation_split, config.validation_limit)
         return evaluation_batches(dataset, config.validation_split, config.batch_size)
 
-    def class_arguments(self) -> dict[str, list[float]]:
+    def class_arguments(self) -> dict[str, Any]:
         """Returns the arguments of the loss that have one number a class, by name."""
         config = self._config
         if config.class_weights == "none":
