@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .config import Config
 from .errors import TrainingDiverged, TrainingInterrupted, TrainingStopped
+from .rates import convert_rates
 from .recipes import describe_recipe, load_recipe, recipe_names
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "TrainingResult",
     "TrainingStopped",
     "WarmupPolynomialDecay",
+    "convert_rates",
     "describe_recipe",
     "fit",
     "load_recipe",

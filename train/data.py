@@ -41,6 +41,14 @@ class TrainingData:
         if config.validation_split:
             self.dataset.check_split(config.validation_split)
 
+    @property
+    def pixels(self) -> int:
+        """Pixels of a training image: of a crop, else of the first image."""
+        if self._config.crop:
+            return self._config.crop[0] * self._config.crop[1]
+        first = next(iter(self.dataset.examples(self._config.train_split).take(1)))
+        return int(tf.size(first["image"][..., 0]))
+
     def training_batches(self, start_step: int = 0) -> tf.data.Dataset:
         """Returns the endless batches of images and labels from this step of the training on."""
         config = self._config

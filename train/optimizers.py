@@ -1,5 +1,6 @@
 """The optimizers: the paper's SGD with momentum, and AdamW for everyday work."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -18,7 +19,8 @@ class CaffeSGD(keras.optimizers.Optimizer):
     through the momentum (L2 regularisation), unlike the `weight_decay` of
     Keras' optimizers, which shrinks the weights beside it. Biases learn
     `bias_multiplier` times as fast. Vectors (biases, and the scales and offsets
-    of normalisations) do not decay.
+    of normalisations) do not decay. Biases of `kernel_like` layers do, and learn as
+    fast as kernels, which is what Caffe does where a definition sets no multipliers.
 
     On TensorFlow a step makes no copies of the weights: it is one fused
     operation, or two with decay.
@@ -28,6 +30,7 @@ class CaffeSGD(keras.optimizers.Optimizer):
         momentum: In [0, 1).
         weight_decay: Factor d of the L2 regularisation, or `None`.
         bias_multiplier: Factor of the learning rate of biases.
+        kernel_like: Names of the layers whose biases are treated as their kernels.
         **kwargs: As for any Keras optimizer, such as `global_clipnorm`.
 
     Raises:
@@ -52,6 +55,7 @@ class CaffeSGD(keras.optimizers.Optimizer):
         momentum: float = 0.9,
         weight_decay: float | None = None,
         bias_multiplier: float = 2.0,
+        kernel_like: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, **kwargs)
@@ -63,18 +67,23 @@ class CaffeSGD(keras.optimizers.Optimizer):
             )
         self.momentum = momentum
         self.bias_multiplier = bias_multiplier
+        self.kernel_like = tuple(kernel_like)
 
     def build(self, variables: list[Any]) -> None:
         if self.built:
             return
         super().build(variables)
         self._velocities = self.add_optimizer_variables(variables, "velocity")
-        self._rate_factors = [
-            self.bias_multiplier if variable.name == "bias" else 1.0 for variable in variables
-        ]
-        self._decays = [
-            0.0 if len(variable.shape) < 2 else self.weight_decay or 0.0 for variable in variables
-        ]
+        multipliers = [self._multipliers(variable) for variable in variables]
+        self._rate_factors = [rate for rate, _ in multipliers]
+        self._decays = [(self.weight_decay or 0.0) * decay for _, decay in multipliers]
+
+    def _multipliers(self, variable: Any) -> tuple[float, float]:
+        """Returns the factors of learning rate and decay: Caffe's lr_mult and decay_mult."""
+        is_bias = variable.name == "bias"
+        if len(variable.shape) > 1 or (is_bias and _layer_name(variable) in self.kernel_like):
+            return 1.0, 1.0
+        return self.bias_multiplier if is_bias else 1.0, 0.0
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
@@ -100,7 +109,12 @@ class CaffeSGD(keras.optimizers.Optimizer):
             **super().get_config(),
             "momentum": self.momentum,
             "bias_multiplier": self.bias_multiplier,
+            "kernel_like": list(self.kernel_like),
         }
+
+
+def _layer_name(variable: Any) -> str:
+    return variable.path.split("/")[-2] if "/" in variable.path else ""
 
 
 def _is_fused() -> bool:
@@ -159,10 +173,24 @@ def build_optimizer(
         "gradient_accumulation_steps": config.accumulate if config.accumulate > 1 else None,
     }
     if config.optimizer == "sgd":
-        optimizer = CaffeSGD(momentum=config.momentum, **common)
+        optimizer = CaffeSGD(
+            momentum=config.momentum, kernel_like=_without_multipliers(config, variables), **common
+        )
     else:
         optimizer = keras.optimizers.AdamW(beta_1=config.momentum, **common)
         vectors = [variable for variable in variables if len(variable.shape) < 2]
         optimizer.exclude_from_weight_decay(var_list=vectors)
     optimizer.build(variables)
     return optimizer
+
+
+def _without_multipliers(config: Config, variables: list[Any]) -> list[str]:
+    """Returns the layers for which the reference's definition sets no multipliers.
+
+    They are those of AlexNet, but not its score (voc-fcn-alexnet); every other network of the
+    reference sets them everywhere.
+    """
+    if config.backbone != "alexnet":
+        return []
+    names = {_layer_name(variable) for variable in variables if variable.name == "bias"}
+    return sorted(name for name in names if not name.startswith("score"))

@@ -32,9 +32,11 @@ from .data import TrainingData
 from .devices import Devices
 from .inference_copy import InferenceCopy
 from .interrupts import Interrupts
+from .memory import keep_freed_memory
 from .moving_average import MovingAverage
 from .network import build_network
 from .optimizers import build_optimizer
+from .rates import rate_warning
 from .recipes import check_needs
 from .smoke import smoke_config
 from .state import Position, State
@@ -78,6 +80,7 @@ def fit(config: Config) -> TrainingResult:
         TrainingInterrupted: After Ctrl-C, with the state saved.
         TrainingDiverged: If the loss is no longer finite.
     """
+    keep_freed_memory()
     if config.smoke:
         config = smoke_config(config)
     else:
@@ -99,6 +102,8 @@ def fit(config: Config) -> TrainingResult:
         position = state.restore("model", "optimizer", "average")
     write_config(workdir, config)
     print(_summary(config, data, devices, position))
+    if warning := rate_warning(config, data.pixels):
+        print(f"Warning: {warning}", file=sys.stderr)
 
     tracker = Tracker(position, data.steps_per_epoch, config.batch_size)
     copy = InferenceCopy(network, data.labels, average, data.batchnorm_batches())
