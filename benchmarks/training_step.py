@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _matrix_product(dtype: str, size: int = 2048) -> tuple[float, Callable[[], Any]]:
-    """Returns the floating-point operations of ten products, and the function that computes them."""
+    """Returns the floating-point operations of ten products, and the function that does them."""
     matrix = tf.cast(tf.random.stateless_normal((size, size), (0, 0)), dtype)
 
     @tf.function

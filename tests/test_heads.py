@@ -202,8 +202,15 @@ def test_pretrained_backbones_are_extended_too(shared_data):
     np.testing.assert_allclose(kernel[:, :, 3], kernel[:, :, :3].mean(axis=2), rtol=1e-6)
 
 
-@pytest.mark.parametrize("variant", [keras_fcn.FCN32s, keras_fcn.FCN16s, keras_fcn.FCN8s])
-@pytest.mark.parametrize("backbone", ["vgg16", "mobilenet_v2"])
+@pytest.mark.parametrize(
+    ("variant", "backbone"),
+    [
+        (keras_fcn.FCN32s, "vgg16"),
+        (keras_fcn.FCN16s, "vgg16"),
+        (keras_fcn.FCN8s, "vgg16"),
+        (keras_fcn.FCN8s, "mobilenet_v2"),
+    ],
+)
 def test_fused_streams_average_the_scores_of_two_networks(variant, backbone):
     options = {"backbone": backbone, **TINY}
     if backbone == "mobilenet_v2":
