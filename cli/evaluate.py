@@ -1,10 +1,17 @@
 """`keras-fcn evaluate`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from .options import dataset_options, model_option, names
+from .options import (
+    dataset_options,
+    inference_options,
+    model_option,
+    names,
+    with_inference_options,
+)
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, progress, say
 
@@ -44,6 +51,7 @@ from .screen import output, progress, say
     metavar="N",
     help="Images that run at once; changes no score.",
 )
+@inference_options
 def command(
     model: Path,
     dataset: str,
@@ -54,6 +62,7 @@ def command(
     matrix_path: Path | None,
     classes: tuple[str, ...],
     batch_size: int,
+    **inference: Any,
 ) -> None:
     """Score a network on a data set.
 
@@ -66,7 +75,7 @@ def command(
     from keras_fcn.prediction import open_predictor
 
     with quiet_stderr():  # TFLite says there which kernels it takes
-        predictor = open_predictor(model)
+        predictor = with_inference_options(open_predictor(model), **inference)
     data = open_dataset(dataset, source, data_dir)
     data.check_split(split)
     with progress("Evaluating", data.splits[split]) as bar:

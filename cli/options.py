@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from keras_fcn.prediction import Predictor
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -28,6 +31,18 @@ def names(text: str) -> tuple[str, ...]:
     ('sky', 'road')
     """
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Returns numbers separated by commas; for `type=` of an option.
+
+    >>> numbers("0.75, 1")
+    (0.75, 1.0)
+    """
+    try:
+        return tuple(float(number) for number in names(text))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} are no numbers, such as 0.75,1,1.25.") from error
 
 
 def model_option(description: str) -> Decorator:
@@ -66,3 +81,58 @@ def dataset_options(*, required: bool = True) -> Decorator:
         return function
 
     return decorate
+
+
+def inference_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that say how the network is run; `with_inference_options` obeys them."""
+    options = (
+        click.option("--flip", is_flag=True, help="Average with the mirrored image's scores."),
+        click.option(
+            "--scales",
+            type=numbers,
+            default="1",
+            metavar="A,B,...",
+            help="Average the scores at these scales, such as 0.75,1,1.25.",
+        ),
+        click.option(
+            "--tile",
+            is_flag=True,
+            help="Run in overlapping tiles, so that memory does not grow with the image.",
+        ),
+        click.option(
+            "--tile-size",
+            type=size,
+            metavar="HxW",
+            help="Size of the tiles.  [default: 1536x1536, or the network's fixed size]",
+        ),
+        click.option(
+            "--overlap",
+            type=click.IntRange(1),
+            metavar="PIXELS",
+            help="What neighbouring tiles share.  [default: what exact scores take, if that is "
+            "known and at most half a tile; else a quarter of a tile]",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def with_inference_options(
+    predictor: "Predictor",
+    *,
+    flip: bool,
+    scales: tuple[float, ...],
+    tile: bool,
+    tile_size: tuple[int, int] | None,
+    overlap: int | None,
+) -> "Predictor":
+    """Returns a predictor that runs as `inference_options` were given."""
+    from keras_fcn.averaged_prediction import AveragedPredictor
+    from keras_fcn.tiled_prediction import TiledPredictor
+
+    if flip or scales != (1.0,):
+        predictor = AveragedPredictor(predictor, flip=flip, scales=scales)
+    if tile or tile_size or overlap:
+        predictor = TiledPredictor(predictor, tile_size=tile_size, overlap=overlap)
+    return predictor

@@ -1,11 +1,12 @@
 """`keras-fcn predict`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .errors import Failure
-from .options import model_option
+from .options import inference_options, model_option, with_inference_options
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import progress, say
 
@@ -21,8 +22,11 @@ from .screen import progress, say
     help="Folder to write to; made if need be.",
 )
 @click.option("--overlay/--no-overlay", default=True, help="Write overlays.  [default: yes]")
+@inference_options
 @click.argument("inputs", metavar="IMAGE...", nargs=-1, required=True)
-def command(model: Path, output_dir: Path, overlay: bool, inputs: tuple[str, ...]) -> None:
+def command(
+    model: Path, output_dir: Path, overlay: bool, inputs: tuple[str, ...], **inference: Any
+) -> None:
     """Write the label map of each image, and an overlay of both.
 
     IMAGE is a file, a folder, or a pattern such as 'photos/**/*.jpg'. For photo.jpg the labels
@@ -36,7 +40,7 @@ def command(model: Path, output_dir: Path, overlay: bool, inputs: tuple[str, ...
 
     paths = find_images(inputs)
     with quiet_stderr():  # TFLite says there which kernels it takes
-        predictor = open_predictor(model)
+        predictor = with_inference_options(open_predictor(model), **inference)
     for note in predictor.notes:
         say(f"Note: {note}")
     with progress("Predicting", len(paths)) as bar:

@@ -1,5 +1,6 @@
 """One interface to a trained network: a `.keras` file, a SavedModel or a `.tflite`."""
 
+import math
 import os
 import zipfile
 from abc import ABC, abstractmethod
@@ -9,13 +10,14 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
-from PIL import Image
 
 from keras_fcn.labels import Labels, LabelSpec, labels_from_json
+from keras_fcn.models import FCN
+from keras_fcn.resizing import Size, resized_images, resized_labels, resized_scores
+from keras_fcn.summary import reach_of
 
 # One array for a network with a single head, else one for each named head.
 Maps = np.ndarray | dict[str, np.ndarray]
-Size = tuple[int, int]
 T = TypeVar("T")
 
 
@@ -96,8 +98,14 @@ class Predictor(ABC):
             return ()
         height, width = self.fixed_size
         return (
-            f"Fixed input of {height}x{width}: images are resized to it, labels back by nearest.",
+            f"Fixed input of {height}x{width}: images of other sizes are resized to it, "
+            "labels back by nearest.",
         )
+
+    @property
+    def reach(self) -> int | None:
+        """How many pixels away an image still changes scores; None if that is not known."""
+        return None
 
     def labels_of(self, images: np.ndarray) -> Maps:
         """Returns the most likely class of each pixel.
@@ -110,7 +118,7 @@ class Predictor(ABC):
             Labels, uint8, shape `(batch, height, width)`; a dictionary of them by head for a
             network with several heads.
         """
-        return self._at_its_size(images, self._labels_of, _resized_labels)
+        return self._at_its_size(images, self._labels_of, resized_labels)
 
     def scores_of(self, images: np.ndarray) -> Maps:
         """Returns the scores (logits) of each class at each pixel.
@@ -126,7 +134,7 @@ class Predictor(ABC):
         Raises:
             ValueError: If the artifact answers labels only.
         """
-        return self._at_its_size(images, self._scores_of, _resized_scores)
+        return self._at_its_size(images, self._scores_of, resized_scores)
 
     @abstractmethod
     def _labels_of(self, images: np.ndarray) -> Maps: ...
@@ -143,9 +151,9 @@ class Predictor(ABC):
         """Runs the network on images of a size that it takes, and resizes the answer back."""
         images = _checked_images(images, self.num_channels)
         size = images.shape[1:3]
-        if self.fixed_size in (None, size):
+        if self.fixed_size is None or self.fixed_size == size:
             return run(images)
-        answer = run(_resized_images(images, self.fixed_size))
+        answer = run(resized_images(images, self.fixed_size))
         return map_heads(lambda maps: resized(maps, size), answer)
 
 
@@ -166,6 +174,13 @@ class KerasPredictor(Predictor):
         self.model = model
         super().__init__(path, _labels_of_model(model), _checked_model(model, path))
         self._run = _compiled(model) if keras.backend.backend() == "tensorflow" else _called(model)
+
+    @property
+    def reach(self) -> int | None:
+        if not isinstance(self.model, FCN):
+            return None
+        reach = reach_of(self.model)
+        return None if math.isinf(reach) else int(reach)
 
     def _labels_of(self, images: np.ndarray) -> Maps:
         return map_heads(np.asarray, self._run(images, labels=True))
@@ -272,7 +287,7 @@ class TFLitePredictor(Predictor):
             if maps.ndim != 4:
                 raise ValueError(
                     f"{self.path} answers labels only. For scores export it again with "
-                    "`--output scores`."
+                    "`keras-fcn export --answer scores`."
                 )
             return maps.astype("float32")
 
@@ -453,28 +468,6 @@ def _checked_images(images: np.ndarray, num_channels: int) -> np.ndarray:
             f"Received: shape {images.shape}, dtype {images.dtype}."
         )
     return images
-
-
-def _resized_images(images: np.ndarray, size: Size | None) -> np.ndarray:
-    if images.dtype != np.uint8:
-        return _resized_scores(images, size)  # Pillow resizes no floating-point colours
-    return np.stack([_resized(image, size, Image.Resampling.BILINEAR) for image in images])
-
-
-def _resized_labels(labels: np.ndarray, size: Size) -> np.ndarray:
-    return np.stack([_resized(map_, size, Image.Resampling.NEAREST) for map_ in labels])
-
-
-def _resized_scores(scores: np.ndarray, size: Size | None) -> np.ndarray:
-    def resized(plane: np.ndarray) -> np.ndarray:
-        return _resized(plane, size, Image.Resampling.BILINEAR)
-
-    return np.stack([np.stack([*map(resized, np.moveaxis(s, -1, 0))], axis=-1) for s in scores])
-
-
-def _resized(array: np.ndarray, size: Size | None, method: Image.Resampling) -> np.ndarray:
-    height, width = size or array.shape[:2]
-    return np.asarray(Image.fromarray(array).resize((width, height), method))
 
 
 def _dequantized(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:

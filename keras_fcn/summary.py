@@ -9,8 +9,10 @@ from keras import KerasTensor, layers
 
 from keras_fcn.backbones import BACKBONES
 from keras_fcn.coordinates import window_of
+from keras_fcn.layers import CropLike
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
+_GLOBAL_POOLING = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 
 
 @dataclass(frozen=True)
@@ -103,14 +105,40 @@ def summarize(model: keras.Model, size: tuple[int, int] = (500, 500)) -> Summary
     )
 
 
+def reach_of(model: keras.Model) -> float:
+    """Returns how many pixels away, at most, the image still changes a pixel's scores.
+
+    It is half the receptive field of the coarsest score and what the upsampling adds. Infinite
+    for networks that see the whole image, such as those with squeeze-and-excitation blocks.
+
+    Args:
+        model: An `FCN`.
+
+    Example:
+        >>> from keras_fcn import FCN8s
+        >>> reach_of(FCN8s(21, alpha=0.05, fc_filters=4))
+        245
+        >>> reach_of(FCN8s(21, backbone="mobilenet_v3_small"))
+        inf
+    """
+    image = _At(KerasTensor((1, 512, 512, model.input.shape[-1])))
+    reach = max(max(at.before, at.after) for at in _Walk().through(model, [image]))
+    return reach if math.isinf(reach) else math.ceil(reach)
+
+
 @dataclass(frozen=True)
 class _At:
-    """A place in the graph: the tensor for one image, and what its cells have seen."""
+    """A place in the graph: the tensor for one image, and what its cells have seen.
+
+    Cell `i` depends on the pixels from `i * stride - before` to `i * stride + after`.
+    """
 
     tensor: KerasTensor
     stride: float = 1
     receptive_field: float = 1
     convolutions: int = 0
+    before: float = 0
+    after: float = 0
 
 
 class _Walk:
@@ -123,6 +151,8 @@ class _Walk:
 
     def through(self, model: keras.Model, inputs: list[_At]) -> list[_At]:
         """Returns the places of a model's outputs."""
+        if isinstance(model, keras.Sequential):  # ConvNeXt's downsampling
+            model = model._functional
         places = {id(tensor): at for tensor, at in zip(model.inputs, inputs, strict=True)}
         for operation in model.operations:  # in the order of computation
             for node in operation._inbound_nodes:
@@ -143,20 +173,33 @@ class _Walk:
         outputs = keras.tree.flatten(operation.compute_output_spec(*args, **kwargs))
         self._count(operation, inputs[0].tensor, outputs[0])
 
+        if isinstance(operation, CropLike):
+            inputs = inputs[:1]  # only the size of the other one matters
         # Where paths meet, the one that has seen most, and the longest.
         seen = max(inputs, key=lambda at: at.receptive_field)
         convolutions = max(at.convolutions for at in inputs)
         convolutions += isinstance(operation, _CONVOLUTIONS)
         stride, receptive_field = seen.stride, seen.receptive_field
-        if not isinstance(operation, layers.Conv2DTranspose):
-            window = window_of(operation)
-            receptive_field += (window.size - 1) * stride
+        before, after = max(at.before for at in inputs), max(at.after for at in inputs)
+        window = window_of(operation)
+        if isinstance(operation, layers.Conv2DTranspose):
             stride *= window.stride
+            before += (window.size - 1 - window.padding) * stride
+            after += window.padding * stride
+        else:
+            receptive_field += (window.size - 1) * stride
+            before += window.padding * stride
+            after += (window.size - 1 - window.padding) * stride
+            stride *= window.stride
+        if isinstance(operation, _GLOBAL_POOLING):
+            before = after = math.inf
         if operation.name.startswith("score_") and isinstance(operation, layers.Conv2D):
             self.scores.append(
                 ScoreSummary(operation.name, int(stride), int(receptive_field), convolutions)
             )
-        return [_At(output, stride, receptive_field, convolutions) for output in outputs]
+        return [
+            _At(output, stride, receptive_field, convolutions, before, after) for output in outputs
+        ]
 
     def _count(self, operation: Any, image: KerasTensor, output: KerasTensor) -> None:
         weights = getattr(operation, "weights", [])

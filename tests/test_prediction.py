@@ -131,7 +131,7 @@ def test_the_highest_version_of_a_saved_model_is_opened(tmp_path, artifacts):
 
 
 def test_a_tflite_of_labels_has_no_scores(artifacts):
-    with pytest.raises(ValueError, match=r"answers labels only.*--output scores"):
+    with pytest.raises(ValueError, match=r"answers labels only.*--answer scores"):
         open_predictor(artifacts["tflite"]).scores_of(images_of(1, 2, 2))
 
 

@@ -49,6 +49,19 @@ def test_the_table_is_the_same_for_every_format(run, channel_model, photos, tmp_
     assert tables[0] == tables[1] == tables[2]
 
 
+def test_variants_and_tiles_are_noted_with_the_scores(run, channel_model, photos, tmp_path):
+    result = run(
+        "evaluate", "--model", channel_model, "--dataset", f"folder:{photos}", "--flip",
+        "--scales", "1,2", "--tile", "--json", "scores.json",
+    )  # fmt: skip
+
+    assert result.exit_code == 0, result.stderr
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert 0.8 < scores["pixel_accuracy"] < 1  # noise, blurred at twice its size
+    assert any("the mirrored image and scales 1, 2" in note for note in scores["notes"])
+    assert any("Tiles of 1536x1536" in note for note in scores["notes"])
+
+
 def test_nothing_is_written_unless_asked_for(run, channel_model, photos, tmp_path):
     result = run("evaluate", "--model", channel_model, "--dataset", f"folder:{photos}")
 

@@ -78,3 +78,18 @@ def test_images_are_not_overwritten(run, channel_model, photos):
     assert result.exit_code == 1
     assert "would overwrite the image" in result.stderr
     assert (photos / "images" / "0.png").read_bytes() == before
+
+
+def test_tiles_and_variants_of_the_image_are_said_and_used(run, channel_model, tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (70, 150, 3)).astype("uint8")
+    Image.fromarray(image).save(tmp_path / "wide.png")
+
+    result = run(
+        "predict", "--model", channel_model, "--output", tmp_path / "out", "--no-overlay",
+        "--flip", "--tile-size", "64x96", "--overlap", "32", tmp_path / "wide.png",
+    )  # fmt: skip
+
+    assert result.exit_code == 0, result.stderr
+    np.testing.assert_array_equal(read_mask(tmp_path / "out" / "wide.png"), image.argmax(-1))
+    assert "scores averaged with the mirrored image" in result.stdout
+    assert "Tiles of 64x96 that overlap by 32 pixels" in result.stdout
