@@ -3,30 +3,39 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_fcn.datasets import SegmentationDataset
+from keras_fcn.datasets import Example, SegmentationDataset
+from keras_fcn.prediction import by_head
 
 
-def count_classes(dataset: SegmentationDataset, split: str, limit: int | None = None) -> np.ndarray:
-    """Returns the number of pixels of each class in a split, int64, shape `(num_classes,)`.
+def count_classes(
+    dataset: SegmentationDataset, split: str, limit: int | None = None
+) -> dict[str, np.ndarray]:
+    """Returns by head the number of pixels of each class in a split, int64, `(num_classes,)`.
+
+    Labels of a single head belong to "".
 
     Args:
         dataset: The data set; every mask of the split is read.
         split: One of its splits.
         limit: Number of examples to count, from the first; `None` counts all.
     """
-    labels = dataset.labels
-    if isinstance(labels, dict):
-        raise ValueError(f"{dataset.name!r} has several label maps an image. Expected one.")
-    num_classes = labels.num_classes
+    specs = by_head(dataset.labels)
 
-    def count(example: dict[str, tf.Tensor]) -> tf.Tensor:
-        # The bins end at 256, so that the ignored label has one to be cut off with.
-        pixels = tf.reshape(tf.cast(example["label"], tf.int32), (-1,))
-        return tf.math.bincount(pixels, minlength=256, maxlength=256, dtype=tf.int64)[:num_classes]
+    def count(example: Example) -> dict[str, tf.Tensor]:
+        return {head: _counted(label) for head, label in by_head(example["label"]).items()}
 
     examples = dataset.examples(split).take(-1 if limit is None else limit)
-    counts = examples.map(count, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator()
-    return np.sum(list(counts), axis=0)
+    counts = list(examples.map(count, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator())
+    return {
+        head: np.sum([count[head] for count in counts], axis=0)[: spec.num_classes]
+        for head, spec in specs.items()
+    }
+
+
+def _counted(label: tf.Tensor) -> tf.Tensor:
+    """Returns how often each label 0..255 occurs."""
+    pixels = tf.reshape(tf.cast(label, tf.int32), (-1,))
+    return tf.math.bincount(pixels, minlength=256, maxlength=256, dtype=tf.int64)
 
 
 def balanced_weights(counts: np.ndarray, exponent: float) -> list[float]:

@@ -3,11 +3,12 @@
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_fcn.augmentation import Augmentation
 from keras_fcn.datasets import SegmentationDataset, open_dataset
-from keras_fcn.labels import LabelSpec
+from keras_fcn.labels import Labels
 from keras_fcn.pipeline import evaluation_batches, steps_per_epoch, training_batches
 
 from .class_weights import balanced_weights, count_classes, logit_adjustment
@@ -29,12 +30,7 @@ class TrainingData:
         # The seed of the training is not the data set's: else another seed would move images
         # between the splits of a folder, and `evaluate` would see what was trained on.
         self.dataset = open_dataset(config.dataset, config.source, config.data_dir)
-        if not isinstance(self.dataset.labels, LabelSpec):
-            raise ValueError(
-                f"Data set {config.dataset!r} has several label maps an image: "
-                f"{', '.join(self.dataset.labels)}. Training takes sets with one."
-            )
-        self.labels: LabelSpec = self.dataset.labels
+        self.labels: Labels = self.dataset.labels
         self.steps_per_epoch = steps_per_epoch(
             self.dataset, config.train_split, config.batch_size, limit=config.limit
         )
@@ -77,20 +73,24 @@ class TrainingData:
         dataset = first_examples(self.dataset, config.validation_split, config.validation_limit)
         return evaluation_batches(dataset, config.validation_split, config.batch_size)
 
-    def class_arguments(self) -> dict[str, Any]:
-        """Returns the arguments of the loss that have one number a class, by name."""
+    def class_arguments(self) -> dict[str, dict[str, Any]]:
+        """Returns by head the arguments of its loss that have one number a class."""
         config = self._config
         if config.class_weights == "none":
             return {}
         counts = count_classes(self.dataset, config.train_split, config.limit)
-        weights = balanced_weights(counts, config.class_weight_exponent)
-        if config.decision_exponent is None:
-            return {"class_weights": weights}
-        decision_weights = balanced_weights(counts, config.decision_exponent)
-        return {
-            "class_weights": weights,
-            "logit_adjustment": logit_adjustment(weights, decision_weights),
-        }
+        return {head: _class_arguments(numbers, config) for head, numbers in counts.items()}
+
+
+def _class_arguments(counts: np.ndarray, config: Config) -> dict[str, Any]:
+    weights = balanced_weights(counts, config.class_weight_exponent)
+    if config.decision_exponent is None:
+        return {"class_weights": weights}
+    decision_weights = balanced_weights(counts, config.decision_exponent)
+    return {
+        "class_weights": weights,
+        "logit_adjustment": logit_adjustment(weights, decision_weights),
+    }
 
 
 def augmentation_of(config: Config) -> Augmentation:

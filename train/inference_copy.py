@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_fcn.labels import LabelSpec
-from keras_fcn.losses import PixelwiseCrossentropy
-from keras_fcn.metrics import SegmentationScores
+from keras_fcn.labels import Labels
 from keras_fcn.models import FCN
+from keras_fcn.prediction import by_head
 
 from .batchnorm import measure_batchnorm
 from .files import replacing
+from .heads import head_losses, head_scores, mean_over_heads
 from .moving_average import MovingAverage
 
 
@@ -26,7 +26,7 @@ class InferenceCopy:
 
     Args:
         network: The network that is trained.
-        labels: Its classes.
+        labels: Its classes; with several heads a dictionary of them.
         average: The moving average of its weights, or `None`.
         batchnorm_batches: Training images on which BatchNorm's statistics are
             measured before a validation; without any, the moving ones are taken.
@@ -35,7 +35,7 @@ class InferenceCopy:
     def __init__(
         self,
         network: FCN,
-        labels: LabelSpec,
+        labels: Labels,
         average: MovingAverage | None = None,
         batchnorm_batches: Sequence[tf.Tensor] = (),
     ) -> None:
@@ -43,17 +43,11 @@ class InferenceCopy:
         self._epoch = -1
         self.network = FCN.from_config({**network.get_config(), "dtype": "float32"})
         self._sources = average.values if average else network.weights
-        self.scores = SegmentationScores(
-            labels.num_classes, ignore_class=labels.ignore_class, class_names=labels.class_names
-        )
-        # Another model of the same layers, so that the saved one carries no loss.
-        self._evaluator = keras.Model(self.network.inputs, self.network.outputs)
-        self._evaluator.compile(
-            optimizer=None,
-            loss=PixelwiseCrossentropy(ignore_class=labels.ignore_class),
-            metrics=[self.scores],
-            jit_compile=False,
-        )
+        self._labels = labels
+        self._losses = head_losses(labels)
+        self._mean_losses = {head: keras.metrics.Mean() for head in self._losses}
+        self._count_batch: Any = None
+        self.scores = head_scores(labels)
 
     def refresh(self, epoch: int, *, measure: bool = False) -> None:
         """Takes the weights at the end of an epoch, unless they were taken before.
@@ -71,8 +65,33 @@ class InferenceCopy:
             measure_batchnorm(self.network, self._batchnorm_batches)
 
     def evaluate(self, batches: tf.data.Dataset) -> dict[str, float]:
-        """Returns the mean loss of a valid pixel and the scores, by name."""
-        return self._evaluator.evaluate(batches, verbose=0, return_dict=True)
+        """Returns the mean loss of a valid pixel and the scores, by name.
+
+        With several heads the loss is the sum of theirs, and `mean_iou` the mean.
+        """
+        # The network that is saved carries no loss and no metrics, so this is no `evaluate`.
+        if self._count_batch is None:
+            self._count_batch = tf.function(self._count, input_signature=batches.element_spec)
+        for metric in (*self._mean_losses.values(), *self.scores.values()):
+            metric.reset_state()
+        for images, labels in batches:
+            self._count_batch(images, labels)
+        results = {}
+        for head, scores in self.scores.items():
+            results[f"{head and head + '_'}loss"] = self._mean_losses[head].result()
+            results.update(scores.result())
+        logs = {name: float(value) for name, value in results.items()}
+        logs["loss"] = sum(float(mean.result()) for mean in self._mean_losses.values())
+        logs["mean_iou"] = mean_over_heads(logs, self._labels)
+        return logs
+
+    def _count(self, images: tf.Tensor, labels: Any) -> None:
+        labels, predictions = by_head(labels), by_head(self.network(images, training=False))
+        for head, loss in self._losses.items():
+            self._mean_losses[head].update_state(
+                loss(labels[head], predictions[head]), sample_weight=tf.shape(images)[0]
+            )
+            self.scores[head].update_state(labels[head], predictions[head])
 
     def save(self, path: Path, origin: dict[str, Any]) -> None:
         """Writes a `.keras` file in one go."""

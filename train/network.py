@@ -5,19 +5,19 @@ from typing import Any
 
 import keras
 
-from keras_fcn.labels import LabelSpec
+from keras_fcn.labels import Labels, LabelSpec
 from keras_fcn.models import FCN, VARIANTS
 from keras_fcn.weights import transfer
 
 from .config import Config
 
 
-def build_network(config: Config, labels: LabelSpec) -> FCN:
+def build_network(config: Config, labels: Labels) -> FCN:
     """Returns the network, with pretrained weights where the configuration names them.
 
     Args:
         config: Says which variant, backbone, and initial weights.
-        labels: The classes.
+        labels: The classes; with several heads a dictionary of them.
 
     Raises:
         ValueError: If the settings contradict each other, or `init` does not fit.
@@ -26,7 +26,7 @@ def build_network(config: Config, labels: LabelSpec) -> FCN:
         raise ValueError(f"`init` must be a .keras file. Received: init={config.init!r}.")
     weights = None if config.backbone_weights == "none" else config.backbone_weights
     network = VARIANTS[config.variant](
-        labels.num_classes,
+        _num_classes(labels),
         backbone=config.backbone,
         # What `init` brings need not be downloaded first.
         backbone_weights=None if config.init else weights,
@@ -46,6 +46,12 @@ def build_network(config: Config, labels: LabelSpec) -> FCN:
     if config.freeze_batchnorm:
         freeze_batchnorm(network)
     return network
+
+
+def _num_classes(labels: Labels) -> int | dict[str, int]:
+    if isinstance(labels, LabelSpec):
+        return labels.num_classes
+    return {head: spec.num_classes for head, spec in labels.items()}
 
 
 def set_batchnorm_momentum(network: FCN, momentum: float) -> None:

@@ -2,7 +2,6 @@
 
 import platform
 import sys
-import warnings
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_fcn.losses import PixelwiseCrossentropy
-from keras_fcn.metrics import SegmentationScores
+from keras_fcn.metrics import SCORE_NAMES, SegmentationScores
 from keras_fcn.models import FCN
 
 from .callbacks import (
@@ -20,6 +18,7 @@ from .callbacks import (
     Checkpoints,
     CsvLog,
     Curves,
+    MeanOverHeads,
     SaveState,
     StopOnNonFinite,
     TensorBoardLog,
@@ -30,6 +29,7 @@ from .callbacks import (
 from .config import Config
 from .data import TrainingData
 from .devices import Devices
+from .heads import compile_heads, head_losses, head_scores, loss_metrics
 from .inference_copy import InferenceCopy
 from .interrupts import Interrupts
 from .memory import keep_freed_memory
@@ -110,13 +110,12 @@ def fit(config: Config) -> TrainingResult:
     monitor = "val_mean_iou" if config.validation_split else "mean_iou"
     log = CsvLog(workdir.log, position.epoch)
     guard = StopOnNonFinite(config, workdir, tracker)
-    with Interrupts() as interrupts, warnings.catch_warnings():
-        # Keras warns at the end of every validation whose number of batches it was not told.
-        warnings.filterwarnings("ignore", "Your input ran out of data")
+    with Interrupts() as interrupts:
         # Their order matters: measure, refuse, validate, write, and last of all save the state.
         callbacks = [
             tracker,
             guard,
+            MeanOverHeads(data.labels),
             *([AverageWeights(average)] if average else []),
             *_validation(copy, data, config, tracker),
             Checkpoints(copy, workdir, tracker, monitor, lambda logs: _origin(config, logs)),
@@ -129,24 +128,16 @@ def fit(config: Config) -> TrainingResult:
     return _result(workdir, log.rows, monitor)
 
 
-def compile_network(network: FCN, config: Config, data: TrainingData) -> SegmentationScores:
-    """Gives the network its loss, metric and optimizer; returns the metric."""
-    loss = PixelwiseCrossentropy(
-        ignore_class=data.labels.ignore_class,
-        normalization=config.normalization,
-        **data.class_arguments(),
-    )
-    scores = SegmentationScores(
-        data.labels.num_classes,
-        ignore_class=data.labels.ignore_class,
-        class_names=data.labels.class_names,
-    )
+def compile_network(
+    network: FCN, config: Config, data: TrainingData
+) -> dict[str, SegmentationScores]:
+    """Gives the network its losses, metrics and optimizer; returns the metric of each head."""
     optimizer = build_optimizer(
         config, config.epochs * data.steps_per_epoch, network.trainable_variables
     )
-    network.compile(
-        optimizer=optimizer, loss=loss, metrics=[scores], jit_compile=config.jit_compile
-    )
+    losses = head_losses(data.labels, config.normalization, data.class_arguments())
+    scores = head_scores(data.labels)
+    compile_heads(network, losses, scores, optimizer=optimizer, jit_compile=config.jit_compile)
     return scores
 
 
@@ -158,7 +149,9 @@ def _validation(
         return []
     callbacks: list[keras.callbacks.Callback] = [Validation(copy, batches, config)]
     if not config.smoke:  # after a few steps one class is what to expect
-        callbacks.append(WarnOfOneClass(copy.scores, config, tracker))
+        callbacks += [
+            WarnOfOneClass(scores, config, tracker, head) for head, scores in copy.scores.items()
+        ]
     return callbacks
 
 
@@ -183,14 +176,14 @@ def _run(
 
 
 def _variables(
-    network: FCN, scores: SegmentationScores, average: MovingAverage | None
+    network: FCN, scores: dict[str, SegmentationScores], average: MovingAverage | None
 ) -> dict[str, list[Any]]:
     # `network.metrics_variables` lacks those of the scores until the first step.
-    (loss,) = [metric for metric in network.metrics if metric.name == "loss"]
+    metrics = [*loss_metrics(network), *scores.values()]
     return {
         "model": network.variables,
         "optimizer": network.optimizer.variables,
-        "metrics": [*loss.variables, *scores.variables],
+        "metrics": [v for metric in metrics for v in metric.variables],
         "average": average.variables if average else [],
     }
 
@@ -220,9 +213,12 @@ def _origin(config: Config, logs: dict[str, float]) -> dict[str, Any]:
 
 def _scores(logs: dict[str, float]) -> dict[str, float]:
     """Returns the validation scores among the logs, else the training scores."""
-    names = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou", "loss")
     prefix = "val_" if "val_mean_iou" in logs else ""
-    return {name: float(logs[prefix + name]) for name in names if prefix + name in logs}
+    return {
+        name.removeprefix(prefix): float(value)
+        for name, value in logs.items()
+        if name.startswith(prefix) and name.endswith((*SCORE_NAMES, "loss"))
+    }
 
 
 def _versions() -> dict[str, str]:

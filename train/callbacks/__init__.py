@@ -3,6 +3,7 @@
 from .averaging import AverageWeights
 from .curves import Curves
 from .guards import StopOnNonFinite, WarnOfOneClass
+from .heads import MeanOverHeads
 from .log import CsvLog
 from .saving import SaveState
 from .tensorboard import TensorBoardLog
@@ -14,6 +15,7 @@ __all__ = [
     "Checkpoints",
     "CsvLog",
     "Curves",
+    "MeanOverHeads",
     "SaveState",
     "StopOnNonFinite",
     "TensorBoardLog",

@@ -78,13 +78,17 @@ class WarnOfOneClass(keras.callbacks.Callback):
         scores: The metric of the validation.
         config: Says which epoch is the last, and what the advice names.
         tracker: Says where the training is.
+        head: Name of the head that the metric scores, for a network with several.
     """
 
-    def __init__(self, scores: SegmentationScores, config: Config, tracker: Tracker) -> None:
+    def __init__(
+        self, scores: SegmentationScores, config: Config, tracker: Tracker, head: str = ""
+    ) -> None:
         super().__init__()
         self._scores = scores
         self._config = config
         self._tracker = tracker
+        self._of_head = f" of the head {head!r}" if head else ""
         self._seen_in_a_row = 0
         self._warned = False
 
@@ -112,7 +116,8 @@ class WarnOfOneClass(keras.callbacks.Callback):
         if config.backbone_weights in (None, "none") and not config.init:
             causes.insert(0, "the backbone starts from random weights (give --backbone-weights)")
         return (
-            f"the network predicts class {name} at every pixel of the validation images. "
+            f"the network predicts class {name}{self._of_head} at every pixel of the validation "
+            "images. "
             f"Likely causes: {'; '.join(causes)}."
         )
 
