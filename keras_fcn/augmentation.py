@@ -11,6 +11,10 @@ import tensorflow as tf
 # mid-grey: 0 for a backbone that wants [-1, 1], close to the mean for one that subtracts it.
 MID_GRAY = 127.5
 
+# What lies outside a depth map, in millimetres: the middle of NYUDv2's distances, e**7.844, which
+# a network that takes logarithms minus their mean sees as 0.
+MIDDLE_DEPTH = 2550
+
 # ITU-R BT.601, the weights of JPEG's luma.
 LUMA = (0.299, 0.587, 0.114)
 
@@ -108,8 +112,14 @@ def augment(
     at a random place; where it is larger than the image, the image lies at a
     random place in it, with mid-grey around, labelled `ignore_class`.
 
+    Images of several kinds move alike. Only `color` changes its colours;
+    `depth` takes the nearest distance, as between two surfaces there is none,
+    with `MIDDLE_DEPTH` around. Distances and heights keep their values
+    whatever the scale.
+
     Args:
-        image: Tensor, shape `(height, width, 3)`, RGB in 0..255, any dtype.
+        image: Tensor, shape `(height, width, 3)`, RGB in 0..255, any dtype; or a dictionary of
+            tensors by modality: `color` and `hha` like that, `depth` of one channel.
         label: Tensor, uint8, shape `(height, width)`, or a dictionary of them.
         seed: int32 tensor, shape `(2,)`.
         crop_size: Height and width of the result in pixels; `None` keeps the
@@ -119,7 +129,7 @@ def augment(
         augmentation: What may happen; `None` for nothing but the crop.
 
     Returns:
-        `(image, label)`, both uint8, with the axes they came with.
+        `(image, label)`, both uint8, with the axes they came with; depth in its own dtype.
 
     Example:
         >>> image, label = tf.zeros((60, 80, 3), "uint8"), tf.ones((60, 80), "uint8")
@@ -131,17 +141,33 @@ def augment(
     uniform = tf.unstack(tf.random.stateless_uniform([len(_DRAWS)], seed), num=len(_DRAWS))
     draws = dict(zip(_DRAWS, uniform, strict=True))
 
-    image = _stretch(tf.cast(image, tf.float32), draws, augmentation)
-    warp = _Warp(tf.shape(image)[:2], draws, crop_size, augmentation)
-    image = warp.image(image - MID_GRAY)
-    image = _recolor(image, draws, augmentation) + MID_GRAY
-    image = tf.saturate_cast(tf.round(image), tf.uint8)
+    images = image if isinstance(image, dict) else {"color": image}
+    warp = _Warp(tf.shape(next(iter(images.values())))[:2], draws, crop_size, augmentation)
+    images = {
+        name: warp.depth(part)
+        if name == "depth"
+        else _picture(name, part, warp, draws, augmentation)
+        for name, part in images.items()
+    }
+    image = images if isinstance(image, dict) else images["color"]
     if isinstance(label, dict):
         ignored = (
             ignore_class if isinstance(ignore_class, dict) else dict.fromkeys(label, ignore_class)
         )
         return image, {name: warp.label(label[name], ignored[name]) for name in label}
     return image, warp.label(label, ignore_class)
+
+
+def _picture(
+    name: str, image: Any, warp: "_Warp", draws: dict[str, Any], augmentation: Augmentation
+) -> Any:
+    """Returns an image of three channels, warped; its colours are changed if it has colours."""
+    if name == "color":
+        image = _stretch(tf.cast(image, tf.float32), draws, augmentation)
+    image = warp.image(tf.cast(image, tf.float32) - MID_GRAY)
+    if name == "color":
+        image = _recolor(image, draws, augmentation)
+    return tf.saturate_cast(tf.round(image + MID_GRAY), tf.uint8)
 
 
 class _Warp:
@@ -202,6 +228,12 @@ class _Warp:
         warped = tf.gather(tf.gather(label, rows), columns, axis=1)
         inside = row_inside[:, None] & column_inside
         return self._finish(tf.where(inside, warped, tf.cast(ignore_class, label.dtype)), ())
+
+    def depth(self, depth: Any) -> Any:
+        """Returns the warped depth map, `MIDDLE_DEPTH` outside the source."""
+        # As int32, because the operation that turns knows no uint16.
+        warped = self.label(tf.cast(depth[..., 0], tf.int32), MIDDLE_DEPTH)
+        return tf.cast(warped, depth.dtype)[..., None]
 
     def _nearest(self, axis: int) -> tuple[Any, Any]:
         """Returns the source index of each pixel along an axis, and whether there is one."""

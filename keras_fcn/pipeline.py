@@ -5,12 +5,13 @@ from (seed, epoch, position in the epoch), so that neither the number of
 threads nor an interruption changes them.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from keras_fcn.augmentation import Augmentation, augment
-from keras_fcn.datasets.base import SegmentationDataset
+from keras_fcn.datasets.base import IMAGE_KEYS, SegmentationDataset
 
 # Decoded examples are held in memory up to this many bytes in all.
 CACHE_BYTES = 2 * 2**30
@@ -30,6 +31,7 @@ def training_batches(
     limit: int | None = None,
     shard: tuple[int, int] = (0, 1),
     cache_bytes: int = CACHE_BYTES,
+    modalities: Sequence[str] = (),
 ) -> tf.data.Dataset:
     """Returns the batches of all epochs, one after the other without end.
 
@@ -59,14 +61,18 @@ def training_batches(
         shard: `(index, count)`: this process' part of each batch, and how many
             parts there are. The parts of a batch, joined, are the batch.
         cache_bytes: Memory that decoded examples may take.
+        modalities: Kinds of images, of `"color"`, `"hha"` and `"depth"`, one after the other
+            along the channels, as `FCN` takes them. Empty for RGB alone.
 
     Returns:
         A `tf.data.Dataset` of `(images, labels)`: uint8, shapes
         `(batch, height, width, 3)` and `(batch, height, width)`. Labels are
-        a dictionary where the data set's are.
+        a dictionary where the data set's are. Images of another number of
+        channels are float32.
 
     Raises:
-        ValueError: If an argument is out of range or there is no such split.
+        ValueError: If an argument is out of range, there is no such split, or the examples
+            have no such images.
 
     Example:
         >>> from keras_fcn.datasets import open_dataset
@@ -78,8 +84,9 @@ def training_batches(
     """
     num_steps = steps_per_epoch(dataset, split, batch_size, limit=limit)
     _check_training_arguments(batch_size, crop_size, seed, start_step, shard)
+    dataset.check_modalities(modalities)
     ignored = _ignore_class(dataset)
-    fetch = _random_access(dataset, split, limit, cache_bytes)
+    fetch = _random_access(dataset, split, limit, cache_bytes, modalities)
     key = tf.constant([seed % 2**31, seed // 2**31], tf.int32)
 
     def order_of_epoch(epoch: Any) -> tf.data.Dataset:
@@ -99,9 +106,9 @@ def training_batches(
 
     def example(draw: Any, index: Any) -> tuple[Any, Any]:
         image, label = fetch(index)
-        if augmentation is None and crop_size is None:
-            return image, label
-        return augment(image, label, draw, crop_size, ignored, augmentation)
+        if not (augmentation is None and crop_size is None):
+            image, label = augment(image, label, draw, crop_size, ignored, augmentation)
+        return _joined(image, modalities), label
 
     epochs = tf.data.Dataset.range(start_step // num_steps, tf.int64.max)
     examples = epochs.flat_map(order_of_epoch).map(
@@ -112,7 +119,10 @@ def training_batches(
 
 
 def evaluation_batches(
-    dataset: SegmentationDataset, split: str = "val", batch_size: int = 1
+    dataset: SegmentationDataset,
+    split: str = "val",
+    batch_size: int = 1,
+    modalities: Sequence[str] = (),
 ) -> tf.data.Dataset:
     """Returns every example of a split once, at its own size.
 
@@ -124,12 +134,14 @@ def evaluation_batches(
         dataset: The data set.
         split: One of its splits.
         batch_size: Largest number of examples in a batch.
+        modalities: Kinds of images, as for `training_batches`.
 
     Returns:
         A finite `tf.data.Dataset` of `(images, labels)`, as `training_batches` describes it.
 
     Raises:
-        ValueError: If `batch_size` is below 1 or there is no such split.
+        ValueError: If `batch_size` is below 1, there is no such split, or the examples have no
+            such images.
 
     Example:
         >>> from keras_fcn.datasets import open_dataset
@@ -138,7 +150,13 @@ def evaluation_batches(
         5
     """
     _check_at_least("batch_size", batch_size, 1)
-    examples = dataset.examples(split).map(_image_and_label)
+    dataset.check_modalities(modalities)
+
+    def image_and_label(example: Any) -> tuple[Any, Any]:
+        image, label = _image_and_label(example, modalities)
+        return _joined(image, modalities), label
+
+    examples = dataset.examples(split).map(image_and_label)
     if batch_size == 1:
         batches = examples.batch(1)
     else:
@@ -177,20 +195,24 @@ def _num_examples(dataset: SegmentationDataset, split: str, limit: int | None) -
 
 
 def _random_access(
-    dataset: SegmentationDataset, split: str, limit: int | None, cache_bytes: int
+    dataset: SegmentationDataset,
+    split: str,
+    limit: int | None,
+    cache_bytes: int,
+    modalities: Sequence[str],
 ) -> Any:
     """Returns a function from an index to the image and the label of that example."""
     count = _num_examples(dataset, split, limit)
     records = dataset.records(split).take(count)
     decoded = records.map(
-        lambda record: _image_and_label(dataset.decode(record)),
+        lambda record: _image_and_label(dataset.decode(record), modalities),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
     if count * _mean_bytes(decoded.take(16)) <= cache_bytes:
         return _held_in_memory(decoded, count)
     read = _held_in_memory(records, count)
-    return lambda index: _image_and_label(dataset.decode(read(index)))
+    return lambda index: _image_and_label(dataset.decode(read(index)), modalities)
 
 
 def _held_in_memory(elements: tf.data.Dataset, count: int) -> Any:
@@ -244,8 +266,21 @@ def _fold(key: Any, *numbers: Any) -> Any:
     return key
 
 
-def _image_and_label(example: dict[str, Any]) -> tuple[Any, Any]:
-    return example["image"], example["label"]
+def _image_and_label(example: dict[str, Any], modalities: Sequence[str]) -> tuple[Any, Any]:
+    """Returns the image, or a dictionary of images by modality, and the label."""
+    if not modalities:
+        return example["image"], example["label"]
+    return {name: example[IMAGE_KEYS[name]] for name in modalities}, example["label"]
+
+
+def _joined(image: Any, modalities: Sequence[str]) -> Any:
+    """Returns images of several kinds as one, as `Predictor` and exported networks take it."""
+    if not modalities:
+        return image
+    parts = [image[name] for name in modalities]
+    if sum(part.shape[-1] for part in parts) == 3:
+        return parts[0]
+    return tf.concat([tf.cast(part, tf.float32) for part in parts], axis=-1)
 
 
 def _ignore_class(dataset: SegmentationDataset) -> Any:
@@ -261,9 +296,8 @@ def _batch(
     if not pad:
         return examples.batch(batch_size, drop_remainder=True)
     ignored = tf.nest.map_structure(lambda label: tf.constant(label, tf.uint8), ignore_class)
-    return examples.padded_batch(
-        batch_size, padding_values=(tf.constant(0, tf.uint8), ignored), drop_remainder=True
-    )
+    black = tf.constant(0, examples.element_spec[0].dtype)
+    return examples.padded_batch(batch_size, padding_values=(black, ignored), drop_remainder=True)
 
 
 def _options() -> tf.data.Options:

@@ -354,3 +354,43 @@ def test_settings_out_of_range_are_named(settings_, message):
 
 def test_lists_from_json_equal_tuples():
     assert Augmentation(scale=[0.5, 2.0]) == Augmentation(scale=(0.5, 2.0))
+
+
+def test_images_of_every_kind_move_with_the_label():
+    # The value of a pixel, whatever the kind of image, is 10 times its label.
+    rng = np.random.default_rng(0)
+    label = rng.integers(1, 20, (4, 6)).repeat(8, axis=0).repeat(8, axis=1).astype("uint8")
+    images = {
+        "color": np.repeat(10 * label[..., None], 3, axis=-1),
+        "hha": np.repeat(10 * label[..., None], 3, axis=-1),
+        "depth": 1000 * label[..., None].astype("uint16"),
+    }
+    geometry = Augmentation(scale=(0.7, 1.6), rotation=30.0, brightness=0, contrast=0, saturation=0)
+
+    for draw in range(10):
+        moved, seen = augment(images, label, [0, draw], (30, 40), 255, geometry)
+        seen = seen.numpy()
+        inside = seen != 255
+        np.testing.assert_array_equal(moved["depth"][..., 0][inside], 1000.0 * seen[inside])
+        # Around it lies the distance that a network sees as 0: exp(7.844) = 2550.4.
+        assert set(np.unique(moved["depth"][..., 0][~inside])) <= {2550}
+        np.testing.assert_array_equal(moved["color"], moved["hha"])
+        # Colours are interpolated: equal inside the blocks, apart from rounding.
+        close = np.abs(moved["color"][..., 0].numpy().astype(int) - 10.0 * seen) <= 1
+        assert close[inside].mean() > 0.5
+
+
+def test_only_colours_change_their_colours():
+    images = {name: np.full((8, 8, 3), 100, "uint8") for name in ("color", "hha")}
+    images["depth"] = np.full((8, 8, 1), 3000, "uint16")
+    recolor = Augmentation(scale=(1, 1), brightness=0.5, contrast=0.5, saturation=0.5)
+
+    moved, _ = augment(images, np.ones((8, 8), "uint8"), [0, 1], (8, 8), 255, recolor)
+
+    assert (moved["color"].numpy() != 100).any()
+    assert (moved["hha"].numpy() == 100).all()
+    assert (moved["depth"].numpy() == 3000).all()
+    assert moved["depth"].dtype == "uint16"
+    # And the colours are those of the same image alone.
+    alone, _ = augment(images["color"], np.ones((8, 8), "uint8"), [0, 1], (8, 8), 255, recolor)
+    np.testing.assert_array_equal(moved["color"], alone)

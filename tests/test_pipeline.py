@@ -309,3 +309,61 @@ def test_replicas_and_workers_share_a_batch(tmp_path):
     whole, replicas, workers = json.loads(result.stdout.splitlines()[-1])
     assert replicas == whole
     assert workers == whole
+
+
+def rgbd(count):
+    """A data set whose example i has the colour i, HHA 100 + i and depth 1000 + i everywhere."""
+    examples = [
+        {
+            "image": np.full((*SIZES[i % 3], 3), i, "uint8"),
+            "hha": np.full((*SIZES[i % 3], 3), 100 + i, "uint8"),
+            "depth": np.full((*SIZES[i % 3], 1), 1000 + i, "uint16"),
+            "label": np.ones(SIZES[i % 3], "uint8"),
+        }
+        for i in range(count)
+    ]
+    return from_arrays("rgbd", LabelSpec.numbered(2), {"train": examples})
+
+
+@pytest.mark.parametrize(
+    ("modalities", "dtype", "offsets"),
+    [
+        (("hha",), "uint8", [100, 100, 100]),
+        (("color", "depth"), "float32", [0, 0, 0, 1000]),
+        # The order is the network's, not the data set's.
+        (("hha", "depth", "color"), "float32", [100, 100, 100, 1000, 0, 0, 0]),
+    ],
+)
+def test_modalities_lie_one_after_the_other_along_the_channels(modalities, dtype, offsets):
+    settings = {"batch_size": 2, "shuffle": False, "modalities": modalities}
+    cropped = training_batches(
+        rgbd(3),
+        crop_size=(4, 5),
+        augmentation=Augmentation.none(),
+        cache_bytes=0,  # what is held in memory is the other half of the test
+        **settings,
+    )
+    padded = training_batches(rgbd(3), **settings)
+
+    for batches, size in ((cropped, (4, 5)), (padded, (9, 9))):
+        images, labels = next(iter(batches))
+        assert images.dtype == dtype
+        assert images.shape == (2, *size, len(offsets))
+        np.testing.assert_array_equal(images[1, 0, 0], np.array(offsets) + 1)
+        assert labels.shape == (2, *size)
+
+
+def test_evaluation_joins_modalities_too():
+    batches = evaluation_batches(rgbd(4), "train", 2, modalities=("depth", "color"))
+
+    seen = {int(image[0, 0, 1]): image for images, _ in batches for image in images.numpy()}
+    assert sorted(seen) == [0, 1, 2, 3]
+    for i, image in seen.items():
+        np.testing.assert_array_equal(image[-1, -1], [1000 + i, i, i, i])
+        assert image.shape[:2] == SIZES[i % 3]
+
+
+def test_images_of_a_kind_that_is_not_there_are_an_error():
+    for make in (training_batches, evaluation_batches):
+        with pytest.raises(ValueError, match="has no images of the kind 'depth'. It has: color"):
+            make(numbered(3), "train", batch_size=1, modalities=("color", "depth"))

@@ -11,7 +11,9 @@ from keras_fcn.datasets.base import Example, SegmentationDataset, from_arrays
 
 # What `open_dataset` opens, in a line each; `folder` takes a path, as in `folder:path/to/data`.
 SUMMARIES = {
-    "sample": "generated shapes over textures, 7 classes, 480 + 96 images, no download",
+    "sample": "generated shapes over textures, 7 classes, 1,000 + 100 images, no download",
+    "sample_rgbd": "the sample set with depth and HHA images",
+    "sample_geometric": "the sample set with a second label map, 3 classes",
     "folder": "folder:PATH, your own images/ and masks/",
     "camvid": "street scenes from a car, 11 classes, 367 + 101 images (and 233 test)",
     "voc2011": "PASCAL VOC 2011, 21 classes, 1,112 + 1,111 images",
@@ -19,6 +21,7 @@ SUMMARIES = {
     "voc2012_aug": "PASCAL VOC 2012 with the masks of SBD, 21 classes, 10,582 + 1,449 images",
 }
 DATASET_NAMES = tuple(SUMMARIES)
+_GENERATED = ("sample", "sample_rgbd", "sample_geometric")
 
 __all__ = [
     "DATASET_NAMES",
@@ -40,8 +43,8 @@ def open_dataset(
     """Opens a data set by name, and prepares it first where `source` is given.
 
     Args:
-        name: `sample`, `folder:PATH`, or a set that TensorFlow Datasets
-            prepares: `camvid`, `voc2011`, `voc2012`, `voc2012_aug`.
+        name: A generated set (`sample`, `sample_rgbd`, `sample_geometric`), `folder:PATH`, or
+            a set that TensorFlow Datasets prepares: `camvid`, `voc2011`, `voc2012`, `voc2012_aug`.
         source: Folder of the files as their authors publish them (a VOC
             devkit, a CamVid folder). Prepared once, and again when it
             changes. Without it, the set must have been prepared before.
@@ -57,10 +60,10 @@ def open_dataset(
         {'train': 1000, 'val': 100}
     """
     kind, path = _checked_name(name, source)
-    if kind == "sample":
-        from keras_fcn.datasets.sample import sample_dataset
+    if kind in _GENERATED:
+        from keras_fcn.datasets.sample import open_sample
 
-        return sample_dataset(seed=seed)
+        return open_sample(kind, seed)
     if kind == "folder":
         from keras_fcn.datasets.folder import open_folder
 
@@ -88,7 +91,7 @@ def prepare_dataset(
         ConnectionError: If an archive cannot be downloaded.
     """
     kind, _ = _checked_name(name, source)
-    if kind in ("sample", "folder"):
+    if kind in (*_GENERATED, "folder"):
         return open_dataset(name)
     from keras_fcn.datasets import prepared
 
@@ -106,6 +109,6 @@ def _checked_name(name: str, source: str | Path | None) -> tuple[str, str]:
             f"{', '.join(known for known in SUMMARIES if known != 'folder')}, or folder:PATH for "
             "your own images and masks."
         )
-    if source is not None and kind in ("sample", "folder"):
+    if source is not None and kind in (*_GENERATED, "folder"):
         raise ValueError(f"`source` has no meaning for {name!r}. Received: source={source}.")
     return kind, path

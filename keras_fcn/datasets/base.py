@@ -1,12 +1,15 @@
 """The interface of a segmentation data set: named splits of images with their label maps."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
 
 from keras_fcn.labels import Labels
+
+# Where an example has each kind of image that a network takes (`keras_fcn.modalities`).
+IMAGE_KEYS = {"color": "image", "hha": "hha", "depth": "depth"}
 
 # Tensors, or on the way to them encoded bytes, paths or seeds, by name.
 Example = dict[str, Any]
@@ -29,7 +32,10 @@ class SegmentationDataset:
       where `labels` is a dictionary;
     * `id`: string scalar, unique in the split.
 
-    Sets with more inputs add them by name, shape `(height, width, channels)`.
+    Sets with other kinds of images (`modalities`) have of the same height and width
+
+    * `depth`: uint16, shape `(height, width, 1)`, distance in millimetres, 0 where unknown;
+    * `hha`: uint8, shape `(height, width, 3)`, as `keras_fcn.hha` makes it.
 
     Args:
         name: The name that `open_dataset` knows, such as `camvid`.
@@ -40,6 +46,7 @@ class SegmentationDataset:
         decode: Function from a record to an example, in TensorFlow operations.
         description: A few sentences: what it shows, where it comes from.
         citation: BibTeX of the papers to cite, or "".
+        modalities: The kinds of images that every example has, names in `IMAGE_KEYS`.
 
     Example:
         >>> import numpy as np
@@ -57,6 +64,7 @@ class SegmentationDataset:
     decode: Callable[[Example], Example] = field(repr=False)
     description: str = field(default="", repr=False)
     citation: str = field(default="", repr=False)
+    modalities: tuple[str, ...] = ("color",)
 
     def examples(self, split: str) -> tf.data.Dataset:
         """Returns the decoded examples of a split, in a fixed order.
@@ -76,6 +84,25 @@ class SegmentationDataset:
                 f"Data set {self.name!r} has no split {split!r}. Its splits: "
                 f"{', '.join(f'{name} ({count})' for name, count in self.splits.items())}."
             )
+
+    def check_modalities(self, modalities: Sequence[str]) -> None:
+        """Raises ValueError, with the kinds there are, unless examples have all of these."""
+        missing = [name for name in modalities if name not in self.modalities]
+        if missing:
+            raise ValueError(
+                f"Data set {self.name!r} has no images of the kind {missing[0]!r}. It has: "
+                f"{', '.join(self.modalities)}."
+            )
+
+
+def modalities_of(keys: Iterable[str]) -> tuple[str, ...]:
+    """Returns the kinds of images among the keys of an example.
+
+    >>> modalities_of(["id", "image", "depth", "label"])
+    ('color', 'depth')
+    """
+    present = set(keys)
+    return tuple(name for name, key in IMAGE_KEYS.items() if key in present)
 
 
 def from_arrays(
@@ -108,6 +135,7 @@ def from_arrays(
         splits={split: len(examples) for split, examples in held.items()},
         records=records,
         decode=dict,
+        modalities=modalities_of(next((e[0] for e in held.values() if e), {})),
     )
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
-from keras_fcn.datasets.base import Example, SegmentationDataset
+from keras_fcn.datasets.base import Example, SegmentationDataset, modalities_of
 from keras_fcn.datasets.builder import (
     SegmentationBuilder,
     SegmentationConfig,
@@ -144,6 +144,7 @@ def _open(name: str, path: Path) -> SegmentationDataset:
         decode=partial(_decode, decoders),
         description=builder.info.description,
         citation=builder.info.citation,
+        modalities=modalities_of(decoders),
     )
 
 

@@ -41,6 +41,9 @@ def test_further_inputs_and_several_label_maps_are_examples_too():
 
     assert read["depth"].dtype == np.uint16
     np.testing.assert_array_equal(read["label"]["geometric"], np.ones(size))
+    assert dataset.modalities == ("color", "depth")
+    with pytest.raises(ValueError, match="'mine' has no images of the kind 'hha'. It has: color"):
+        dataset.check_modalities(["depth", "hha"])
 
 
 def test_unknown_split_names_those_there_are():
@@ -55,7 +58,7 @@ def test_unknown_split_names_those_there_are():
     [
         ("voc2021", "Unknown data set 'voc2021'. Did you mean voc201"),
         ("folder", "folder:PATH for your own images"),
-        ("camvid:x", "Unknown data set 'camvid:x'. Expected one of: sample, camvid"),
+        ("camvid:x", "Unknown data set 'camvid:x'. Expected one of: sample, sample_rgbd, "),
         ("", "Unknown data set ''"),
     ],
 )

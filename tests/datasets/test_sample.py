@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 from keras_fcn.datasets import open_dataset
 from keras_fcn.datasets.sample import sample_dataset
 from keras_fcn.datasets.sample.rendering import render
+from keras_fcn.datasets.sample.room import render_depth
 from keras_fcn.datasets.sample.scenes import SHAPES, Scene, SceneObject, Texture, random_scene
 from keras_fcn.metrics import scores_from_confusion
 
@@ -192,3 +193,61 @@ def test_objects_are_seen_and_come_from_the_farthest_to_the_nearest():
 def test_a_seed_that_is_none_is_an_error(seed):
     with pytest.raises(ValueError, match="`seed` must be a whole number, at least 0"):
         sample_dataset(seed=seed)
+
+
+# What the scenes look like to a depth camera, and their second label map
+
+
+def test_depth_is_that_of_the_nearest_object_or_of_the_room():
+    far, near = thing("square", depth=8.0), thing("disc", (40.0, 50.0), radius=10.0, depth=2.5)
+
+    depth = render_depth(scene_of(far, near))
+
+    assert depth[40, 50] == 2.5
+    assert depth[40, 50 + 15] == 8.0
+    assert depth[0, 0] == 16.0
+    # The floor, 1.6 m below the camera: half a pixel above the image's lower edge it is
+    # 1.6 * 3.125 * 80 / 39.5 m away.
+    assert depth[79, 0] == pytest.approx(1.6 * 250 / 39.5)
+    assert (np.diff(depth[:, 0]) <= 0).all()
+
+
+def test_rgbd_has_the_images_of_the_sample_and_what_a_depth_camera_sees(examples):
+    dataset = open_dataset("sample_rgbd")
+
+    assert dataset.modalities == ("color", "hha", "depth")
+    seen = dataset.examples("val").take(5).as_numpy_iterator()
+    for example, plain in zip(seen, examples["val"], strict=False):
+        np.testing.assert_array_equal(example["image"], plain["image"])
+        np.testing.assert_array_equal(example["label"], plain["label"])
+        assert example["id"] == plain["id"]
+        size = plain["label"].shape
+        assert (example["depth"].shape, example["depth"].dtype) == ((*size, 1), np.uint16)
+        assert (example["hha"].shape, example["hha"].dtype) == ((*size, 3), np.uint8)
+        # Objects stand at 2 to 10 m, the wall behind them at 16 m.
+        depth = example["depth"][..., 0]
+        is_object = (example["label"] > 0) & (example["label"] < 255)
+        assert is_object.any()
+        assert depth[is_object].min() >= 2000
+        assert depth[is_object].max() <= 10000
+        assert depth.max() == 16000
+        # Disparity falls with distance; at the wall it is 31000 / 1600 = 19.4.
+        np.testing.assert_array_equal(example["hha"][depth == 16000, 0], 19)
+        # No object stands below the floor, and what is upright has the angle 90 + 38.
+        assert example["hha"][-1, :, 1].min() == 0
+        assert np.median(example["hha"][..., 2]) == 128
+
+
+def test_geometric_labels_say_whether_the_outline_is_curved(examples):
+    dataset = open_dataset("sample_geometric")
+
+    assert dataset.labels["semantic"].class_names == ("background", *SHAPES)
+    assert dataset.labels["geometric"].class_names == ("background", "curved", "straight")
+    curved = [1 + SHAPES.index("disc"), 1 + SHAPES.index("ring")]
+    seen = dataset.examples("train").take(5).as_numpy_iterator()
+    for example, plain in zip(seen, examples["train"], strict=False):
+        semantic, geometric = example["label"]["semantic"], example["label"]["geometric"]
+        np.testing.assert_array_equal(semantic, plain["label"])
+        np.testing.assert_array_equal(geometric == 1, np.isin(semantic, curved))
+        np.testing.assert_array_equal(geometric == 0, semantic == 0)
+        np.testing.assert_array_equal(geometric == 255, semantic == 255)

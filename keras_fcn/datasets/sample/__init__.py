@@ -3,10 +3,12 @@
 A class is a shape. Textures and colours are drawn from the same distribution
 for every class and for the background, so that a pixel's colour says nothing
 about its class: a network has to look at outlines. `scenes` says what there
-is to see, `rendering` draws it.
+is to see, `rendering` draws it. `sample_rgbd` adds what a depth camera would see of
+the same scenes, `sample_geometric` a second, coarser label map.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +17,9 @@ import tensorflow as tf
 
 from keras_fcn.datasets.base import Example, SegmentationDataset
 from keras_fcn.datasets.sample.rendering import render
+from keras_fcn.datasets.sample.room import camera_matrix, render_depth
 from keras_fcn.datasets.sample.scenes import SHAPES, random_scene
+from keras_fcn.hha import encode_hha
 from keras_fcn.labels import LabelSpec
 
 SPLITS = {"train": 1000, "val": 100}
@@ -24,6 +28,10 @@ DESCRIPTION = (
     "Generated images of discs, rings, squares, triangles, crosses and stars over textures, with "
     "a 255 outline around each object. The class cannot be told from colour. Five image sizes."
 )
+
+# Whether an object's outline is curved: what a second head learns beside the shape itself.
+OUTLINES = ("background", "curved", "straight")
+_OUTLINE_OF = {"disc": "curved", "ring": "curved"}
 
 
 def sample_dataset(seed: int = 0) -> SegmentationDataset:
@@ -54,6 +62,84 @@ def sample_dataset(seed: int = 0) -> SegmentationDataset:
     )
 
 
+def open_sample(name: str, seed: int = 0) -> SegmentationDataset:
+    """Returns `sample`, `sample_rgbd` or `sample_geometric`."""
+    makers = {
+        "sample": sample_dataset,
+        "sample_rgbd": sample_rgbd_dataset,
+        "sample_geometric": sample_geometric_dataset,
+    }
+    return makers[name](seed)
+
+
+def sample_rgbd_dataset(seed: int = 0) -> SegmentationDataset:
+    """Returns the sample set with what a depth camera sees: examples have `depth` and `hha`, too.
+
+    Images and labels are those of `sample_dataset`. The scenes stand in a room: behind the
+    objects are a floor and a wall, which the colour images do not show.
+
+    Example:
+        >>> example = next(iter(sample_rgbd_dataset().examples("val")))
+        >>> example["depth"].shape, example["hha"].shape
+        (TensorShape([96, 128, 1]), TensorShape([96, 128, 3]))
+    """
+    colors = sample_dataset(seed)
+
+    def decode(record: Example) -> Example:
+        depth, hha = tf.numpy_function(
+            partial(_draw_depth, seed),
+            [record["split"], record["position"]],
+            (tf.uint16, tf.uint8),
+            stateful=False,
+        )
+        return {
+            **colors.decode(record),
+            "depth": tf.ensure_shape(depth, (None, None, 1)),
+            "hha": tf.ensure_shape(hha, (None, None, 3)),
+        }
+
+    return replace(
+        colors,
+        name="sample_rgbd",
+        decode=decode,
+        description=f"{DESCRIPTION} With depth maps, and HHA images made of them.",
+        modalities=("color", "hha", "depth"),
+    )
+
+
+def sample_geometric_dataset(seed: int = 0) -> SegmentationDataset:
+    """Returns the sample set with two label maps: `semantic` as ever, and `geometric`.
+
+    The geometric classes say whether an object's outline is curved or straight.
+
+    Example:
+        >>> dataset = sample_geometric_dataset()
+        >>> {head: spec.num_classes for head, spec in dataset.labels.items()}
+        {'semantic': 7, 'geometric': 3}
+        >>> sorted(next(iter(dataset.examples("val")))["label"])
+        ['geometric', 'semantic']
+    """
+    plain = sample_dataset(seed)
+    assert isinstance(plain.labels, LabelSpec)
+    outlines = [_OUTLINE_OF.get(shape, "straight") for shape in SHAPES]
+    geometric = np.full(256, plain.labels.ignore_class, np.uint8)
+    geometric[: 1 + len(SHAPES)] = [0, *(OUTLINES.index(outline) for outline in outlines)]
+
+    def decode(record: Example) -> Example:
+        example = plain.decode(record)
+        semantic = example["label"]
+        label = tf.gather(tf.constant(geometric), tf.cast(semantic, tf.int32))
+        return {**example, "label": {"semantic": semantic, "geometric": label}}
+
+    return replace(
+        plain,
+        name="sample_geometric",
+        labels={"semantic": plain.labels, "geometric": LabelSpec(OUTLINES)},
+        decode=decode,
+        description=f"{DESCRIPTION} With a second label map: curved or straight outlines.",
+    )
+
+
 def _records(split: str) -> tf.data.Dataset:
     ids = tf.constant([f"{split}/{position:04d}" for position in range(SPLITS[split])])
     number = list(SPLITS).index(split)
@@ -80,3 +166,12 @@ def _decoder(draw: Callable[..., Any]) -> Callable[[Example], Example]:
 
 def _draw(seed: int, split: int, position: int) -> tuple[np.ndarray, np.ndarray]:
     return render(random_scene((seed, int(split), int(position))))
+
+
+def _draw_depth(seed: int, split: int, position: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the depth map in millimetres and its HHA image."""
+    scene = random_scene((seed, int(split), int(position)))
+    depth = render_depth(scene)
+    # A room's camera is level: gravity need not be found.
+    hha = encode_hha(depth, camera_matrix(scene.size), gravity=(0, 1, 0))
+    return np.rint(depth * 1000).astype(np.uint16)[..., None], hha

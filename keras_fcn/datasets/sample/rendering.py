@@ -44,6 +44,13 @@ def _label(label: np.ndarray, shape: str, distance: np.ndarray) -> None:
     label[edge] = 255
 
 
+def covered(thing: SceneObject, size: tuple[int, int]) -> tuple[tuple[slice, ...], np.ndarray]:
+    """Returns a window of the image and which of its pixels an object covers."""
+    window = _window(thing, size)
+    rows, columns = np.mgrid[window].astype("float64")
+    return window, _signed_distance(thing, rows, columns) < 0
+
+
 def _window(thing: SceneObject, size: tuple[int, int]) -> tuple[slice, ...]:
     reach = thing.radius + OUTLINE_WIDTH + 1
     return tuple(
