@@ -11,8 +11,8 @@ from keras_fcn.models import MAX_STRIDE
 from keras_fcn.prediction import Maps, Predictor, by_head
 from keras_fcn.resizing import Size
 
-# VGG16 needs about 2.5 GB for it.
-TILE_SIZE: Size = (1536, 1536)
+# VGG16 needs less than 3 GB for it, its weights and TensorFlow included.
+TILE_SIZE: Size = (1408, 1408)
 # Rows and columns over which one tile's scores fade into the next one's.
 BLEND = 32
 
@@ -34,7 +34,7 @@ class TiledPredictor(Predictor):
     Args:
         predictor: The network. It must give scores.
         tile_size: Height and width of the tiles, multiples of 32; at most as much of the image
-            is processed at once. Default: 1536x1536, or the network's fixed size.
+            is processed at once. Default: 1408x1408, or the network's fixed size.
         overlap: Pixels that neighbours share, a multiple of 32, at most half a tile. Default:
             as many as exact scores take, if they are known and fit; else a quarter of a tile.
 

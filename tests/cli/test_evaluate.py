@@ -59,7 +59,7 @@ def test_variants_and_tiles_are_noted_with_the_scores(run, channel_model, photos
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert 0.8 < scores["pixel_accuracy"] < 1  # noise, blurred at twice its size
     assert any("the mirrored image and scales 1, 2" in note for note in scores["notes"])
-    assert any("Tiles of 1536x1536" in note for note in scores["notes"])
+    assert any("Tiles of 1408x1408" in note for note in scores["notes"])
 
 
 def test_nothing_is_written_unless_asked_for(run, channel_model, photos, tmp_path):
