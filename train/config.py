@@ -58,11 +58,30 @@ class Config:
     )
 
     # --- Network ---
-    variant: Literal["fcn32s", "fcn16s", "fcn8s"] = _setting(
-        "fcn8s", "Stride of the finest features that are scored."
+    variant: Literal["fcn32s", "fcn16s", "fcn8s", "fcn8s_atonce"] = _setting(
+        "fcn8s", "Stride of the finest features that are scored; at-once scales the skips down."
     )
     backbone: str = _setting("mobilenet_v2", "Feature extractor, such as vgg16.", "NAME")
-    alpha: float | None = _setting(None, "Width multiplier of the MobileNets.", "A")
+    modalities: tuple[str, ...] | None = _setting(
+        None,
+        "Kinds of images, of color, hha and depth, that are seen together; RGB by default.",
+        "LIST",
+    )
+    fusion: Literal["early", "late"] = _setting(
+        "early", "Whether one backbone sees all modalities, or each has its own."
+    )
+    geometry: Literal["same", "reference"] = _setting(
+        "same", "How sizes are kept: by padding, or for the paper's networks exactly as in Caffe."
+    )
+    mean: tuple[float, ...] | None = _setting(
+        None,
+        "Mean of each channel, blue, green, red for colours, where a Caffe-trained backbone "
+        "or depth needs another than the default.",
+        "LIST",
+    )
+    alpha: float | None = _setting(
+        None, "Width multiplier of the MobileNets and the paper's networks.", "A"
+    )
     backbone_weights: str | None = _setting(
         None, "Weights of the backbone: 'none', 'imagenet' (downloaded) or a file.", "FILE"
     )
@@ -82,6 +101,11 @@ class Config:
         None,
         "Start from the weights of this .keras file: a coarser variant, or one of other classes.",
         "FILE",
+    )
+    init_streams: tuple[str, ...] | None = _setting(
+        None,
+        "Start the streams of a late fusion from these .keras files, one for each modality.",
+        "FILES",
     )
     freeze_batchnorm: bool = _setting(
         False, "Keep the backbone's BatchNorm layers as they were pretrained."
@@ -315,6 +339,19 @@ def _check_ranges(config: Config) -> None:
         "batchnorm_batches",
         not (config.freeze_batchnorm and config.batchnorm_batches),
         "0 where `freeze_batchnorm` keeps the pretrained statistics",
+    )
+    streams = config.init_streams
+    _require(
+        config,
+        "init_streams",
+        streams is None or (config.fusion == "late" and config.init is None),
+        'None without `fusion="late"`, and where `init` is given',
+    )
+    _require(
+        config,
+        "init_streams",
+        streams is None or len(streams) == len(config.modalities or ()),
+        f"one file for each modality ({', '.join(config.modalities or ())})",
     )
     crop = config.crop
     _require(config, "crop", crop is None or min(crop) >= 1, "a height and a width above 0")

@@ -22,7 +22,7 @@ class TrainingData:
         config: Names the data set, the splits, crops and augmentation.
 
     Raises:
-        ValueError: If the data set or a split does not exist.
+        ValueError: If the data set or a split does not exist, or lacks a modality.
     """
 
     def __init__(self, config: Config) -> None:
@@ -31,6 +31,8 @@ class TrainingData:
         # between the splits of a folder, and `evaluate` would see what was trained on.
         self.dataset = open_dataset(config.dataset, config.source, config.data_dir)
         self.labels: Labels = self.dataset.labels
+        self._modalities = config.modalities or ()
+        self.dataset.check_modalities(self._modalities)
         self.steps_per_epoch = steps_per_epoch(
             self.dataset, config.train_split, config.batch_size, limit=config.limit
         )
@@ -58,6 +60,7 @@ class TrainingData:
             start_step=start_step,
             replacement=config.replacement,
             limit=config.limit,
+            modalities=self._modalities,
         )
 
     def batchnorm_batches(self) -> list[tf.Tensor]:
@@ -71,7 +74,9 @@ class TrainingData:
         if config.validation_split is None:
             return None
         dataset = first_examples(self.dataset, config.validation_split, config.validation_limit)
-        return evaluation_batches(dataset, config.validation_split, config.batch_size)
+        return evaluation_batches(
+            dataset, config.validation_split, config.batch_size, self._modalities
+        )
 
     def class_arguments(self) -> dict[str, dict[str, Any]]:
         """Returns by head the arguments of its loss that have one number a class."""

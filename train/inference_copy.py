@@ -78,8 +78,8 @@ class InferenceCopy:
             self._count_batch(images, labels)
         results = {}
         for head, scores in self.scores.items():
-            results[f"{head and head + '_'}loss"] = self._mean_losses[head].result()
             results.update(scores.result())
+            results[f"{head and head + '_'}loss"] = self._mean_losses[head].result()
         logs = {name: float(value) for name, value in results.items()}
         logs["loss"] = sum(float(mean.result()) for mean in self._mean_losses.values())
         logs["mean_iou"] = mean_over_heads(logs, self._labels)

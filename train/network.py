@@ -7,7 +7,7 @@ import keras
 
 from keras_fcn.labels import Labels, LabelSpec
 from keras_fcn.models import FCN, VARIANTS
-from keras_fcn.weights import transfer
+from keras_fcn.weights import fuse_streams, transfer
 
 from .config import Config
 
@@ -22,14 +22,21 @@ def build_network(config: Config, labels: Labels) -> FCN:
     Raises:
         ValueError: If the settings contradict each other, or `init` does not fit.
     """
-    if config.init and not Path(config.init).is_file():
-        raise ValueError(f"`init` must be a .keras file. Received: init={config.init!r}.")
+    for name, files in (("init", [config.init]), ("init_streams", config.init_streams or ())):
+        for file in filter(None, files):
+            if not Path(file).is_file():
+                raise ValueError(f"`{name}` must be a .keras file. Received: {name}={file!r}.")
+    is_filled = bool(config.init or config.init_streams)
     weights = None if config.backbone_weights == "none" else config.backbone_weights
     network = VARIANTS[config.variant](
         _num_classes(labels),
         backbone=config.backbone,
         # What `init` brings need not be downloaded first.
-        backbone_weights=None if config.init else weights,
+        backbone_weights=None if is_filled else weights,
+        modalities=config.modalities or (),
+        fusion=config.fusion,
+        geometry=config.geometry,
+        mean=config.mean,
         alpha=config.alpha,
         fc_filters=config.fc_filters,
         skip_filters=config.skip_filters,
@@ -41,6 +48,13 @@ def build_network(config: Config, labels: Labels) -> FCN:
     if config.init:
         report = transfer(keras.saving.load_model(config.init, compile=False), network)
         print(f"Started from {config.init}: {report}")
+    if config.init_streams:
+        streams = zip(config.modalities or (), config.init_streams, strict=True)
+        fuse_streams(
+            network,
+            {name: keras.saving.load_model(file, compile=False) for name, file in streams},
+        )
+        print(f"Started from {', '.join(config.init_streams)}.")
     if config.batchnorm_momentum is not None:
         set_batchnorm_momentum(network, config.batchnorm_momentum)
     if config.freeze_batchnorm:

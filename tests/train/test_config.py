@@ -48,6 +48,11 @@ def test_wrong_type_is_refused(settings, message):
         ({"momentum": 1.0}, r"`momentum` must be in \[0, 1\)"),
         ({"ema": 1.0}, "`ema` must be in"),
         ({"crop": (0, 32)}, "`crop` must be a height and a width above 0"),
+        ({"init_streams": ("a.keras", "b.keras")}, "`init_streams` must be None without"),
+        (
+            {"init_streams": ("a.keras",), "fusion": "late", "modalities": ("color", "hha")},
+            r"`init_streams` must be one file for each modality \(color, hha\)",
+        ),
         ({"save_every": 0}, "`save_every` must be at least 1, or None"),
         ({"seed": -1}, "`seed` must be 0 or more"),
         ({"freeze_batchnorm": True, "batchnorm_batches": 4}, "`batchnorm_batches` must be 0 where"),

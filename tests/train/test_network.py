@@ -59,6 +59,65 @@ def test_missing_init_is_refused():
         build_network(tiny_config(init="nowhere.keras"), SPEC)
 
 
+def test_streams_start_from_the_networks_that_saw_one_modality(tmp_path):
+    settings = {"backbone": "vgg16", "alpha": 0.05, "fc_filters": 4, "variant": "fcn32s"}
+    files, kernels = {}, {}
+    for value, modality in enumerate(("color", "hha"), start=1):
+        single = build_network(tiny_config(modalities=(modality,), **settings), SPEC)
+        single.get_layer("score_fr").bias.assign([value, 0.0, 0.0])
+        files[modality] = str(tmp_path / f"{modality}.keras")
+        kernels[modality] = np.asarray(single.get_layer("block1_conv1").kernel)
+        single.save(files[modality])
+
+    fused = build_network(
+        tiny_config(
+            modalities=("color", "hha"),
+            fusion="late",
+            init_streams=tuple(files.values()),
+            **settings,
+        ),
+        SPEC,
+    )
+
+    for value, (modality, kernel) in enumerate(kernels.items(), start=1):
+        np.testing.assert_array_equal(fused.get_layer(f"block1_conv1{modality}").kernel, kernel)
+        assert float(fused.get_layer(f"score_fr{modality}").bias[0]) == value
+
+
+def test_missing_streams_are_refused():
+    with pytest.raises(ValueError, match=r"`init_streams` must be a \.keras file.*nowhere"):
+        build_network(
+            tiny_config(
+                modalities=("color", "hha"), fusion="late", init_streams=("nowhere", "nowhere")
+            ),
+            SPEC,
+        )
+
+
+def test_settings_of_the_paper_reach_the_network():
+    network = build_network(
+        tiny_config(
+            variant="fcn8s_atonce",
+            backbone="vgg16",
+            alpha=0.05,
+            fc_filters=4,
+            modalities=("color", "depth"),
+            geometry="reference",
+            mean=(1.0, 2.0, 3.0, 4.0),
+        ),
+        {"thing": SPEC, "light": LabelSpec(("dark", "bright"))},
+    )
+
+    assert network.get_layer("scale_pool4").scale == 0.01
+    assert network.input_shape == (None, None, None, 4)
+    assert network.get_layer("pad").padding == ((100, 100), (100, 100))
+    assert network.get_layer("normalizationdepth").mean == (4.0,)
+    assert {head: tensor.shape[-1] for head, tensor in network.output.items()} == {
+        "thing": 3,
+        "light": 2,
+    }
+
+
 def test_only_the_pretrained_batchnorm_is_frozen():
     network = build_network(tiny_config(), SPEC)
 
