@@ -1,7 +1,9 @@
 """One interface to a trained network: a `.keras` file, a SavedModel or a `.tflite`."""
 
+import json
 import math
 import os
+import tempfile
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -15,10 +17,12 @@ from keras_fcn.labels import Labels, LabelSpec, labels_from_json
 from keras_fcn.models import FCN
 from keras_fcn.resizing import Size, resized_images, resized_labels, resized_scores
 from keras_fcn.summary import reach_of
+from keras_fcn.weights.convert import zero_initializers
 
 # One array for a network with a single head, else one for each named head.
 Maps = np.ndarray | dict[str, np.ndarray]
 T = TypeVar("T")
+_WEIGHTS = "model.weights.h5"
 
 
 def open_predictor(
@@ -366,9 +370,25 @@ def _saved_model_folder(path: Path) -> Path:
 
 def _load_keras_model(path: Path) -> keras.Model:
     try:
-        return keras.saving.load_model(path, compile=False)
+        with zero_initializers():  # the file replaces them all
+            return _model_in(path)
     except Exception as error:  # damaged files make Keras raise errors of many kinds
         raise ValueError(_damaged(path, "a Keras model", error)) from error
+
+
+def _model_in(path: Path) -> keras.Model:
+    """Returns the model of a `.keras` file, without its optimiser.
+
+    `keras.saving.load_model` holds the whole file in memory beside the model; it is used only
+    for files that hold more than a model and its weights.
+    """
+    with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+        if set(archive.namelist()) != {"metadata.json", "config.json", _WEIGHTS}:
+            return keras.saving.load_model(path, compile=False)
+        config = json.loads(archive.read("config.json"))
+        model = keras.saving.deserialize_keras_object({**config, "compile_config": None})
+        model.load_weights(archive.extract(_WEIGHTS, folder))
+        return model
 
 
 def _labels_inside(path: Path) -> Labels:
