@@ -43,10 +43,6 @@ class PixelwiseCrossentropy(keras.losses.Loss):
         class_weights: One factor a class, at least 0, or `None` for 1 everywhere.
             Take this and not `fit(class_weight=...)`, which Keras cannot
             apply to label maps.
-        logit_adjustment: One number a class that is added to its scores in this
-            loss only, or `None`. The network learns to do without: its own scores come
-            out lower by as much. So a training with large class weights, which show it
-            the rare classes, ends in scores that call no more pixels so than there are.
         name: Name of the loss.
 
     Call arguments:
@@ -73,8 +69,7 @@ class PixelwiseCrossentropy(keras.losses.Loss):
 
     Reference:
         Long, Shelhamer and Darrell, "Fully Convolutional Networks for
-        Semantic Segmentation", CVPR 2015, section 4; the adjustment as in Menon et
-        al., "Long-tail learning via logit adjustment", ICLR 2021, equation 10.
+        Semantic Segmentation", CVPR 2015, section 4.
     """
 
     def __init__(
@@ -82,7 +77,6 @@ class PixelwiseCrossentropy(keras.losses.Loss):
         ignore_class: int | None = 255,
         normalization: str = "valid",
         class_weights: Sequence[float] | None = None,
-        logit_adjustment: Sequence[float] | None = None,
         name: str = "pixelwise_crossentropy",
     ) -> None:
         # float32 under every dtype policy: a sum over pixels needs more than 8 bits.
@@ -96,7 +90,6 @@ class PixelwiseCrossentropy(keras.losses.Loss):
         self.ignore_class = ignore_class
         self.normalization = normalization
         self.class_weights = _checked_weights(class_weights)
-        self.logit_adjustment = _checked_adjustment(logit_adjustment)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> KerasTensor:
         with keras.name_scope(self.name):
@@ -120,22 +113,16 @@ class PixelwiseCrossentropy(keras.losses.Loss):
         counted = holds_class(labels, num_classes)
         # Any class does for the other pixels: their losses are multiplied by 0.
         classes = ops.cast(ops.where(counted, labels, 0.0), "int32")
-        if self.logit_adjustment is not None:
-            y_pred = y_pred + self._each_class("logit_adjustment", num_classes)
         losses = _crossentropy(classes, y_pred) * ops.cast(counted, self.dtype)
         if self.class_weights is None:
             return losses
-        return losses * ops.take(self._each_class("class_weights", num_classes), classes)
-
-    def _each_class(self, name: str, num_classes: int) -> KerasTensor:
-        """Returns the numbers of this argument, float32, shape `(num_classes,)`."""
-        numbers = getattr(self, name)
-        if len(numbers) != num_classes:
+        if len(self.class_weights) != num_classes:
             raise ValueError(
-                f"`{name}` must hold one number for each of the {num_classes} classes of "
-                f"the scores. Received: {len(numbers)} numbers."
+                f"`class_weights` must hold one factor for each of the {num_classes} classes of "
+                f"the scores. Received: {len(self.class_weights)} factors."
             )
-        return ops.convert_to_tensor(numbers, dtype=self.dtype)
+        weights = ops.convert_to_tensor(self.class_weights, dtype=self.dtype)
+        return losses * ops.take(weights, classes)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -143,7 +130,6 @@ class PixelwiseCrossentropy(keras.losses.Loss):
             "ignore_class": self.ignore_class,
             "normalization": self.normalization,
             "class_weights": self.class_weights,
-            "logit_adjustment": self.logit_adjustment,
         }
 
 
@@ -222,14 +208,3 @@ def _checked_weights(class_weights: Sequence[float] | None) -> list[float] | Non
             f"Received: class_weights={weights}."
         )
     return weights
-
-
-def _checked_adjustment(logit_adjustment: Sequence[float] | None) -> list[float] | None:
-    if logit_adjustment is None:
-        return None
-    numbers = [float(number) for number in logit_adjustment]
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError(
-            f"`logit_adjustment` must be finite. Received: logit_adjustment={numbers}."
-        )
-    return numbers

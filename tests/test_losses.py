@@ -88,16 +88,6 @@ def test_agrees_with_the_definition(batch, normalization, weights_shape):
     assert float(value) == pytest.approx(expected, rel=1e-5)
 
 
-def test_adjustment_is_added_to_the_scores(batch):
-    labels, scores = batch
-    adjustment = [0.5, -1.0, 2.0, 0.0, 3.0]
-
-    value = PixelwiseCrossentropy(logit_adjustment=adjustment)(labels, scores)
-
-    expected = expected_loss(labels, scores + np.array(adjustment, "float32"), "valid")
-    assert float(value) == pytest.approx(expected, rel=1e-5)
-
-
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "float32"])
 @pytest.mark.parametrize("has_axis", [False, True])
 def test_takes_labels_of_any_dtype_with_or_without_a_last_axis(batch, dtype, has_axis):
@@ -199,8 +189,7 @@ def test_fit_and_evaluate_with_weights_of_pixels(jit_compile):
 
 
 def test_a_saved_model_keeps_its_loss(tmp_path, batch):
-    weights, adjustment = np.array([1.0, 2.0, 0.5]), np.array([0.0, 1.0, -1.0])
-    loss = PixelwiseCrossentropy(7, "batch", weights, adjustment, name="mine")
+    loss = PixelwiseCrossentropy(7, "batch", class_weights=np.array([1.0, 2.0, 0.5]), name="mine")
     model_of_a_bias(loss).save(tmp_path / "model.keras")
 
     loaded = keras.models.load_model(tmp_path / "model.keras").loss
@@ -208,7 +197,6 @@ def test_a_saved_model_keeps_its_loss(tmp_path, batch):
     assert isinstance(loaded, PixelwiseCrossentropy)
     assert loaded.get_config() == loss.get_config()
     assert loaded.get_config()["class_weights"] == [1.0, 2.0, 0.5]
-    assert loaded.get_config()["logit_adjustment"] == [0.0, 1.0, -1.0]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +208,6 @@ def test_a_saved_model_keeps_its_loss(tmp_path, batch):
         ({"class_weights": [0.0, 0.0]}, "not all 0"),
         ({"class_weights": [1.0, float("nan")]}, "finite"),
         ({"class_weights": {0: 1.0}}, "not a dictionary"),
-        ({"logit_adjustment": [1.0, float("inf")]}, "finite"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
@@ -232,8 +219,7 @@ def test_wrong_arguments_are_refused(arguments, message):
     ("arguments", "labels_shape", "sample_weight", "message"),
     [
         ({"ignore_class": 1}, (2, 4, 4), None, "outside the classes"),
-        ({"class_weights": [1, 2]}, (2, 4, 4), None, "one number for each of the 3 classes"),
-        ({"logit_adjustment": [1, 2]}, (2, 4, 4), None, "`logit_adjustment` must hold one number"),
+        ({"class_weights": [1, 2]}, (2, 4, 4), None, "one factor for each of the 3 classes"),
         ({}, (2, 4, 5), None, "height and width of the scores"),
         ({}, (2, 4, 4, 3), None, "must become indices"),
         ({}, (2, 4, 4), np.ones((2, 4)), "`sample_weight` must have the shape"),

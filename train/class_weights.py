@@ -1,4 +1,4 @@
-"""What the loss makes of how often each class occurs."""
+"""Weights of the classes in the loss, from how often they occur."""
 
 import numpy as np
 import tensorflow as tf
@@ -60,20 +60,3 @@ def balanced_weights(counts: np.ndarray, exponent: float) -> list[float]:
     weights[present] = share[present] ** -exponent
     weights[present] /= np.sum(share[present] * weights[present])
     return [float(weight) for weight in weights]
-
-
-def logit_adjustment(weights: list[float], decision_weights: list[float]) -> list[float]:
-    """Returns what the loss adds to the scores, so that they decide as other weights would.
-
-    A network trained with weights `w` learns scores of `log(p) + log(w)`, up to
-    a constant, from which the argmax decides. With `log(w / v)` added in the loss
-    its own scores become `log(p) + log(v)`: those of a training with the weights `v`.
-
-    Args:
-        weights: The class weights of the loss.
-        decision_weights: The class weights that decisions shall follow.
-
-    >>> [round(number, 4) for number in logit_adjustment([1.0, 4.0], [1.0, 2.0])]
-    [0.0, 0.6931]
-    """
-    return [float(number) for number in np.log(np.divide(weights, decision_weights))]

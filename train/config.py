@@ -183,12 +183,6 @@ class Config:
     class_weight_exponent: float = _setting(
         0.5, "Balanced weights are share ** -EXPONENT: 0 for none, 1 for all classes alike.", "E"
     )
-    decision_exponent: float | None = _setting(
-        None,
-        "Exponent of the weights that the trained scores decide by, where it shall not be that of "
-        "the loss: rare classes are learnt with one, and called with the other.",
-        "E",
-    )
 
     # --- Machine ---
     precision: Literal["float32", "mixed_bfloat16"] = _setting(
@@ -316,14 +310,6 @@ def _check_ranges(config: Config) -> None:
         _require(config, name, value is None or value >= 1, "at least 1, or None")
     for name in ("warmup", "weight_decay", "class_weight_exponent", "seed", "batchnorm_batches"):
         _require(config, name, getattr(config, name) >= 0, "0 or more")
-    exponent = config.decision_exponent
-    _require(config, "decision_exponent", exponent is None or exponent >= 0, "0 or more, or None")
-    _require(
-        config,
-        "decision_exponent",
-        exponent is None or config.class_weights == "balanced",
-        "None without `class_weights='balanced'`",
-    )
     for name in ("learning_rate", "power"):
         _require(config, name, getattr(config, name) > 0, "above 0")
     _require(config, "momentum", 0 <= config.momentum < 1, "in [0, 1)")

@@ -3,7 +3,6 @@
 from dataclasses import fields, replace
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from keras_fcn.augmentation import Augmentation
@@ -11,7 +10,7 @@ from keras_fcn.datasets import SegmentationDataset, open_dataset
 from keras_fcn.labels import Labels
 from keras_fcn.pipeline import evaluation_batches, steps_per_epoch, training_batches
 
-from .class_weights import balanced_weights, count_classes, logit_adjustment
+from .class_weights import balanced_weights, count_classes
 from .config import Config
 
 
@@ -84,18 +83,10 @@ class TrainingData:
         if config.class_weights == "none":
             return {}
         counts = count_classes(self.dataset, config.train_split, config.limit)
-        return {head: _class_arguments(numbers, config) for head, numbers in counts.items()}
-
-
-def _class_arguments(counts: np.ndarray, config: Config) -> dict[str, Any]:
-    weights = balanced_weights(counts, config.class_weight_exponent)
-    if config.decision_exponent is None:
-        return {"class_weights": weights}
-    decision_weights = balanced_weights(counts, config.decision_exponent)
-    return {
-        "class_weights": weights,
-        "logit_adjustment": logit_adjustment(weights, decision_weights),
-    }
+        return {
+            head: {"class_weights": balanced_weights(numbers, config.class_weight_exponent)}
+            for head, numbers in counts.items()
+        }
 
 
 def augmentation_of(config: Config) -> Augmentation:

@@ -1,10 +1,6 @@
 import numpy as np
 import pytest
-from keras_fcn_train.class_weights import (
-    balanced_weights,
-    count_classes,
-    logit_adjustment,
-)
+from keras_fcn_train.class_weights import balanced_weights, count_classes
 from tiny_training import SPEC, tiny_dataset
 
 
@@ -45,17 +41,3 @@ def test_exponent_zero_weighs_all_pixels_alike():
 def test_split_without_labels_is_refused():
     with pytest.raises(ValueError, match="holds no labelled pixel"):
         balanced_weights(np.zeros(3, "int64"), exponent=0.5)
-
-
-def test_best_scores_under_weights_and_adjustment_are_those_of_the_decision_weights():
-    # At a pixel that is of class 0 in 3 cases of 4, the expected loss is least where the adjusted
-    # softmax is proportional to (3/4 w0, 1/4 w1); a grid search finds the score of class 1.
-    weights, decision_weights = [1.0, 9.0], [1.0, 3.0]
-    adjustment = logit_adjustment(weights, decision_weights)
-    scores = np.linspace(-3, 3, 60001)
-
-    adjusted = scores + adjustment[1] - adjustment[0]
-    loss = 0.75 * weights[0] * np.log1p(np.exp(adjusted))
-    loss += 0.25 * weights[1] * np.log1p(np.exp(-adjusted))
-
-    assert scores[loss.argmin()] == pytest.approx(np.log(0.25 / 0.75) + np.log(3.0), abs=1e-3)

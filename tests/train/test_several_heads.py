@@ -20,7 +20,6 @@ CONFIG = tiny_config(
     backbone="tiny",
     epochs=2,
     class_weights="balanced",
-    decision_exponent=0.0,
     ema=None,
 )
 
