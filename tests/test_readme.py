@@ -1,4 +1,4 @@
-"""What the README shows must work as it stands there."""
+"""What the README and the pages of docs/ show must work as it stands there."""
 
 import re
 import shlex
@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 from keras_fcn_cli.main import main
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+PAGES = "\n".join([README, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))])
+# An example that several pages show is one.
+BLOCKS = [
+    *dict.fromkeys(re.findall(r"^```(\w*)\n(.*?)^```", PAGES, flags=re.MULTILINE | re.DOTALL))
+]
 COMMANDS = [
     line.strip()
     for language, text in BLOCKS
@@ -26,7 +31,9 @@ def test_python_blocks_run(code, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_commands_take_the_options_that_are_shown(line):
+def test_commands_take_the_options_that_are_shown(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("best.keras").touch()  # some options want a file
     _, *arguments = shlex.split(line, comments=True)
     context = main.make_context("keras-fcn", list(arguments))
     command = main
@@ -40,6 +47,5 @@ def test_commands_take_the_options_that_are_shown(line):
 
 
 def test_relative_links_lead_somewhere():
-    root = Path(__file__).resolve().parent.parent
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (root / target).exists(), target
+        assert (ROOT / target).exists(), target
