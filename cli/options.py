@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
+
+from .screen import say
 
 if TYPE_CHECKING:
     from keras_fcn.prediction import Predictor
@@ -89,8 +91,8 @@ def inference_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--precision",
             type=click.Choice(["float32", "bfloat16"]),
-            help="Of a .keras file's weights and features; bfloat16 takes half the memory, and half "
-            "the time on a processor with instructions for it.  [default: the file's own]",
+            help="Of a .keras file's weights and features; bfloat16 takes half the memory, and "
+            "half the time on a processor with instructions for it.  [default: the file's own]",
         ),
         click.option("--flip", is_flag=True, help="Average with the mirrored image's scores."),
         click.option(

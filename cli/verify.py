@@ -45,7 +45,7 @@ from .screen import output, say
     type=click.FloatRange(0, 1),
     metavar="SHARE",
     help="Share of the pixels that must get the model's label.  [default: 0.999; 0.99 for "
-    "float16, 0.9 for int8 and dynamic]",
+    "float16, 0.98 for bfloat16, 0.9 for int8 and dynamic]",
 )
 @click.option(
     "--json",

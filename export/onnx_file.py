@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_fcn.inference import inference_model
 from keras_fcn.labels import Labels, labels_from_json, labels_to_json
 
 from .network import (
@@ -56,7 +57,7 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
         raise ValueError(f"`path` must end in .onnx. Received: {path}.")
     _check_installed("onnx", "tf2onnx")
     size = network_size(model, size)
-    answering = _answering_labels(float32_model(model), size)
+    answering = _answering_labels(inference_model(float32_model(model)), size)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as folder:
         unfinished = Path(folder) / path.name

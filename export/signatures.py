@@ -7,7 +7,11 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from .network import Size, arg_max, head_scores, label_specs, labels_of, output_name
+from keras_fcn.inference import highest_label
+from keras_fcn.labels import Labels
+from keras_fcn.precision import Precision
+
+from .network import Size, head_scores, label_specs, output_name
 from .png import decode_image, encode_index_png, image_size
 
 # 2048 x 2048, or one Cityscapes frame twice. VGG16 needs about 2.5 GB for it.
@@ -27,6 +31,7 @@ class ServingOptions:
         scores: `"logits"` or `"probabilities"`.
         max_pixels: Largest height x width of an image; larger ones are refused
             before they are decoded or reach the network.
+        precision: Of weights and features.
     """
 
     size: Size | None = None
@@ -34,6 +39,7 @@ class ServingOptions:
     confidence: bool = False
     scores: Literal["logits", "probabilities"] = "logits"
     max_pixels: int = MAX_PIXELS
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         if self.scores not in ("logits", "probabilities"):
@@ -52,7 +58,9 @@ def labels_function(model: keras.Model, options: ServingOptions) -> Function:
     def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
         images = _within_limit(images, options.max_pixels)
         scores = head_scores(model, images, size=options.size, flip=options.flip)
-        outputs = {output_name(head, "labels"): arg_max(value) for head, value in scores.items()}
+        outputs = {
+            output_name(head, "labels"): highest_label(value) for head, value in scores.items()
+        }
         if options.confidence:
             for head, value in scores.items():
                 outputs[output_name(head, "confidence")] = _confidence(value)
@@ -74,14 +82,14 @@ def scores_function(model: keras.Model, options: ServingOptions) -> Function:
     return scores
 
 
-def encoded_function(model: keras.Model, options: ServingOptions) -> Function:
+def encoded_function(model: keras.Model, labels: Labels, options: ServingOptions) -> Function:
     """Returns files of images, string `(batch,)` -> files of masks, string `(batch,)`.
 
     The images may differ in size, so the network sees one at a time. If one of
     them cannot be read, the whole request fails: an answer never lacks a mask
     or holds another image's.
     """
-    specs = label_specs(labels_of(model))
+    specs = label_specs(labels)
 
     def encoded(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         # All headers are checked before the first image is decoded.
@@ -108,7 +116,7 @@ def encoded_function(model: keras.Model, options: ServingOptions) -> Function:
         outputs = {}
         for head, value in scores.items():
             mask_name, *confidence_name = _encoded_outputs(head, options)
-            outputs[mask_name] = encode_index_png(arg_max(value)[0], specs[head].palette)
+            outputs[mask_name] = encode_index_png(highest_label(value)[0], specs[head].palette)
             for name in confidence_name:
                 shares = tf.cast(tf.round(255 * _confidence(value)[0]), tf.uint8)
                 outputs[name] = tf.io.encode_png(shares[..., None])

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from keras_fcn.inference import inference_model
 from keras_fcn.labels import Labels, labels_to_json
 
 from .calibration import calibration_inputs, check_calibration
@@ -83,7 +84,7 @@ def export_tflite(
             f"for {num_channels(model)} channels."
         )
     images = None if calibration is None else check_calibration(calibration)
-    content = _convert(float32_model(model), quantize, size, output, images)
+    content = _convert(inference_model(float32_model(model)), quantize, size, output, images)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as folder:
         unfinished = Path(folder) / path.name

@@ -22,7 +22,7 @@ from .signatures import ServingOptions
 
 # Share of labels that must be equal, by the coarsest numbers in the file. Labels differ where two
 # classes have nearly the same score; untrained networks have many such places.
-_MIN_EQUAL_LABELS = {"INT8": 0.9, "FLOAT16": 0.99, "FLOAT32": 0.999}
+_MIN_EQUAL_LABELS = {"INT8": 0.9, "FLOAT16": 0.99, "BFLOAT16": 0.98, "FLOAT32": 0.999}
 
 
 def verify(
@@ -50,7 +50,7 @@ def verify(
         split: Split of the data set.
         max_images: How many images to take at most.
         min_equal_labels: Share of equal labels to reach, 0 to 1. By default
-            0.999, but 0.99 with float16 and 0.9 with int8 weights.
+            0.999, but 0.99 with float16, 0.98 with bfloat16 and 0.9 with int8 weights.
 
     Returns:
         The report; its `passed` tells whether the artifact is good.
@@ -83,7 +83,7 @@ def verify(
         num_pixels=model_tally.num_pixels,
         model_mean_iou=model_tally.mean_iou(),
         comparisons=tuple(tally.comparison(name) for name, tally in tallies.items()),
-        min_equal_labels=_default_threshold(Path(artifact))
+        min_equal_labels=_default_threshold(Path(artifact), engines[0].options)
         if min_equal_labels is None
         else min_equal_labels,
         notes=_notes(engines[0], model_tally, scored=scored),
@@ -212,8 +212,8 @@ def _names(specs: Mapping[str, LabelSpec]) -> str:
     return "; ".join(", ".join(spec.class_names[:8]) for spec in specs.values())
 
 
-def _default_threshold(artifact: Path) -> float:
-    types = tensor_types(artifact) if artifact.suffix == ".tflite" else set()
+def _default_threshold(artifact: Path, options: ServingOptions) -> float:
+    types = tensor_types(artifact) if artifact.suffix == ".tflite" else {options.precision.upper()}
     return min(_MIN_EQUAL_LABELS.get(name, 1.0) for name in {*types, "FLOAT32"})
 
 

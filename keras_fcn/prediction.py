@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
+from keras_fcn.inference import highest_label, inference_model
 from keras_fcn.labels import Labels, LabelSpec, labels_from_json
 from keras_fcn.models import FCN
 from keras_fcn.resizing import Size, resized_images, resized_labels, resized_scores
@@ -177,7 +178,9 @@ class KerasPredictor(Predictor):
     def __init__(self, model: keras.Model, path: Path | None = None) -> None:
         self.model = model
         super().__init__(path, _labels_of_model(model), _checked_model(model, path))
-        self._run = _compiled(model) if keras.backend.backend() == "tensorflow" else _called(model)
+        network = inference_model(model)
+        is_tensorflow = keras.backend.backend() == "tensorflow"
+        self._run = _compiled(network) if is_tensorflow else _called(network)
 
     @property
     def reach(self) -> int | None:
@@ -455,10 +458,7 @@ def _compiled(model: keras.Model) -> Callable[..., Any]:
 
     @tf.function(input_signature=[images])
     def labels_of(images: Any) -> Any:
-        return tf.nest.map_structure(
-            lambda scores: tf.cast(tf.argmax(scores, axis=-1, output_type="int32"), "uint8"),
-            model(images, training=False),
-        )
+        return tf.nest.map_structure(highest_label, model(images, training=False))
 
     return lambda images, labels: labels_of(images) if labels else scores_of(images)
 

@@ -44,6 +44,7 @@ def test_the_comparison_can_be_left_out(run, channel_model, tmp_path):
         (["--format", "tflite", "--quantize", "int8"], "--quantize int8 needs --calibration"),
         (["--format", "tflite", "--calibration", "sample"], "--quantize int8 needs --calibration"),
         (["--format", "savedmodel", "--quantize", "float16"], "are for --format tflite"),
+        (["--format", "onnx", "--precision", "bfloat16"], "are for --format savedmodel"),
     ],
 )
 def test_options_that_contradict_each_other_are_wrong_usage(run, channel_model, arguments, text):

@@ -93,3 +93,13 @@ def test_tiles_and_variants_of_the_image_are_said_and_used(run, channel_model, t
     np.testing.assert_array_equal(read_mask(tmp_path / "out" / "wide.png"), image.argmax(-1))
     assert "scores averaged with the mirrored image" in result.stdout
     assert "Tiles of 64x96 that overlap by 32 pixels" in result.stdout
+
+
+def test_only_a_network_of_ours_changes_its_precision(run, channel_model, photos, tmp_path):
+    result = run(
+        "predict", "--model", channel_model, "--output", tmp_path, "--precision", "bfloat16",
+        photos / "images",
+    )  # fmt: skip
+
+    assert result.exit_code == 1
+    assert "Only an `FCN` can be rebuilt in another precision" in result.stderr

@@ -166,3 +166,20 @@ def test_mistakes_are_explained(model, savedmodel):
         export_savedmodel(model, savedmodel, max_pixels=0)
     with pytest.raises(ValueError, match=r"`size` must be \(height, width\)"):
         export_savedmodel(model, savedmodel, size=(0, 3))
+
+
+def test_bfloat16_halves_the_weights_and_keeps_float32_scores(model, savedmodel, tmp_path):
+    image = picture(64, 96)[None]
+
+    folder = export_savedmodel(model, tmp_path, precision="bfloat16")
+
+    loaded = tf.saved_model.load(str(folder))
+    scores = loaded.signatures["scores"](images=tf.constant(image))["scores"]
+    assert scores.dtype == tf.float32
+    expected = model.predict(image, verbose=0)
+    np.testing.assert_allclose(scores, expected, atol=0.05 * np.abs(expected).max())
+    weights = [
+        (version / "variables" / "variables.data-00000-of-00001").stat().st_size
+        for version in (folder, savedmodel / "1")
+    ]
+    assert weights[0] < 0.7 * weights[1]
