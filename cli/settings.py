@@ -19,6 +19,7 @@ SECTIONS = {
     "normalization": "Loss",
     "precision": "Machine",
     "workdir": "Run",
+    "list_recipes": "Other",
 }
 
 
@@ -29,7 +30,7 @@ class SettingsCommand(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {}
         title = ""
         for option in self.get_params(ctx):
-            title = SECTIONS.get(option.name or "", title if option.name != "help" else "Other")
+            title = SECTIONS.get(option.name or "", title)
             sections.setdefault(title, []).append(option.get_help_record(ctx) or ("", ""))
         for title, rows in sections.items():
             with formatter.section(title):

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
+from rich.table import Table
 
 from .errors import Failure
 from .quiet import load_tensorflow
-from .screen import say
+from .screen import output, say
 from .settings import SettingsCommand, given_settings, setting_options
 
 EXAMPLES = """\b
@@ -18,8 +20,45 @@ Examples:
 """
 
 
+def _list_recipes(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from keras_fcn_train import describe_recipe, recipe_names
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
+    for name in recipe_names():
+        table.add_row(f"[bold]{name}[/]", escape(describe_recipe(name).splitlines()[0]))
+    output.print(table)
+    context.exit()
+
+
+def _describe_recipe(context: click.Context, _: click.Parameter, name: str | None) -> None:
+    if name is None:
+        return
+    from keras_fcn_train import describe_recipe
+
+    output.print(describe_recipe(name), markup=False, highlight=False, soft_wrap=True)
+    context.exit()
+
+
 @click.command(cls=SettingsCommand, epilog=EXAMPLES)
 @setting_options()
+@click.option(
+    "--list-recipes",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_recipes,
+    help="List the recipes and exit.",
+)
+@click.option(
+    "--describe-recipe",
+    is_eager=True,
+    expose_value=False,
+    callback=_describe_recipe,
+    metavar="NAME",
+    help="Tell where a recipe is from, what it needs and what it scored, and exit.",
+)
 @click.pass_context
 def command(context: click.Context, /, **_: Any) -> None:
     """Train a network.

@@ -2,6 +2,11 @@
 
 from .config import Config
 
+# The variant of the sample set that has the inputs and the label maps of a data set.
+_SAMPLES = {"nyudv2": "sample_rgbd", "siftflow": "sample_geometric"}
+# The paper's networks, in which nearly all parameters would be too many.
+_WIDE = ("vgg16", "vgg19", "alexnet", "googlenet")
+
 
 def smoke_config(config: Config) -> Config:
     """Returns the configuration with everything tiny, on the built-in sample set.
@@ -10,7 +15,7 @@ def smoke_config(config: Config) -> Config:
     initial weights go, so that it runs anywhere and needs no download.
     """
     return config.replace(
-        dataset="sample",
+        dataset=_SAMPLES.get(config.dataset, "sample"),
         source=None,
         data_dir=None,
         train_split="train",
@@ -24,5 +29,7 @@ def smoke_config(config: Config) -> Config:
         warmup=0,
         backbone_weights=None,
         init=None,
+        init_streams=None,
         fc_filters=8,
+        alpha=0.125 if config.backbone in _WIDE else config.alpha,
     )

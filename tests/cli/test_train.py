@@ -4,7 +4,13 @@ from pathlib import Path
 import keras_fcn_train
 import pytest
 from keras_fcn_cli.settings import setting_options
-from keras_fcn_train import Config, TrainingInterrupted, TrainingResult, load_recipe
+from keras_fcn_train import (
+    Config,
+    TrainingInterrupted,
+    TrainingResult,
+    load_recipe,
+    recipe_names,
+)
 
 
 @pytest.fixture
@@ -113,3 +119,14 @@ def test_options_of_flags_have_no_default_of_their_own():
         """Takes every setting."""
 
     assert all(option.default is None for option in command.__click_params__)
+
+
+def test_recipes_are_listed_and_described(run):
+    listed = run("train", "--list-recipes").output
+
+    for name in recipe_names():
+        assert name in listed
+
+    described = run("train", "--describe-recipe", "fcn16s_vgg16_voc").output
+    assert "65.0 mean IU on seg11valid" in described
+    assert "--init runs/fcn32s_vgg16_voc/last.keras" in described

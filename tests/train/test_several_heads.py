@@ -64,6 +64,7 @@ def test_best_is_chosen_by_the_mean_over_the_heads(finished):
     assert finished.scores["mean_iou"] == max(row["val_mean_iou"] for row in log)
 
 
+@pytest.mark.full
 def test_training_that_goes_on_inside_an_epoch_logs_the_same(finished, tmp_path, monkeypatch):
     config = CONFIG.replace(workdir=str(tmp_path / "run"))
     press_ctrl_c_after(4, monkeypatch)

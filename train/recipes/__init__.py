@@ -1,18 +1,21 @@
-"""Recipes: complete settings for a network and a data set, one file each.
+"""Recipes: complete settings for a network and a data set, by name.
 
 A recipe is a module with a docstring (source, command, measured time and
-score) and `CONFIG`. Where its `CONFIG` lacks something that only the user
-has, such as the network to start from, `NEEDS` says so by setting.
+score) and `CONFIG`, in this folder or a file of the user's. Where its `CONFIG` lacks
+something that only the user has, such as the network to start from, `NEEDS`
+says so by setting. Those of the reference's networks are rows of tables: `reference`.
 """
 
 import difflib
 import importlib
 import pkgutil
 import runpy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..config import Config
+from ..recipe import Recipe
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -21,7 +24,7 @@ def recipe_names() -> tuple[str, ...]:
     >>> "camvid_mobilenet_v2" in recipe_names()
     True
     """
-    return tuple(module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(_recipes())
 
 
 def load_recipe(name: str) -> Config:
@@ -38,40 +41,58 @@ def load_recipe(name: str) -> Config:
         >>> load_recipe("camvid_mobilenet_v2").replace(epochs=1).dataset
         'camvid'
     """
-    config: Config = _contents(name)["CONFIG"]
-    return config.replace(recipe=name)
+    return _find(name).config.replace(recipe=name)
 
 
 def describe_recipe(name: str) -> str:
-    """Returns the docstring of a recipe: source, command, and what was measured."""
-    return str(_contents(name)["__doc__"] or "").strip()
+    """Returns what is known of a recipe: source, command, and what was measured."""
+    return _find(name).description
 
 
 def check_needs(config: Config) -> None:
     """Raises ValueError if the recipe needs a setting that the configuration does not have."""
     if config.recipe is None:
         return
-    for name, why in _contents(config.recipe).get("NEEDS", {}).items():
+    for name, why in _find(config.recipe).needs.items():
         if getattr(config, name) is None:
             raise ValueError(f"Recipe {config.recipe!r} needs --{name.replace('_', '-')}: {why}")
 
 
-def _contents(name: str) -> dict[str, Any]:
-    if name in recipe_names():
-        return vars(importlib.import_module(f"{__name__}.{name}"))
+@cache
+def _recipes() -> dict[str, Recipe]:
+    found = list(importlib.import_module(f"{__name__}.reference").RECIPES)
+    for module in pkgutil.iter_modules(__path__):
+        if not module.ispkg:
+            contents = vars(importlib.import_module(f"{__name__}.{module.name}"))
+            found.append(_of_module(module.name, contents))
+    return {recipe.name: recipe for recipe in sorted(found, key=lambda recipe: recipe.name)}
+
+
+def _of_module(name: str, contents: dict[str, Any]) -> Recipe:
+    description = str(contents["__doc__"] or "").strip()
+    return Recipe(name, contents["CONFIG"], description, contents.get("NEEDS", {}))
+
+
+def _find(name: str) -> Recipe:
+    if name in _recipes():
+        return _recipes()[name]
     if name.endswith(".py"):
-        if not Path(name).is_file():
-            raise ValueError(f"There is no recipe file {name}.")
-        contents = runpy.run_path(name)
-        if not isinstance(contents.get("CONFIG"), Config):
-            raise ValueError(
-                f"The recipe {name} must set CONFIG = keras_fcn_train.Config(...). "
-                f"Received: CONFIG={contents.get('CONFIG')!r}."
-            )
-        return contents
+        return _of_module(name, _contents_of_file(name))
     nearest = difflib.get_close_matches(name, recipe_names(), n=3)
     hint = f" Did you mean {' or '.join(repr(match) for match in nearest)}?" if nearest else ""
     raise ValueError(
         f"Unknown recipe {name!r}.{hint} Expected one of: {', '.join(recipe_names())}, "
         "or a .py file of yours."
     )
+
+
+def _contents_of_file(name: str) -> dict[str, Any]:
+    if not Path(name).is_file():
+        raise ValueError(f"There is no recipe file {name}.")
+    contents = runpy.run_path(name)
+    if not isinstance(contents.get("CONFIG"), Config):
+        raise ValueError(
+            f"The recipe {name} must set CONFIG = keras_fcn_train.Config(...). "
+            f"Received: CONFIG={contents.get('CONFIG')!r}."
+        )
+    return contents

@@ -1,0 +1,8 @@
+"""The reference's fifteen networks, stage by stage, and the paper's FCN-GoogLeNet.
+
+One file a data set. The reference is github.com/shelhamer/fcn.berkeleyvision.org.
+"""
+
+from . import nyud, pascal_context, siftflow, voc
+
+RECIPES = (*voc.RECIPES, *pascal_context.RECIPES, *nyud.RECIPES, *siftflow.RECIPES)
