@@ -19,6 +19,7 @@ SUBCOMMANDS = (
     "datasets",
     "convert",
     "summary",
+    "study",
 )
 
 
