@@ -41,7 +41,8 @@ class AveragedPredictor(Predictor):
         super().__init__(predictor.path, predictor.labels, (*size, predictor.num_channels))
         self.format = predictor.format
         self.flip = flip
-        self.scales = _checked_scales(scales, predictor.fixed_size)
+        self.scales = _checked_scales(scales, predictor.network_size)
+        self.network_size = predictor.network_size
         self._predictor = predictor
 
     @property

@@ -80,6 +80,8 @@ class Predictor(ABC):
         labels: What the labels mean: a `LabelSpec`, or one for each named head.
         fixed_size: `(height, width)` if the network takes no other; images are then resized
             to it bilinearly, and their labels back by nearest neighbour. Else None.
+        network_size: `(height, width)` if images of every size are resized to one, here or, as a
+            SavedModel can do, inside. Else None.
         num_channels: Channels of the images: 3, unless the network takes more than RGB.
     """
 
@@ -95,13 +97,14 @@ class Predictor(ABC):
         self.path = path
         self.labels = labels
         self.fixed_size: Size | None = (height, width) if height and width else None
+        self.network_size = self.fixed_size
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of scores or label maps made by this network has to know."""
-        if self.fixed_size is None:
+        if self.network_size is None:
             return ()
-        height, width = self.fixed_size
+        height, width = self.network_size
         return (
             f"Fixed input of {height}x{width}: images of other sizes are resized to it, "
             "labels back by nearest.",
@@ -227,6 +230,7 @@ class SavedModelPredictor(Predictor):
             raise ValueError(_damaged(path, "a SavedModel", error)) from error
         shape = self._signatures["serving_default"].structured_input_signature[1]["images"].shape
         super().__init__(path, labels, tuple(shape[1:]))
+        self.network_size = _baked_size(path) or self.fixed_size
 
     def _labels_of(self, images: np.ndarray) -> Maps:
         return self._answer("serving_default", "labels", images)
@@ -369,6 +373,13 @@ def _saved_model_folder(path: Path) -> Path:
         f"{path} must be the folder of a SavedModel, with saved_model.pb in it or in a numbered "
         f"folder below.{hint}"
     )
+
+
+def _baked_size(path: Path) -> Size | None:
+    """Returns the size to which a SavedModel resizes the images itself, if it does."""
+    options_file = path / "assets" / "serving.json"
+    size = json.loads(options_file.read_text())["size"] if options_file.is_file() else None
+    return size and (size[0], size[1])
 
 
 def _load_keras_model(path: Path) -> keras.Model:

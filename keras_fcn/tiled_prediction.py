@@ -58,8 +58,8 @@ class TiledPredictor(Predictor):
     ) -> None:
         super().__init__(predictor.path, predictor.labels, (None, None, predictor.num_channels))
         self.format = predictor.format
-        self.tile_size = _checked_tile_size(tile_size, predictor.fixed_size)
-        self.is_fixed = predictor.fixed_size is not None
+        self.tile_size = _checked_tile_size(tile_size, predictor.network_size)
+        self.is_fixed = predictor.network_size is not None
         exact = math.inf if predictor.reach is None else 2 * predictor.reach + BLEND
         self.overlap = _checked_overlap(overlap, exact, self.tile_size)
         self.is_exact = self.overlap >= exact and not self.is_fixed

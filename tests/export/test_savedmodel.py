@@ -7,7 +7,9 @@ from export_samples import LABELS, file_bytes, labels_of, picture, tiny_model
 from keras_fcn_export import export_savedmodel
 from PIL import Image
 
+from keras_fcn.averaged_prediction import AveragedPredictor
 from keras_fcn.labels import labels_from_json
+from keras_fcn.prediction import open_predictor
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +134,10 @@ def test_baked_in_options(tmp_path):
     confidence = Image.open(io.BytesIO(files["confidence_png_bytes"][0].numpy()))
     np.testing.assert_array_equal(np.asarray(mask), logits[0].argmax(-1))
     np.testing.assert_allclose(np.asarray(confidence), 255 * expected[0].max(-1), atol=0.51)
+    predictor = open_predictor(folder)
+    assert (predictor.fixed_size, predictor.network_size) == (None, (64, 32))
+    with pytest.raises(ValueError, match="images of 64x32 only"):
+        AveragedPredictor(predictor, scales=(1, 2))
 
 
 def test_versions_count_up_and_leave_nothing_else(model, tmp_path):
