@@ -13,7 +13,7 @@ from .quiet import load_tensorflow
 from .screen import output, say
 
 if TYPE_CHECKING:
-    from keras_fcn.datasets.checking import CheckReport
+    from keras_fcn.datasets.checking import CheckReport, ClassCounts
 
 
 @click.group()
@@ -105,23 +105,28 @@ def show(
 
 
 def _print_contents(report: "CheckReport") -> None:
-    """Prints how often each class and each size occurs, by split."""
+    """Prints how often each class and each size occurs, by split and label map."""
     splits = list(report.num_examples)
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
-    table.add_column("class")
-    for split in splits:
-        table.add_column(f"{split}: pixels", justify="right")
-        table.add_column("images", justify="right")
-    for i, name in enumerate((*report.labels.class_names, "ignored")):
-        cells = []
-        for split in splits:
-            share = report.pixels[split][i] / max(report.pixels[split].sum(), 1)
-            cells += [f"{share:.2%}", f"{report.images[split][i]:,}"]
-        table.add_row(escape(name), *cells)
     say(report.name, style="bold")
     for split in splits:
         say(f"{split}: {report.num_examples[split]:,} examples, {_sizes(report, split)}")
-    output.print("", table, "")
+    for head, counts in report.counts.items():
+        output.print("", _class_table(head, counts, splits), "")
+
+
+def _class_table(head: str, counts: "ClassCounts", splits: list[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    table.add_column(f"class ({escape(head)})" if head else "class")
+    for split in splits:
+        table.add_column(f"{split}: pixels", justify="right")
+        table.add_column("images", justify="right")
+    for i, name in enumerate((*counts.labels.class_names, "ignored")):
+        cells = []
+        for split in splits:
+            share = counts.pixels[split][i] / max(counts.pixels[split].sum(), 1)
+            cells += [f"{share:.2%}", f"{counts.images[split][i]:,}"]
+        table.add_row(escape(name), *cells)
+    return table
 
 
 def _sizes(report: "CheckReport", split: str) -> str:

@@ -51,6 +51,13 @@ from .screen import output, progress, say
     metavar="N",
     help="Images that run at once; changes no score.",
 )
+@click.option(
+    "--modalities",
+    type=names,
+    metavar="A,B,...",
+    help="Kinds of images that the network takes, of color, hha and depth, where its file does "
+    "not tell: an exported network for HHA alone needs it.",
+)
 @inference_options
 def command(
     model: Path,
@@ -62,6 +69,7 @@ def command(
     matrix_path: Path | None,
     classes: tuple[str, ...],
     batch_size: int,
+    modalities: tuple[str, ...] | None,
     **inference: Any,
 ) -> None:
     """Score a network on a data set.
@@ -85,6 +93,7 @@ def command(
             split,
             classes=classes,
             batch_size=batch_size,
+            modalities=modalities,
             on_batch=lambda count: bar.advance(bar.task_ids[0], count),
         )
     for result in results.values():

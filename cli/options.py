@@ -61,7 +61,7 @@ def dataset_options(*, required: bool = True) -> Decorator:
             "--dataset",
             required=required,
             metavar="NAME",
-            help="camvid, voc2011, voc2012, voc2012_aug, sample, or folder:PATH.",
+            help="A name that `keras-fcn datasets list` shows, or folder:PATH.",
         ),
         click.option(
             "--source",

@@ -40,6 +40,7 @@ class AveragedPredictor(Predictor):
         size: tuple[int | None, int | None] = predictor.fixed_size or (None, None)
         super().__init__(predictor.path, predictor.labels, (*size, predictor.num_channels))
         self.format = predictor.format
+        self.modalities = predictor.modalities
         self.flip = flip
         self.scales = _checked_scales(scales, predictor.network_size)
         self.network_size = predictor.network_size

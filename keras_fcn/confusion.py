@@ -105,11 +105,12 @@ def confusion_matrix_of(
     return counts.reshape(num_classes, num_classes).astype(np.int64)
 
 
-def scores_from_confusion(matrix: npt.ArrayLike) -> Scores:
+def scores_from_confusion(matrix: npt.ArrayLike, unscored: Sequence[int] = ()) -> Scores:
     """Returns the scores of a confusion matrix (rows by label, columns by prediction).
 
     Args:
         matrix: Counts, shape `(num_classes, num_classes)`.
+        unscored: Labels of the classes that do not enter `mean_iou`; see `LabelSpec`.
 
     Raises:
         ValueError: If the matrix is not square, or a count is negative.
@@ -131,7 +132,7 @@ def scores_from_confusion(matrix: npt.ArrayLike) -> Scores:
     return Scores(
         pixel_accuracy=float(_quotient(hits.sum(), matrix.sum())),
         mean_accuracy=_mean(accuracy),
-        mean_iou=_mean(iou),
+        mean_iou=_mean(np.delete(iou, list(unscored))),
         frequency_weighted_iou=float(
             _quotient((labelled[present] * iou[present]).sum(), matrix.sum())
         ),

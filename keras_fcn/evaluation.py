@@ -17,6 +17,7 @@ from rich.table import Table
 from keras_fcn.datasets.base import SegmentationDataset
 from keras_fcn.labels import LabelSpec
 from keras_fcn.metrics import SCORE_NAMES, Scores, confusion_matrix_of, scores_from_confusion
+from keras_fcn.modalities import num_channels
 from keras_fcn.pipeline import evaluation_batches
 from keras_fcn.prediction import Predictor, by_head
 from keras_fcn.visualization import save_confusion_matrix
@@ -43,6 +44,7 @@ class Evaluation:
         notes: What a reader of the scores has to know.
         classes: Names of the classes that `mean_iou_of_classes` averages over; none for none.
         head: Name of the head, for a network with several.
+        unscored: Names of the classes that do not enter `mean_iou`; see `LabelSpec`.
     """
 
     model: str
@@ -56,11 +58,14 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     head: str = ""
+    unscored: tuple[str, ...] = ()
 
     @cached_property
     def scores(self) -> Scores:
         """The four scores of the paper, and those of each class."""
-        return scores_from_confusion(self.confusion_matrix)
+        return scores_from_confusion(
+            self.confusion_matrix, [self.class_names.index(name) for name in self.unscored]
+        )
 
     @property
     def num_pixels(self) -> int:
@@ -91,6 +96,7 @@ class Evaluation:
             "num_ignored_pixels": self.num_ignored,
             "model": self.model,
             **({"head": self.head} if self.head else {}),
+            **({"unscored": list(self.unscored)} if self.unscored else {}),
             "format": self.format,
             "dataset": self.dataset,
             "split": self.split,
@@ -108,6 +114,12 @@ class Evaluation:
         return save_confusion_matrix(path, self.confusion_matrix, self.class_names, title)
 
     @property
+    def _unscored_note(self) -> tuple[str, ...]:
+        if not self.unscored:
+            return ()
+        return (f"Not in the mean IU, as the data set has it: {', '.join(self.unscored)}.",)
+
+    @property
     def _of_head(self) -> str:
         return f", head {self.head}" if self.head else ""
 
@@ -120,7 +132,7 @@ class Evaluation:
             f"[bold]{escape(self.dataset)}[/], split {escape(self.split)}: "
             f"{self.num_images:,} images, {self.num_pixels:,} pixels{ignored}"
         )
-        notes = [f"[yellow]Note:[/] {escape(note)}" for note in self.notes]
+        notes = [f"[yellow]Note:[/] {escape(note)}" for note in (*self.notes, *self._unscored_note)]
         return Group(header, *notes, "", self._class_table(), "", self._score_table(), "")
 
     def _class_table(self) -> Table:
@@ -161,6 +173,7 @@ def evaluate(
     *,
     classes: Sequence[str] = (),
     batch_size: int = 1,
+    modalities: Sequence[str] | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Scores a network with one head on every image of a split, at native size.
@@ -172,14 +185,17 @@ def evaluate(
         classes: Names of classes whose mean IU is reported besides the mean of all.
         batch_size: Largest number of images that run at once; they are of one size, so that it
             changes no score.
+        modalities: Kinds of images that the network takes, in its order, such as `("color",
+            "hha")`. By default those that a `.keras` file names, else those that its number of
+            channels tells: an exported network for HHA alone needs them.
         on_batch: Called after each batch with the number of its images.
 
     Returns:
         An `Evaluation`.
 
     Raises:
-        ValueError: If there is no such split or class, or the classes of network and data set
-            do not agree.
+        ValueError: If there is no such split or class, the classes of network and data set
+            do not agree, or the data set lacks images that the network takes.
 
     Example:
         >>> import numpy as np, keras, keras_fcn
@@ -200,7 +216,13 @@ def evaluate(
                 f"`evaluate` is for one head; `evaluate_heads` scores {', '.join(labels)}."
             )
     return evaluate_heads(
-        predictor, dataset, split, classes=classes, batch_size=batch_size, on_batch=on_batch
+        predictor,
+        dataset,
+        split,
+        classes=classes,
+        batch_size=batch_size,
+        modalities=modalities,
+        on_batch=on_batch,
     )[""]
 
 
@@ -211,6 +233,7 @@ def evaluate_heads(
     *,
     classes: Sequence[str] = (),
     batch_size: int = 1,
+    modalities: Sequence[str] | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> dict[str, Evaluation]:
     """Scores every head of a network; arguments as for `evaluate`.
@@ -229,7 +252,10 @@ def evaluate_heads(
         for head, (spec, _) in heads.items()
     }
     num_images = num_pixels = 0
-    for images, all_labels in evaluation_batches(dataset, split, batch_size).as_numpy_iterator():
+    batches = evaluation_batches(
+        dataset, split, batch_size, modalities=_modalities(predictor, modalities)
+    )
+    for images, all_labels in batches.as_numpy_iterator():
         labels, predictions = by_head(all_labels), by_head(predictor.labels_of(images))
         for head, (spec, _) in heads.items():
             matrices[head] += confusion_matrix_of(
@@ -252,6 +278,7 @@ def evaluate_heads(
             notes=(*predictor.notes, *notes),
             classes=tuple(classes),
             head=head,
+            unscored=spec.unscored,
         )
         for head, (spec, notes) in heads.items()
     }
@@ -270,6 +297,20 @@ def save_json(evaluations: Mapping[str, Evaluation], path: str | Path) -> Path:
     unfinished = path.with_name(f".unfinished-{path.name}")
     unfinished.write_text(to_json(evaluations))
     return unfinished.replace(path)
+
+
+def _modalities(predictor: Predictor, modalities: Sequence[str] | None) -> tuple[str, ...]:
+    """Returns the kinds of images that the network takes."""
+    if modalities is None:
+        modalities = predictor.modalities
+    channels = num_channels(modalities) if modalities else 3
+    if channels != predictor.num_channels:
+        raise ValueError(
+            f"The network takes images of {predictor.num_channels} channels; "
+            f"{', '.join(modalities) or 'colours'} are {channels}. Set `modalities` to the kinds "
+            "of images that it takes, in its order."
+        )
+    return tuple(modalities)
 
 
 def _agreed_heads(

@@ -20,10 +20,13 @@ class LabelSpec:
         palette: One `(red, green, blue)` a class, each 0..255. Without it the
             PASCAL VOC palette is taken.
         ignore_class: The label of pixels that count nowhere, outside the classes.
+        unscored: Names of the classes that enter no mean IU: those that the data set's test
+            images do not show. Predicting them is as wrong as ever.
 
     Raises:
         ValueError: If there are fewer than 2 or more than 255 classes, names
-            repeat, the palette has another length, or `ignore_class` is a class.
+            repeat, the palette has another length, `ignore_class` is a class, or `unscored`
+            names none or all of them.
 
     Example:
         >>> LabelSpec(("background", "cat")).palette
@@ -33,6 +36,7 @@ class LabelSpec:
     class_names: tuple[str, ...]
     palette: tuple[Color, ...] = ()
     ignore_class: int = 255
+    unscored: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # Lists (from JSON) become tuples, so that equal specs compare equal.
@@ -49,11 +53,22 @@ class LabelSpec:
                 f"for {self.num_classes} classes."
             )
         check_ignore_class(self.ignore_class, self.num_classes)
+        object.__setattr__(self, "unscored", tuple(self.unscored))
+        if not set(self.unscored) < set(self.class_names):
+            raise ValueError(
+                "`unscored` must name classes, and not all of them. Received: "
+                f"{', '.join(self.unscored)}."
+            )
 
     @property
     def num_classes(self) -> int:
         """Number of classes, background included."""
         return len(self.class_names)
+
+    @property
+    def unscored_labels(self) -> tuple[int, ...]:
+        """Labels of the classes that enter no mean IU."""
+        return tuple(self.class_names.index(name) for name in self.unscored)
 
     @classmethod
     def numbered(cls, num_classes: int, ignore_class: int = 255) -> "LabelSpec":
@@ -63,12 +78,20 @@ class LabelSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain lists and numbers, for JSON."""
-        return asdict(self)
+        values = asdict(self)
+        if not self.unscored:
+            del values["unscored"]  # as the files that were written before there were any
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "LabelSpec":
         """Returns the spec that `to_dict` described."""
-        return cls(values["class_names"], values["palette"], values["ignore_class"])
+        return cls(
+            values["class_names"],
+            values["palette"],
+            values["ignore_class"],
+            values.get("unscored", ()),
+        )
 
 
 # One spec for a model with a single head, else one for each named head.

@@ -75,6 +75,7 @@ class SegmentationScores(keras.metrics.Metric):
         ignore_class: Label of the pixels to leave out, such as the 255 that
             VOC draws around objects. `None` counts every pixel.
         class_names: Optional names of the classes, for `per_class`.
+        unscored: Labels of the classes that do not enter `mean_iou`; see `LabelSpec`.
         prefix: Put before the names of the scores in the logs. Give each of
             several heads its own: Keras merges the logs of equal names.
         name: Name of the metric; the logs do not show it.
@@ -116,6 +117,7 @@ class SegmentationScores(keras.metrics.Metric):
         num_classes: int,
         ignore_class: int | None = 255,
         class_names: Sequence[str] | None = None,
+        unscored: Sequence[int] = (),
         prefix: str = "",
         name: str = "scores",
         dtype: Any = None,
@@ -126,9 +128,15 @@ class SegmentationScores(keras.metrics.Metric):
         self.num_classes = num_classes
         self.ignore_class = ignore_class
         self.class_names = None if class_names is None else [str(name) for name in class_names]
+        self.unscored = [int(label) for label in unscored]
         self.prefix = prefix
         if self.class_names is not None:
             check_class_names(self.class_names, num_classes)
+        if not set(self.unscored) < set(range(num_classes)):
+            raise ValueError(
+                "`unscored` must hold labels of classes, and not of all of them. Received: "
+                f"{self.unscored}."
+            )
         self.counts = self.add_variable(
             (2, num_classes**2 + NUM_OTHER_CELLS),
             initializer="zeros",
@@ -164,7 +172,8 @@ class SegmentationScores(keras.metrics.Metric):
         counts = words[0] + words[1] * float(WORD)
         size = self.num_classes**2
         num_invalid = ops.sum(counts[size:-1])
-        scores = _scores(ops.reshape(counts[:size], (self.num_classes, self.num_classes)))
+        matrix = ops.reshape(counts[:size], (self.num_classes, self.num_classes))
+        scores = _scores(matrix, self.unscored)
         return {
             self.prefix + name: ops.where(num_invalid > 0, float("nan"), score)
             for name, score in zip(SCORE_NAMES, scores, strict=True)
@@ -191,6 +200,7 @@ class SegmentationScores(keras.metrics.Metric):
             "num_classes": self.num_classes,
             "ignore_class": self.ignore_class,
             "class_names": self.class_names,
+            "unscored": self.unscored,
             "prefix": self.prefix,
         }
 
@@ -216,7 +226,7 @@ class SegmentationScores(keras.metrics.Metric):
             raise ValueError(invalid_labels_message(values, self.num_classes, self.ignore_class))
 
 
-def _scores(matrix: KerasTensor) -> tuple[KerasTensor, ...]:
+def _scores(matrix: KerasTensor, unscored: Sequence[int]) -> tuple[KerasTensor, ...]:
     """Returns the four scores of a float matrix, in the order of SCORE_NAMES; 0 if it is empty."""
     hits, labelled, predicted = ops.diagonal(matrix), ops.sum(matrix, 1), ops.sum(matrix, 0)
     union = labelled + predicted - hits
@@ -224,10 +234,12 @@ def _scores(matrix: KerasTensor) -> tuple[KerasTensor, ...]:
     iou = hits / ops.maximum(union, 1.0)
     accuracy = hits / ops.maximum(labelled, 1.0)
     total = ops.maximum(ops.sum(matrix), 1.0)
+    is_scored = np.ones(matrix.shape[0], "float32")
+    is_scored[list(unscored)] = 0
     return (
         ops.sum(hits) / total,
         ops.sum(accuracy) / _num_positive(labelled),
-        ops.sum(iou) / _num_positive(union),
+        ops.sum(iou * is_scored) / _num_positive(union * is_scored),
         ops.sum(labelled * iou) / total,
     )
 

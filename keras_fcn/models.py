@@ -263,6 +263,11 @@ class FCN(keras.Model):
         return self._labels
 
     @property
+    def modalities(self) -> tuple[str, ...]:
+        """Kinds of the images; none for RGB or any other single kind."""
+        return tuple(self._settings["modalities"])
+
+    @property
     def origin(self) -> dict[str, Any]:
         """Where the weights come from: recipe, data set, scores. Saved with the model."""
         return dict(self._origin)

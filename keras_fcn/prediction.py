@@ -25,6 +25,14 @@ Maps = np.ndarray | dict[str, np.ndarray]
 T = TypeVar("T")
 _WEIGHTS = "model.weights.h5"
 
+# What an exported network takes, which does not name it.
+_MODALITIES_BY_CHANNELS = {
+    1: ("depth",),
+    4: ("color", "depth"),
+    6: ("color", "hha"),
+    7: ("color", "hha", "depth"),
+}
+
 
 def open_predictor(
     path: str | Path, *, num_threads: int | None = None, use_delegate: bool = True
@@ -83,6 +91,8 @@ class Predictor(ABC):
         network_size: `(height, width)` if images of every size are resized to one, here or, as a
             SavedModel can do, inside. Else None.
         num_channels: Channels of the images: 3, unless the network takes more than RGB.
+        modalities: Kinds of the images (see `keras_fcn.modalities`), one after the other along
+            the channels; none for RGB, and where the number of channels does not tell them.
     """
 
     format: str
@@ -96,6 +106,7 @@ class Predictor(ABC):
         height, width, self.num_channels = input_shape
         self.path = path
         self.labels = labels
+        self.modalities = _MODALITIES_BY_CHANNELS.get(self.num_channels, ())
         self.fixed_size: Size | None = (height, width) if height and width else None
         self.network_size = self.fixed_size
 
@@ -181,6 +192,8 @@ class KerasPredictor(Predictor):
     def __init__(self, model: keras.Model, path: Path | None = None) -> None:
         self.model = model
         super().__init__(path, _labels_of_model(model), _checked_model(model, path))
+        if isinstance(model, FCN) and model.modalities:
+            self.modalities = model.modalities
         network = inference_model(model)
         is_tensorflow = keras.backend.backend() == "tensorflow"
         self._run = _compiled(network) if is_tensorflow else _called(network)

@@ -105,6 +105,26 @@ def read_mask(
         )
 
 
+def read_depth(path: str | Path) -> np.ndarray:
+    """Reads a depth map from a grey image of 16 bits, as NYUDv2's are: whole millimetres.
+
+    Returns:
+        uint16, shape `(height, width)`; 0 where the distance is unknown.
+
+    Raises:
+        ValueError: If the file is damaged or no such image. The message names it.
+        FileNotFoundError: If there is no such file.
+    """
+    with _opened(path) as image:
+        depth = np.asarray(image)
+        if image.mode not in _16_BIT_MODES or depth.min() < 0 or depth.max() > 65535:
+            raise ValueError(
+                f"{path}: depth must be a grey image of 16 bits that holds millimetres. Received: "
+                f"an image of mode {image.mode!r}."
+            )
+        return depth.astype(np.uint16)
+
+
 def decode_image(contents: Any) -> Any:
     """Decodes the bytes of a JPEG, PNG or GIF image, in TensorFlow, exactly as Pillow does.
 
@@ -164,20 +184,32 @@ def check_labels(label: np.ndarray, spec: LabelSpec, path: str | Path) -> None:
 
 
 def check_size(
-    image: str | Path, image_size: Sequence[int], mask: str | Path, mask_size: Sequence[int]
+    image: str | Path,
+    image_size: Sequence[int],
+    mask: str | Path,
+    mask_size: Sequence[int],
+    kind: str = "mask",
 ) -> None:
-    """Raises ValueError unless an image and its mask have the same `(height, width)`."""
+    """Raises ValueError unless an image and its mask have the same `(height, width)`.
+
+    Args:
+        image: File of the image.
+        image_size: Height and width of the image.
+        mask: File of the mask.
+        mask_size: Height and width of the mask.
+        kind: What to call it, if it is no mask.
+    """
     if tuple(image_size) != tuple(mask_size):
         height, width = image_size
         mask_height, mask_width = mask_size
         turned = tuple(image_size) == tuple(mask_size)[::-1]
         cause = (
-            " Likely cause: the image is turned by its EXIF orientation and the mask is not."
+            f" Likely cause: the image is turned by its EXIF orientation and the {kind} is not."
             if turned
             else ""
         )
         raise ValueError(
-            f"{mask}: the mask is {mask_width}x{mask_height}, its image {image} is "
+            f"{mask}: the {kind} is {mask_width}x{mask_height}, its image {image} is "
             f"{width}x{height} (width x height). They must be equal.{cause}"
         )
 

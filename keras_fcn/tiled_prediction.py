@@ -58,6 +58,7 @@ class TiledPredictor(Predictor):
     ) -> None:
         super().__init__(predictor.path, predictor.labels, (None, None, predictor.num_channels))
         self.format = predictor.format
+        self.modalities = predictor.modalities
         self.tile_size = _checked_tile_size(tile_size, predictor.network_size)
         self.is_fixed = predictor.network_size is not None
         exact = math.inf if predictor.reach is None else 2 * predictor.reach + BLEND

@@ -87,7 +87,7 @@ def overlay(
 def save_gallery(
     path: str | Path,
     rows: Iterable[Sequence[np.ndarray]],
-    spec: LabelSpec,
+    spec: LabelSpec | Sequence[LabelSpec],
     *,
     titles: Sequence[str] = ("image", "truth", "prediction"),
     captions: Sequence[str] = (),
@@ -98,9 +98,9 @@ def save_gallery(
 
     Args:
         path: The PNG to write.
-        rows: One sequence an example: an RGB image uint8 `(height, width, 3)`, then label maps
-            `(height, width)`, as many as `titles` name after the first.
-        spec: The classes and their colours.
+        rows: One sequence an example: RGB images uint8 `(height, width, 3)` and label maps
+            `(height, width)`, as many as there are `titles`.
+        spec: The classes and their colours; one for each label map if they are not the same.
         titles: Headings of the columns.
         captions: One line of text for each example, written below it; none by default.
         examples_per_line: Number of examples beside each other.
@@ -118,7 +118,14 @@ def save_gallery(
             f"`rows` must hold at least one example of {len(titles)} pictures ({', '.join(titles)})"
             f" each. Received: {[len(row) for row in rows]} pictures."
         )
-    examples = [_example(row, spec, cell_width) for row in rows]
+    maps = [[part for part in row if np.ndim(part) == 2] for row in rows]
+    if isinstance(spec, LabelSpec):
+        specs: list[LabelSpec] = [spec] * len(maps[0])
+        columns = [(spec, [map_ for row in maps for map_ in row])]
+    else:
+        specs = list(spec)
+        columns = list(zip(specs, map(list, zip(*maps, strict=True)), strict=True))
+    examples = [_example(row, specs, cell_width) for row in rows]
     examples_per_line = min(examples_per_line, len(examples))
     lines = [
         _line(
@@ -127,10 +134,10 @@ def save_gallery(
         )
         for start in range(0, len(examples), examples_per_line)
     ]
-    present = np.unique(np.concatenate([np.unique(map_) for row in rows for map_ in row[1:]]))
     width = max(line.width for line in lines)
     heading = _heading(titles, cell_width, examples_per_line)
-    page = _stack([heading, *lines, _legend(spec, present, width)])
+    legends = [_legend(of_column, column, width) for of_column, column in columns]
+    page = _stack([heading, *lines, *legends])
     return save_picture(path, page)
 
 
@@ -279,10 +286,15 @@ _MARGIN = 16
 _TEXT_SIZE = 15
 
 
-def _example(row: Sequence[np.ndarray], spec: LabelSpec, width: int) -> Image.Image:
-    """Returns one image and its label maps beside each other, each `width` pixels wide."""
-    pictures = [Image.fromarray(np.asarray(row[0], "uint8"))]
-    pictures += [label_image(labels, spec).convert("RGB") for labels in row[1:]]
+def _example(row: Sequence[np.ndarray], specs: Sequence[LabelSpec], width: int) -> Image.Image:
+    """Returns images and label maps beside each other, each `width` pixels wide."""
+    of_maps = iter(specs)
+    pictures = [
+        label_image(part, next(of_maps)).convert("RGB")
+        if np.ndim(part) == 2
+        else Image.fromarray(np.asarray(part, "uint8"))
+        for part in row
+    ]
     return _beside([_scaled(picture, width) for picture in pictures], _GAP)
 
 
@@ -307,8 +319,9 @@ def _heading(titles: Sequence[str], cell_width: int, repeats: int) -> Image.Imag
     return _beside([_beside(cells, _GAP)] * repeats, 4 * _GAP)
 
 
-def _legend(spec: LabelSpec, present: np.ndarray, width: int) -> Image.Image:
-    """Returns a swatch and a name for each class in `present`, broken into lines of `width`."""
+def _legend(spec: LabelSpec, maps: Sequence[np.ndarray], width: int) -> Image.Image:
+    """Returns a swatch and a name for each class in the maps, broken into lines of `width`."""
+    present = np.unique(np.concatenate([np.unique(map_) for map_ in maps]))
     palette = _full_palette(spec)
     entries = [_legend_entry(_name(spec, label), palette[label]) for label in present.tolist()]
     lines: list[list[Image.Image]] = [[]]

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+import keras_fcn
 from keras_fcn import LabelSpec
 from keras_fcn.datasets import SegmentationDataset, from_arrays
 from keras_fcn.evaluation import evaluate, evaluate_heads, save_json
@@ -131,6 +132,57 @@ def test_the_mean_of_chosen_classes_stands_beside_that_of_all():
     text = printed(result)
     assert "mean IU of 2 classes *" in text
     assert "red *" in text
+
+
+def test_classes_that_the_data_set_does_not_score_leave_the_mean():
+    labels = LabelSpec(("red", "green", "blue"), unscored=("blue",))
+    # Predicted 0 0 1 2 and labelled 0 1 1 1.
+    dataset = dataset_of(([[0, 0, 1, 2]], [[0, 1, 1, 1]]), labels=labels)
+
+    result = evaluate(ChannelPredictor(), dataset)
+
+    # Red 1/2, green 1/3; blue, predicted once and nowhere labelled, would be 0.
+    assert result.scores.mean_iou == pytest.approx((1 / 2 + 1 / 3) / 2)
+    assert result.scores.pixel_accuracy == pytest.approx(2 / 4)
+    assert result.to_dict()["unscored"] == ["blue"]
+    assert "Not in the mean IU, as the data set has it: blue." in printed(result)
+
+
+def test_unscored_classes_travel_with_the_labels():
+    labels = LabelSpec(("red", "green", "blue"), unscored=["blue"])
+
+    assert LabelSpec.from_dict(json.loads(json.dumps(labels.to_dict()))) == labels
+    assert labels.unscored_labels == (2,)
+    # Files from before there were any are read, and written, as they were.
+    assert "unscored" not in SPEC.to_dict()
+    assert LabelSpec.from_dict(SPEC.to_dict()).unscored == ()
+    for unscored in (("cow",), ("red", "green", "blue")):
+        with pytest.raises(ValueError, match="`unscored` must name classes, and not all of them"):
+            LabelSpec(("red", "green", "blue"), unscored=unscored)
+
+
+def test_images_of_several_kinds_are_joined_for_the_network():
+    inputs = keras.Input((None, None, 4))
+    predictor = KerasPredictor(keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs)))
+    predictor.labels = LabelSpec(("red", "green", "blue", "far"))
+    example = {
+        "image": image_of([[0, 1, 2]]),
+        "depth": np.array([[[100], [300], [100]]], "uint16"),  # colours are 200
+        "label": np.array([[0, 3, 2]], "uint8"),
+    }
+    dataset = from_arrays("rgbd", predictor.labels, {"val": [example]})
+
+    assert evaluate(predictor, dataset).scores.pixel_accuracy == 1.0
+    with pytest.raises(ValueError, match="takes images of 4 channels; hha, depth, color are 7"):
+        evaluate(predictor, dataset, modalities=("hha", "depth", "color"))
+    with pytest.raises(ValueError, match="has no images of the kind 'depth'. It has: color"):
+        evaluate(predictor, dataset_of(([[0]], [[3]]), labels=predictor.labels))
+
+
+def test_a_network_of_ours_says_which_images_it_takes():
+    network = keras_fcn.FCN32s(2, modalities=("hha",), alpha=1 / 32, fc_filters=2)
+
+    assert KerasPredictor(network).modalities == ("hha",)
 
 
 def test_the_table_shows_scores_counts_and_notes():

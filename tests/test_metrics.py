@@ -67,6 +67,19 @@ def test_means_leave_out_classes_for_which_they_are_not_defined():
     assert result["frequency_weighted_iou"] == pytest.approx(3 / 4 * 2 / 3 + 1 / 4 * 1)
 
 
+def test_unscored_classes_leave_the_mean_iou_only():
+    metric = SegmentationScores(num_classes=3, unscored=[2])
+
+    metric.update_state(np.array([[[0, 1, 1, 1]]]), scores_for(np.array([[[0, 0, 1, 2]]]), 3))
+    scores = floats(metric.result())
+
+    # class 0: 1/2, class 1: 1/3; class 2, predicted and nowhere labelled, would be 0.
+    assert scores["mean_iou"] == pytest.approx((1 / 2 + 1 / 3) / 2)
+    assert scores["pixel_accuracy"] == pytest.approx(2 / 4)
+    assert scores["mean_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
+    assert SegmentationScores.from_config(metric.get_config()).unscored == [2]
+
+
 def test_ignored_pixels_do_not_count():
     metric = SegmentationScores(num_classes=3, ignore_class=-1)
 
@@ -338,6 +351,7 @@ def test_a_saved_model_keeps_its_metric(tmp_path, examples):
         ({"num_classes": 1}, r"`num_classes` must lie in \[2, 255\]"),
         ({"num_classes": 3, "ignore_class": 2}, "outside the classes"),
         ({"num_classes": 3, "class_names": ["a"]}, "one name for each of the 3 classes"),
+        ({"num_classes": 3, "unscored": [3]}, "`unscored` must hold labels of classes"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):

@@ -39,6 +39,7 @@ def head_scores(labels: Labels) -> dict[str, SegmentationScores]:
             spec.num_classes,
             ignore_class=spec.ignore_class,
             class_names=spec.class_names,
+            unscored=spec.unscored_labels,
             prefix=head and f"{head}_",
         )
         for head, spec in by_head(labels).items()

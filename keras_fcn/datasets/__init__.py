@@ -1,4 +1,4 @@
-"""Data sets: PASCAL VOC, CamVid, a folder of images and masks, and the built-in sample.
+"""Data sets: those of the FCN papers, CamVid, a folder of images and masks, the built-in sample.
 
 `open_dataset` opens each of them by name. TensorFlow Datasets is imported
 when a set that it prepares is opened, not before.
@@ -19,6 +19,13 @@ SUMMARIES = {
     "voc2011": "PASCAL VOC 2011, 21 classes, 1,112 + 1,111 images",
     "voc2012": "PASCAL VOC 2012, 21 classes, 1,464 + 1,449 images",
     "voc2012_aug": "PASCAL VOC 2012 with the masks of SBD, 21 classes, 10,582 + 1,449 images",
+    "voc2011_sbd": "the papers' SBD train and seg11valid, 21 classes, 8,498 + 736 images",
+    "nyudv2": "indoor scenes with depth and HHA, 40 classes, 795 + 654 test images",
+    "nyudv2_13": "NYUDv2 in 13 classes",
+    "siftflow": "outdoor scenes, 33 and 3 classes (two label maps), 2,486 + 200 test images",
+    "pascalcontext59": "PASCAL-Context, 59 classes, 4,998 + 5,105 images",
+    "pascalcontext": "PASCAL-Context, 59 classes and the background",
+    "pascalcontext33": "PASCAL-Context, 33 classes",
 }
 DATASET_NAMES = tuple(SUMMARIES)
 _GENERATED = ("sample", "sample_rgbd", "sample_geometric")
@@ -44,7 +51,7 @@ def open_dataset(
 
     Args:
         name: A generated set (`sample`, `sample_rgbd`, `sample_geometric`), `folder:PATH`, or
-            a set that TensorFlow Datasets prepares: `camvid`, `voc2011`, `voc2012`, `voc2012_aug`.
+            a set that TensorFlow Datasets prepares, such as `camvid`; see `SUMMARIES`.
         source: Folder of the files as their authors publish them (a VOC
             devkit, a CamVid folder). Prepared once, and again when it
             changes. Without it, the set must have been prepared before.

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import io
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,11 +21,19 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
+from keras_fcn.datasets.base import IMAGE_KEYS
 from keras_fcn.datasets.parallel import parallel_map
 from keras_fcn.labels import Labels, LabelSpec, labels_to_json
-from keras_fcn.preprocessing import check_labels, check_size, read_image, read_mask
+from keras_fcn.preprocessing import (
+    check_labels,
+    check_size,
+    read_depth,
+    read_image,
+    read_mask,
+)
 
-# The files of one example by what they are, such as `image` and `label`.
+# The files of one example by what they are: `image`, `depth`, `hha`, and `label`, or the name of
+# each label map where there are several.
 Files = Mapping[str, Path]
 # Split -> id of the example -> its files.
 SplitFiles = Mapping[str, Mapping[str, Files]]
@@ -64,9 +72,9 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
     """Prepares images with label maps, from archives or from a folder of the user's.
 
     Images are stored as the files that they are (a JPEG stays a JPEG), label
-    maps as grey PNG files of the labels. Each image is decoded and each label
-    compared with the classes once, here, so that a damaged file is named
-    before any training.
+    maps as grey PNG files of the labels, depth as PNG files of 16 bits. Each
+    image is decoded and each label compared with the classes once, here, so
+    that a damaged file is named before any training.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -92,36 +100,81 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             ValueError: If the folders do not hold the set, with what was expected.
         """
 
+    @property
+    def labels(self) -> Labels:
+        """What the labels of this variant mean."""
+        return self.LABELS
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The kinds of images that every example has."""
+        return ("color",)
+
     def features(self) -> dict[str, Any]:
         """Returns what is stored of an example, by name."""
-        assert isinstance(self.LABELS, LabelSpec)
+        labels = self.labels
+        kinds = {IMAGE_KEYS[name]: _IMAGE_FEATURES[name]() for name in self.modalities}
         return {
-            "image": tfds.features.Image(shape=(None, None, 3)),
-            "label": tfds.features.LabeledImage(
-                labels=list(self.LABELS.class_names), shape=(None, None, 1), encoding_format="png"
-            ),
+            **kinds,
+            "label": _label_feature(labels)
+            if isinstance(labels, LabelSpec)
+            else {head: _label_feature(spec) for head, spec in labels.items()},
             "id": tfds.features.Text(),
         }
 
     def read_example(self, files: Files) -> dict[str, Any]:
         """Returns the stored form of an example, but its id, after checking it."""
-        assert isinstance(self.LABELS, LabelSpec)
         contents, size = stored_image(files["image"])
-        label = self.read_label(files["label"])
-        check_size(files["image"], size, files["label"], label.shape)
-        check_labels(label, self.LABELS, files["label"])
-        return {"image": io.BytesIO(contents), "label": io.BytesIO(grey_png(label))}
+        example: dict[str, Any] = {"image": io.BytesIO(contents)}
+        for name in self.modalities:
+            if name != "color":
+                example[name] = self.read_further_image(name, files, size)
+        labels = self.labels
+        if isinstance(labels, LabelSpec):
+            return {**example, "label": self._stored_label(files, size, labels, "")}
+        maps = {head: self._stored_label(files, size, spec, head) for head, spec in labels.items()}
+        return {**example, "label": maps}
 
-    def read_label(self, path: Path) -> np.ndarray:
-        """Returns the labels of a file, uint8, shape `(height, width)`."""
+    def read_label(self, path: Path, head: str = "") -> np.ndarray:
+        """Returns the labels of a file, uint8, shape `(height, width)`.
+
+        Args:
+            path: One of the files that `find_files` found.
+            head: Name of the label map, where there are several.
+        """
         return read_mask(path)
+
+    def read_further_image(self, name: str, files: Files, size: tuple[int, int]) -> Any:
+        """Returns the stored form of an image of another kind than `color`.
+
+        Args:
+            name: `depth` or `hha`.
+            files: The files of the example.
+            size: Height and width of its colour image.
+        """
+        if name == "depth":
+            depth = read_depth(files[name])
+            check_size(files["image"], size, files[name], depth.shape, "depth map")
+            return depth[..., None]
+        contents, own_size = stored_image(files[name])
+        check_size(files["image"], size, files[name], own_size, "HHA image")
+        return io.BytesIO(contents)
+
+    def _stored_label(
+        self, files: Files, size: tuple[int, int], spec: LabelSpec, head: str
+    ) -> io.BytesIO:
+        path = files[head or "label"]
+        label = self.read_label(path, head)
+        check_size(files["image"], size, path, label.shape)
+        check_labels(label, spec, path)
+        return io.BytesIO(png_of(label))
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(self.features()),
             homepage=self.HOMEPAGE,
             metadata=tfds.core.MetadataDict(
-                labels=labels_to_json(self.LABELS), source=self.builder_config.source
+                labels=labels_to_json(self.labels), source=self.builder_config.source
             ),
         )
 
@@ -130,6 +183,11 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
         variant = self.builder_config.variant
         if source:
             folders = [Path(source)]
+        elif not self.ARCHIVES[variant]:
+            raise ValueError(
+                f"{self.name}/{variant} is not published as an archive. Give the folder of its "
+                "files as `source`."
+            )
         else:
             folders = [_download(dl_manager, archive) for archive in self.ARCHIVES[variant]]
         splits = self.find_files(folders, variant)
@@ -152,6 +210,21 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             for example_id, example in zip(examples, stored, strict=True):
                 yield example_id, {**example, "id": example_id}
                 progress.advance(task)
+
+
+_IMAGE_FEATURES: dict[str, Callable[[], Any]] = {
+    "color": lambda: tfds.features.Image(shape=(None, None, 3)),
+    "hha": lambda: tfds.features.Image(shape=(None, None, 3)),
+    "depth": lambda: tfds.features.Image(
+        shape=(None, None, 1), dtype=np.uint16, encoding_format="png"
+    ),
+}
+
+
+def _label_feature(spec: LabelSpec) -> Any:
+    return tfds.features.LabeledImage(
+        labels=list(spec.class_names), shape=(None, None, 1), encoding_format="png"
+    )
 
 
 def fingerprint(splits: SplitFiles) -> str:
@@ -183,15 +256,13 @@ def stored_image(path: Path) -> tuple[bytes, tuple[int, int]]:
         )
     if as_it_is:
         return path.read_bytes(), pixels.shape[:2]
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue(), pixels.shape[:2]
+    return png_of(pixels), pixels.shape[:2]
 
 
-def grey_png(label: np.ndarray) -> bytes:
-    """Returns a label map as the grey PNG that `decode_label` reads."""
+def png_of(array: np.ndarray) -> bytes:
+    """Returns a PNG of a label map or of an RGB image, uint8."""
     stream = io.BytesIO()
-    Image.fromarray(label).save(stream, "PNG")
+    Image.fromarray(array).save(stream, "PNG")
     return stream.getvalue()
 
 

@@ -5,17 +5,34 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_fcn.datasets import SegmentationDataset, open_dataset
 from keras_fcn.datasets.duplicates import find_duplicates
-from keras_fcn.datasets.examination import Facts, Item, Problem, examine, palette_of
+from keras_fcn.datasets.examination import Facts, Item, Mask, Problem, examine, palette_of
 from keras_fcn.datasets.folder import find_folder_files, spec_of_present
 from keras_fcn.datasets.parallel import parallel_map
 from keras_fcn.labels import Color, LabelSpec
-from keras_fcn.preprocessing import read_image
+from keras_fcn.preprocessing import read_depth, read_image
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """How often the classes of a label map occur.
+
+    Args:
+        labels: The classes; counted in the masks where nothing names them.
+        pixels: By split, the pixels of each class, then those ignored: int64, shape
+            `(num_classes + 1,)`.
+        images: By split, the masks in which each class occurs, and any ignored pixel.
+    """
+
+    labels: LabelSpec
+    pixels: dict[str, np.ndarray]
+    images: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -24,22 +41,17 @@ class CheckReport:
 
     Args:
         name: The data set.
-        labels: Its classes; counted in the masks where nothing names them.
         problems: What is wrong, severe problems first.
         num_examples: Number of examples by split, those with problems included.
-        pixels: By split, the pixels of each class, then those ignored: int64, shape
-            `(num_classes + 1,)`.
-        images: By split, the masks in which each class occurs, and any ignored pixel.
         sizes: By split, how often each (height, width) occurs.
+        counts: The classes of each label map by head; a single one is called "".
     """
 
     name: str
-    labels: LabelSpec
     problems: list[Problem]
     num_examples: dict[str, int]
-    pixels: dict[str, np.ndarray]
-    images: dict[str, np.ndarray]
     sizes: dict[str, Counter[tuple[int, int]]]
+    counts: dict[str, ClassCounts]
 
     @property
     def ok(self) -> bool:
@@ -55,7 +67,7 @@ def check(
 ) -> CheckReport:
     """Reads all of a data set and lists what is wrong with it.
 
-    Found are files that cannot be read or have no partner, masks of another
+    Found are files that cannot be read or have no partner, masks, depth and HHA images of another
     size than their image, labels outside the classes, masks in colours without
     a table or with smoothed edges, palettes that disagree, masks without any
     class, classes that never occur, and images that two splits share.
@@ -69,7 +81,7 @@ def check(
         seed: As for `open_dataset`.
 
     Raises:
-        ValueError: If there is no such data set, or it has several label maps an image.
+        ValueError: If there is no such data set.
 
     Example:
         >>> from keras_fcn.datasets import from_arrays
@@ -93,7 +105,7 @@ class _Set:
     """What is to be checked."""
 
     name: str
-    labels: LabelSpec | None
+    labels: dict[str, LabelSpec] | None
     items: Iterable[Item]
     problems: list[Problem]
 
@@ -102,12 +114,17 @@ def _folder(name: str, seed: int) -> _Set:
     files = find_folder_files(Path(name.removeprefix("folder:")).expanduser(), seed)
     by_number = files.table is None or files.table.colors is None
     items = [
-        _file_item(split, image, mask, files.read_mask, by_number)
+        Item(
+            split,
+            str(image),
+            partial(read_image, image),
+            {"": _file_mask(mask, files.read_mask, by_number)},
+        )
         for split, pairs in files.splits.items()
         for image, mask in pairs.values()
     ]
     problems = [_problem_of_text(text) for text in files.problems]
-    return _Set(name, files.table.labels if files.table else None, items, problems)
+    return _Set(name, {"": files.table.labels} if files.table else None, items, problems)
 
 
 def _source(name: str, source: str | Path) -> _Set:
@@ -116,24 +133,41 @@ def _source(name: str, source: str | Path) -> _Set:
     if name not in BUILDERS:
         open_dataset(name, source)  # says what is wrong with the name or the source
     builder, splits = find_source_files(name, source)
-    if not isinstance(builder.LABELS, LabelSpec):
-        raise ValueError(_SEVERAL_MAPS.format(name))
+    labels = _by_head(builder.labels)
     items = [
-        _file_item(split, files["image"], files["label"], builder.read_label, True)
+        Item(
+            split,
+            str(files["image"]),
+            partial(read_image, files["image"]),
+            {
+                head: _file_mask(
+                    files[head or "label"], partial(builder.read_label, head=head), True
+                )
+                for head in labels
+            },
+            {
+                str(files[key]): partial(read, files[key])
+                for key, read in _FURTHER_READERS.items()
+                if key in files
+            },
+        )
         for split, examples in splits.items()
         for files in examples.values()
     ]
-    return _Set(name, builder.LABELS, items, [])
+    return _Set(name, labels, items, [])
 
 
-_SEVERAL_MAPS = "{!r} has several label maps an image; only sets with one can be checked."
+_FURTHER_READERS = {"depth": read_depth, "hha": read_image}
 
 
 def _opened(dataset: SegmentationDataset) -> _Set:
-    if not isinstance(dataset.labels, LabelSpec):
-        raise ValueError(_SEVERAL_MAPS.format(dataset.name))
     problems: list[Problem] = []
-    return _Set(dataset.name, dataset.labels, _decoded_items(dataset, problems), problems)
+    items = _decoded_items(dataset, problems)
+    return _Set(dataset.name, _by_head(dataset.labels), items, problems)
+
+
+def _by_head(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {"": value}
 
 
 def _decoded_items(dataset: SegmentationDataset, problems: list[Problem]) -> Iterator[Item]:
@@ -141,27 +175,28 @@ def _decoded_items(dataset: SegmentationDataset, problems: list[Problem]) -> Ite
         try:
             for example in dataset.examples(split).as_numpy_iterator():
                 name = f"{split}: {example['id'].decode()}"
-                image, label = (
+                yield Item(
+                    split,
+                    name,
                     partial(np.array, example["image"]),
-                    partial(np.array, example["label"]),
+                    {
+                        head: Mask(f"{name} ({head})" if head else name, partial(np.array, label))
+                        for head, label in _by_head(example["label"]).items()
+                    },
+                    {
+                        f"{name} ({key})": partial(np.array, example[key])
+                        for key in _FURTHER_READERS
+                        if key in example
+                    },
                 )
-                yield Item(split, name, name, image, label)
         except tf.errors.OpError as error:
             text = f"the split cannot be read to its end ({error.message})"
             problems.append(Problem(split, " ".join(text.split())))
 
 
-def _file_item(
-    split: str,
-    image: Path,
-    mask: Path,
-    read_label: Callable[[Path], np.ndarray],
-    by_number: bool,
-) -> Item:
+def _file_mask(mask: Path, read_label: Callable[[Path], np.ndarray], by_number: bool) -> Mask:
     palette = partial(palette_of, mask) if by_number else dict
-    return Item(
-        split, str(image), str(mask), partial(read_image, image), partial(read_label, mask), palette
-    )
+    return Mask(str(mask), partial(read_label, mask), palette)
 
 
 def _report(to_check: _Set) -> CheckReport:
@@ -169,13 +204,13 @@ def _report(to_check: _Set) -> CheckReport:
     problems = to_check.problems + [problem for facts in all_facts for problem in facts.problems]
     labels = to_check.labels
     if labels is None:
-        labels = _counted_labels(to_check.name, all_facts, problems)
+        labels = {"": _counted_labels(to_check.name, all_facts, problems)}
     splits = list(dict.fromkeys(facts.item.split for facts in all_facts))
     of_split = {split: [f for f in all_facts if f.item.split == split] for split in splits}
-    counts = {split: _class_counts(facts, labels) for split, facts in of_split.items()}
-    pixels = {split: table.sum(axis=0) for split, table in counts.items()}
-    problems += _missing_classes(pixels, labels)
-    problems += _disagreeing_palettes(all_facts)
+    counts = {head: _class_counts(of_split, head, spec) for head, spec in labels.items()}
+    for head, found in counts.items():
+        problems += _missing_classes(found, head)
+        problems += _disagreeing_palettes(all_facts, head)
     images = [
         (f.item.split, f.item.image_name, f.digest, f.thumbnail)
         for f in all_facts
@@ -184,20 +219,18 @@ def _report(to_check: _Set) -> CheckReport:
     problems += [Problem(*found) for found in find_duplicates(images)]
     return CheckReport(
         name=to_check.name,
-        labels=labels,
         problems=sorted(problems, key=lambda problem: not problem.severe),
         num_examples={split: len(facts) for split, facts in of_split.items()},
-        pixels=pixels,
-        images={split: (table > 0).sum(axis=0) for split, table in counts.items()},
         sizes={
             split: Counter(f.size for f in facts if f.size) for split, facts in of_split.items()
         },
+        counts=counts,
     )
 
 
 def _counted_labels(name: str, all_facts: list[Facts], problems: list[Problem]) -> LabelSpec:
     """Returns numbered classes as the masks have them, as `open_folder` would."""
-    masks = [(f.item.label_name, f.counts) for f in all_facts if f.counts is not None]
+    masks = [(f.item.masks[""].name, f.counts[""]) for f in all_facts if f.counts]
     if not masks:
         return LabelSpec.numbered(2)  # that none can be read is said already
     present = np.zeros(256, bool)
@@ -219,38 +252,47 @@ def _counted_labels(name: str, all_facts: list[Facts], problems: list[Problem]) 
     return labels
 
 
-def _class_counts(facts: list[Facts], labels: LabelSpec) -> np.ndarray:
-    """Returns pixels of each class and ignored, shape `(masks, num_classes + 1)`."""
-    counted = np.array([f.counts for f in facts if f.counts is not None], np.int64).reshape(-1, 256)
+def _class_counts(of_split: dict[str, list[Facts]], head: str, labels: LabelSpec) -> ClassCounts:
     columns = [*range(labels.num_classes), labels.ignore_class]
-    return counted[:, columns]
+    tables = {
+        split: np.array([f.counts[head] for f in facts if head in f.counts], np.int64).reshape(
+            -1, 256
+        )[:, columns]
+        for split, facts in of_split.items()
+    }
+    return ClassCounts(
+        labels,
+        pixels={split: table.sum(axis=0) for split, table in tables.items()},
+        images={split: (table > 0).sum(axis=0) for split, table in tables.items()},
+    )
 
 
-def _missing_classes(pixels: dict[str, np.ndarray], labels: LabelSpec) -> list[Problem]:
+def _missing_classes(found: ClassCounts, head: str) -> list[Problem]:
     problems = []
-    for split, counts in pixels.items():
-        missing = [
-            name for name, count in zip(labels.class_names, counts, strict=False) if count == 0
-        ]
+    for split, counts in found.pixels.items():
+        names = found.labels.class_names
+        missing = [name for name, count in zip(names, counts, strict=False) if count == 0]
         if missing:
             shown = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" * (len(missing) > 8))
-            problems.append(Problem(split, f"these classes never occur: {shown}.", False))
+            place = f"{split} ({head})" if head else split
+            problems.append(Problem(place, f"these classes never occur: {shown}.", False))
     return problems
 
 
-def _disagreeing_palettes(all_facts: list[Facts]) -> list[Problem]:
+def _disagreeing_palettes(all_facts: list[Facts], head: str) -> list[Problem]:
     """Finds masks in which an index has another colour than in the masks before."""
     first: dict[int, tuple[Color, str]] = {}
     problems = []
     for facts in all_facts:
-        for index, color in facts.palette.items():
-            known, file = first.setdefault(index, (color, facts.item.label_name))
+        name = facts.item.masks[head].name
+        for index, color in facts.palettes.get(head, {}).items():
+            known, file = first.setdefault(index, (color, name))
             if known != color:
                 text = (
                     f"the palette gives index {index} the colour {color}, in {file} it is "
                     f"{known}. Likely cause: an editor renumbered the palette of one of them."
                 )
-                problems.append(Problem(facts.item.label_name, text))
+                problems.append(Problem(name, text))
                 break
     return problems
 

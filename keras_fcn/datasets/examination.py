@@ -1,7 +1,8 @@
 """Reading one example of a data set for what is wrong with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,41 +34,56 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Item:
-    """An example that is not read yet."""
+class Mask:
+    """A label map that is not read yet."""
 
-    split: str
-    image_name: str
-    label_name: str
-    read_image: Callable[[], np.ndarray]
-    read_label: Callable[[], np.ndarray]
+    name: str
+    read: Callable[[], np.ndarray]
     # Colour of each palette index, where the mask is a palette image read by its indices.
     palette: Callable[[], dict[int, Color]] = dict
 
 
+@dataclass(frozen=True)
+class Item:
+    """An example that is not read yet.
+
+    Args:
+        split: Its split.
+        image_name: Its file, or what else to call it.
+        read_image: Returns the image.
+        masks: Its label maps by head; a single one is called "".
+        further_images: Functions that return its depth and HHA images, by name.
+    """
+
+    split: str
+    image_name: str
+    read_image: Callable[[], np.ndarray]
+    masks: Mapping[str, Mask]
+    further_images: Mapping[str, Callable[[], np.ndarray]] = field(default_factory=dict)
+
+
 @dataclass
 class Facts:
-    """What was read of an example; `None` where it could not be."""
+    """What was read of an example; `None`, or missing by head, where it could not be."""
 
     item: Item
     problems: list[Problem] = field(default_factory=list)
     size: tuple[int, int] | None = None
     digest: bytes = b""
     thumbnail: np.ndarray | None = None
-    counts: np.ndarray | None = None
-    palette: dict[int, Color] = field(default_factory=dict)
+    counts: dict[str, np.ndarray] = field(default_factory=dict)
+    palettes: dict[str, dict[int, Color]] = field(default_factory=dict)
 
 
-def examine(labels: LabelSpec | None, item: Item) -> Facts:
+def examine(labels: Mapping[str, LabelSpec] | None, item: Item) -> Facts:
     """Reads an example; what cannot be read becomes a problem.
 
     Args:
-        labels: The classes, or `None` where they are counted afterwards.
+        labels: The classes by head, or `None` where they are counted afterwards.
         item: The example.
     """
     facts = Facts(item)
     image = _attempt(facts, item.image_name, item.read_image)
-    label = _attempt(facts, item.label_name, item.read_label)
     if image is not None:
         facts.size = image.shape[:2]
         facts.digest = content_digest(image)
@@ -76,10 +92,18 @@ def examine(labels: LabelSpec | None, item: Item) -> Facts:
             facts.problems.append(
                 Problem(item.image_name, f"all pixels of the image are {image.min()}.", False)
             )
-    if label is not None:
-        facts.counts = np.bincount(label.reshape(-1), minlength=256)
-        _attempt(facts, item.label_name, lambda: _checked(facts, label, labels))
-        facts.palette = item.palette()
+    for name, read in item.further_images.items():
+        further = _attempt(facts, name, read)
+        if further is not None and facts.size is not None:
+            _attempt(facts, name, partial(_checked_further, facts, name, further))
+    for head, mask in item.masks.items():
+        label = _attempt(facts, mask.name, mask.read)
+        if label is None:
+            continue
+        facts.counts[head] = np.bincount(label.reshape(-1), minlength=256)
+        spec = labels[head] if labels else None
+        _attempt(facts, mask.name, partial(_checked, facts, mask.name, label, spec))
+        facts.palettes[head] = mask.palette()
     return facts
 
 
@@ -95,16 +119,22 @@ def _attempt(facts: Facts, name: str, action: Callable[[], np.ndarray]) -> np.nd
     return None
 
 
-def _checked(facts: Facts, label: np.ndarray, labels: LabelSpec | None) -> np.ndarray:
-    item = facts.item
+def _checked_further(facts: Facts, name: str, image: np.ndarray) -> np.ndarray:
+    if not image.any():
+        facts.problems.append(Problem(name, "all pixels of the image are 0.", False))
+    check_size(facts.item.image_name, facts.size or (), name, image.shape[:2], "image")
+    return image
+
+
+def _checked(facts: Facts, name: str, label: np.ndarray, labels: LabelSpec | None) -> np.ndarray:
     ignored = _VOID if labels is None else labels.ignore_class
     if (label == ignored).all():
         text = f"all pixels of the mask are ignored ({ignored})."
-        facts.problems.append(Problem(item.label_name, text, False))
+        facts.problems.append(Problem(name, text, False))
     if facts.size is not None:
-        check_size(item.image_name, facts.size, item.label_name, label.shape)
+        check_size(facts.item.image_name, facts.size, name, label.shape)
     if labels is not None:
-        check_labels(label, labels, item.label_name)
+        check_labels(label, labels, name)
     return label
 
 

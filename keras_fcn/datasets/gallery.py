@@ -1,11 +1,13 @@
 """A picture of what is in a data set."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from keras_fcn.datasets.base import SegmentationDataset
-from keras_fcn.labels import LabelSpec
+from keras_fcn.datasets.base import IMAGE_KEYS, SegmentationDataset
+from keras_fcn.labels import Labels, LabelSpec
 from keras_fcn.visualization import save_gallery
 
 
@@ -17,8 +19,10 @@ def save_examples(
 ) -> Path:
     """Writes a PNG of examples spread over a split: images beside their masks, with a legend.
 
+    Images of every kind and label maps of every head are shown; of depth, the nearer the brighter.
+
     Args:
-        dataset: The data set, with one label map an image.
+        dataset: The data set.
         path: The PNG to write.
         split: One of its splits.
         num_examples: How many to show, at most.
@@ -31,8 +35,6 @@ def save_examples(
     """
     if num_examples < 1:
         raise ValueError(f"`num_examples` must be at least 1. Received: {num_examples}.")
-    if not isinstance(dataset.labels, LabelSpec):
-        raise ValueError(f"{dataset.name!r} has several label maps an image; one can be shown.")
     dataset.check_split(split)
     count = dataset.splits[split]
     shown = min(num_examples, count)
@@ -44,11 +46,29 @@ def save_examples(
         .map(lambda _, record: dataset.decode(record))
     )
     held = list(examples.as_numpy_iterator())
+    labels = dataset.labels
+    kinds = [IMAGE_KEYS[name] for name in dataset.modalities]
     return save_gallery(
         path,
-        [(example["image"], example["label"]) for example in held],
-        dataset.labels,
-        titles=("image", "mask"),
+        [
+            [_picture(kind, e[kind]) for kind in kinds] + _label_maps(e["label"], labels)
+            for e in held
+        ],
+        labels if isinstance(labels, LabelSpec) else list(labels.values()),
+        titles=[*kinds, *(("mask",) if isinstance(labels, LabelSpec) else labels)],
         captions=[example["id"].decode() for example in held],
-        examples_per_line=2,
+        examples_per_line=2 if kinds == ["image"] and isinstance(labels, LabelSpec) else 1,
     )
+
+
+def _label_maps(label: Any, labels: Labels) -> list[np.ndarray]:
+    return [label] if isinstance(labels, LabelSpec) else [label[head] for head in labels]
+
+
+def _picture(kind: str, image: np.ndarray) -> np.ndarray:
+    """Returns an image as it is; of a depth map, the disparity as a grey picture."""
+    if kind != "depth":
+        return image
+    disparity = np.where(image > 0, 1000 / np.maximum(image, 1), 0.0)
+    grey = np.rint(255 * disparity / max(disparity.max(), 1e-9)).astype(np.uint8)
+    return np.repeat(grey, 3, axis=-1)

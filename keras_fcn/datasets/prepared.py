@@ -28,7 +28,23 @@ BUILDERS = {
     "camvid": ("keras_fcn.datasets.camvid.camvid_dataset_builder", "segnet"),
     "voc2011": ("keras_fcn.datasets.voc.voc_dataset_builder", "2011"),
     "voc2012": ("keras_fcn.datasets.voc.voc_dataset_builder", "2012"),
+    "voc2011_sbd": ("keras_fcn.datasets.voc.voc_dataset_builder", "2011_sbd"),
     "voc2012_aug": ("keras_fcn.datasets.voc.voc_dataset_builder", "2012_aug"),
+    "nyudv2": ("keras_fcn.datasets.nyudv2.nyudv2_dataset_builder", "40"),
+    "nyudv2_13": ("keras_fcn.datasets.nyudv2.nyudv2_dataset_builder", "13"),
+    "siftflow": ("keras_fcn.datasets.siftflow.siftflow_dataset_builder", "tighe"),
+    "pascalcontext59": (
+        "keras_fcn.datasets.pascal_context.pascal_context_dataset_builder",
+        "59",
+    ),
+    "pascalcontext": (
+        "keras_fcn.datasets.pascal_context.pascal_context_dataset_builder",
+        "60",
+    ),
+    "pascalcontext33": (
+        "keras_fcn.datasets.pascal_context.pascal_context_dataset_builder",
+        "33",
+    ),
 }
 
 

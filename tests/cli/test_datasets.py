@@ -1,11 +1,13 @@
+import numpy as np
 from PIL import Image
+from scipy.io import savemat
 
 
 def test_the_list_names_every_data_set(run):
     result = run("datasets", "list")
 
     assert result.exit_code == 0
-    for name in ("sample", "folder:PATH", "camvid", "voc2012_aug"):
+    for name in ("sample", "folder:PATH", "camvid", "voc2012_aug", "nyudv2", "siftflow"):
         assert name in result.stdout
 
 
@@ -46,3 +48,34 @@ def test_a_gallery_is_written(run, photos, tmp_path):
     assert result.exit_code == 0, result.stderr
     with Image.open(tmp_path / "photos_train.png") as picture:
         assert picture.format == "PNG"
+
+
+def test_every_label_map_has_its_table(run, tmp_path):
+    for folder, labels in {"SemanticLabels": [[1, 33]], "GeoLabels": [[-1, 3]]}.items():
+        path = tmp_path / folder / "spatial_envelope_256x256_static_8outdoorcategories"
+        path.mkdir(parents=True)
+        savemat(path / "coast_bea1.mat", {"S": np.array(labels)})
+    images = tmp_path / "Images" / path.name
+    images.mkdir(parents=True)
+    Image.new("RGB", (2, 1), (9, 9, 9)).save(images / "coast_bea1.jpg")
+
+    result = run("datasets", "check", "--dataset", "siftflow", "--source", tmp_path)
+
+    assert result.exit_code == 0, result.stderr
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["awning", "50.00%", "1"] in rows
+    assert ["vertical", "50.00%", "1"] in rows
+    assert ["ignored", "50.00%", "1"] in rows
+    titles = [row[:2] for row in rows if row[:1] == ["class"]]
+    assert titles == [["class", "(semantic)"], ["class", "(geometric)"]]
+
+
+def test_a_gallery_shows_depth_and_hha(run, tmp_path):
+    result = run(
+        *("datasets", "show", "--dataset", "sample_rgbd", "--split", "val"),
+        *("--examples", "1"),
+    )
+
+    assert result.exit_code == 0, result.stderr
+    with Image.open(tmp_path / "sample_rgbd_val.png") as picture:
+        assert picture.width > 4 * 320

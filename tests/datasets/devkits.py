@@ -71,3 +71,61 @@ def write_sbd(root: Path, lists: dict[str, list[str]]) -> Path:
             structure = {"Segmentation": segmentation, "CategoriesPresent": [7, 12]}
             savemat(folder / "cls" / f"{id_}.mat", {"GTcls": structure})
     return root
+
+
+def write_sbd_images(root: Path, ids: list[str]) -> None:
+    """Writes SBD's own images, with which its archive comes."""
+    folder = root / "benchmark_RELEASE" / "dataset" / "img"
+    folder.mkdir(parents=True)
+    for id_ in ids:
+        Image.fromarray(photo(100 + int(id_))).save(folder / f"{id_}.jpg")
+
+
+def depth(seed: int) -> np.ndarray:
+    """Distances in millimetres, uint16."""
+    return np.random.default_rng(seed).integers(500, 9000, PHOTO_SIZE, dtype=np.uint16)
+
+
+def write_nyudv2(root: Path, lists: dict[str, list[str]]) -> Path:
+    """Writes the reference's layout, with labels 0 (void), 1 and 40, and HHA images."""
+    for folder in ("data/images", "data/depth", "data/hha", "segmentation"):
+        (root / folder).mkdir(parents=True)
+    for name, ids in lists.items():
+        (root / f"{name}.txt").write_text("\n".join(ids) + "\n")
+        for id_ in ids:
+            number = int(id_)
+            Image.fromarray(photo(number)).save(root / "data" / "images" / f"img_{id_}.png")
+            Image.fromarray(depth(number)).save(root / "data" / "depth" / f"img_{id_}.png")
+            Image.fromarray(photo(50 + number)).save(root / "data" / "hha" / f"img_{id_}.png")
+            segmentation = labels(number, [0, 1, 40])
+            savemat(root / "segmentation" / f"img_{id_}.mat", {"segmentation": segmentation})
+    return root
+
+
+def write_siftflow(root: Path, ids: list[str]) -> Path:
+    """Writes Tighe's layout, with semantic labels 0 (void), 1, 33 and geometric -1 (void), 1, 3."""
+    scenes = "spatial_envelope_256x256_static_8outdoorcategories"
+    for folder in ("Images", "SemanticLabels", "GeoLabels"):
+        (root / folder / scenes).mkdir(parents=True)
+    for number, id_ in enumerate(ids):
+        Image.fromarray(photo(number)).save(root / "Images" / scenes / f"{id_}.jpg")
+        semantic = labels(number, [0, 1, 33]).astype(np.float64)
+        geometric = labels(number, [0, 1, 3]).astype(np.int16)
+        geometric[geometric == 0] = -1
+        savemat(root / "SemanticLabels" / scenes / f"{id_}.mat", {"S": semantic, "names": ["x"]})
+        savemat(root / "GeoLabels" / scenes / f"{id_}.mat", {"S": geometric})
+    return root
+
+
+def write_pascal_context(root: Path, lists: dict[str, list[str]], numbers: list[int]) -> Path:
+    """Writes VOC 2010's devkit and `trainval/ID.mat`, in which these numbers of 0..459 occur."""
+    devkit = root / "VOCdevkit" / "VOC2010"
+    (devkit / "ImageSets" / "Main").mkdir(parents=True)
+    (root / "trainval").mkdir()
+    for name, ids in lists.items():
+        (devkit / "ImageSets" / "Main" / f"{name}.txt").write_text("\n".join(ids) + "\n")
+        for id_ in ids:
+            write_voc_image(devkit, id_)
+            label_map = np.resize(np.array(numbers, np.uint16), PHOTO_SIZE)
+            savemat(root / "trainval" / f"{id_}.mat", {"LabelMap": label_map})
+    return root

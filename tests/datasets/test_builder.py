@@ -14,7 +14,7 @@ from keras_fcn.datasets import prepared
 from keras_fcn.datasets.builder import (
     SegmentationBuilder,
     SegmentationConfig,
-    grey_png,
+    png_of,
     stored_image,
 )
 
@@ -60,7 +60,7 @@ class Builder(SegmentationBuilder):
         return {
             "image": io.BytesIO(contents),
             "depth": np.array(maps["depth"], np.uint16)[..., None],
-            "label": {head: io.BytesIO(grey_png(np.array(maps[head], np.uint8))) for head in SPECS},
+            "label": {head: io.BytesIO(png_of(np.array(maps[head], np.uint8))) for head in SPECS},
         }
 
 

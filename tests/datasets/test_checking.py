@@ -39,7 +39,7 @@ def test_good_folder_has_no_problem(folder):
     assert report.ok
     assert report.problems == []
     assert report.num_examples == {"train": 4, "val": 2}
-    assert report.labels.class_names == ("class 0", "class 1", "class 2")
+    assert report.counts[""].labels.class_names == ("class 0", "class 1", "class 2")
 
 
 def test_histogram_counts_pixels_and_images(folder):
@@ -49,9 +49,9 @@ def test_histogram_counts_pixels_and_images(folder):
     report = check(f"folder:{folder}")
 
     # 600 pixels a mask: 593 of class 0 and 7 of class 2, and a fourth of each in the other.
-    assert report.pixels["val"].tolist() == [593 + 150, 150, 7 + 150, 150]
-    assert report.images["val"].tolist() == [2, 1, 2, 1]
-    assert report.pixels["train"].tolist() == [600, 600, 600, 600]
+    assert report.counts[""].pixels["val"].tolist() == [593 + 150, 150, 7 + 150, 150]
+    assert report.counts[""].images["val"].tolist() == [2, 1, 2, 1]
+    assert report.counts[""].pixels["train"].tolist() == [600, 600, 600, 600]
     assert report.sizes == {"train": {(20, 30): 4}, "val": {(20, 30): 2}}
 
 
@@ -77,7 +77,7 @@ def test_every_broken_file_is_named_and_the_others_are_counted(folder):
     assert not report.ok
     assert report.num_examples == {"train": 4, "val": 1}
     # Masks 0 and 3 could be read.
-    assert report.pixels["train"].tolist() == [150, 150 + 25, 150, 150]
+    assert report.counts[""].pixels["train"].tolist() == [150, 150 + 25, 150, 150]
     assert all("\n" not in str(problem) for problem in report.problems)
 
 
@@ -205,7 +205,7 @@ def test_masks_of_sbd_are_checked(tmp_path):
     assert report.ok
     assert report.num_examples == {"train": 2, "val": 1}
     # 0, 5, 20, 255 in VOC's mask and 0, 7, 12 in SBD's
-    assert np.flatnonzero(report.pixels["train"]).tolist() == [0, 5, 7, 12, 20, 21]
+    assert np.flatnonzero(report.counts[""].pixels["train"]).tolist() == [0, 5, 7, 12, 20, 21]
 
 
 def test_open_data_set_is_checked_by_its_examples(tmp_path):
@@ -234,6 +234,21 @@ def test_errors_of_the_call(tmp_path):
         check("canvid", tmp_path)
     with pytest.raises(ValueError, match="has no meaning for 'sample'"):
         check("sample", tmp_path)
-    several = {"a": LabelSpec.numbered(2), "b": LabelSpec.numbered(3)}
-    with pytest.raises(ValueError, match="several label maps"):
-        check(from_arrays("two", several, {}))
+
+
+def test_depth_and_several_label_maps_of_an_open_data_set_are_checked():
+    example = {
+        "image": np.arange(12, dtype=np.uint8).reshape(2, 2, 3),
+        "depth": np.zeros((2, 3, 1), np.uint16),
+        "label": {"a": np.array([[0, 1], [1, 1]], np.uint8), "b": np.full((2, 2), 3, np.uint8)},
+    }
+    labels = {"a": LabelSpec.numbered(2), "b": LabelSpec.numbered(3)}
+
+    report = check(from_arrays("two", labels, {"train": [example]}))
+
+    assert [(p.file, p.text[:33]) for p in report.problems if p.severe] == [
+        ("train: train/0 (depth)", "the image is 3x2, its image train"),
+        ("train: train/0 (b)", "labels must lie in [0, 3) or be 2"),
+    ]
+    assert report.counts["a"].pixels["train"].tolist() == [1, 3, 0]
+    assert "all pixels of the image are 0." in [p.text for p in report.problems]

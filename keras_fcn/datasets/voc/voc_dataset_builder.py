@@ -1,4 +1,4 @@
-"""PASCAL VOC segmentation: 2011, 2012, and 2012 with the masks of SBD."""
+"""PASCAL VOC segmentation: 2011, 2012, and both with the masks of SBD."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,32 +45,39 @@ class Builder(SegmentationBuilder):
     name = "voc_segmentation"  # `voc`, as the folder is called, is a set of boxes in tfds
     BUILDER_CONFIGS: ClassVar = [
         SegmentationConfig(name=variant, variant=variant)
-        for variant in ("2012", "2011", "2012_aug")
+        for variant in ("2012", "2011", "2012_aug", "2011_sbd")
     ]
     HOMEPAGE = "http://host.robots.ox.ac.uk/pascal/VOC/"
     LABELS = LabelSpec(tuple(_CLASSES.split()))
-    ARCHIVES: ClassVar = {"2011": [_VOC2011], "2012": [_VOC2012], "2012_aug": [_VOC2012, _SBD]}
+    ARCHIVES: ClassVar = {
+        "2011": [_VOC2011],
+        "2012": [_VOC2012],
+        "2012_aug": [_VOC2012, _SBD],
+        "2011_sbd": [_VOC2011, _SBD],
+    }
 
     @classmethod
     def find_files(cls, folders: Sequence[Path], variant: str) -> SplitFiles:
-        root = _find_devkit(folders, variant[:4])
+        root = find_devkit(folders, variant[:4])
         lists = {
             path.name: path.read_text().split()
             for path in sorted((root / "ImageSets" / "Segmentation").glob("*.txt"))
         }
-        if not variant.endswith("_aug"):
+        if variant in ("2011", "2012"):
             return {
                 re.sub(r"\W", "_", Path(name).stem): _voc_examples(root, ids)
                 for name, ids in _plain_lists(root, lists).items()
             }
         if "val.txt" not in lists:
             raise ValueError(f"{root}: ImageSets/Segmentation/val.txt is missing.")
+        if variant == "2011_sbd":
+            return _reference_splits(folders, root, lists["val.txt"])
         return {
             "train": _train_aug(folders, root, lists),
             "val": _voc_examples(root, lists["val.txt"]),
         }
 
-    def read_label(self, path: Path) -> np.ndarray:
+    def read_label(self, path: Path, head: str = "") -> np.ndarray:
         return read_sbd_mask(path) if path.suffix == ".mat" else read_mask(path)
 
 
@@ -86,7 +93,8 @@ def read_sbd_mask(path: Path) -> np.ndarray:
     return np.asarray(label, np.uint8)
 
 
-def _find_devkit(folders: Sequence[Path], year: str) -> Path:
+def find_devkit(folders: Sequence[Path], year: str) -> Path:
+    """Returns the folder `VOC<year>` of a devkit, or raises ValueError."""
     places = [f"{place}VOC{year}/JPEGImages" for place in ("", "VOCdevkit/", "TrainVal/VOCdevkit/")]
     what = f"VOC{year} (the devkit's folder with JPEGImages, SegmentationClass and ImageSets)"
     for folder in folders:
@@ -132,12 +140,11 @@ def _train_aug(
     joined = [lists[name] for name in _AUG_LISTS if name in lists]
     if joined and (root / "SegmentationClassAug").is_dir():
         return _voc_examples(root, joined[0], "SegmentationClassAug")
-    sbd = find_folder(
-        # SBD may lie in the devkit or beside it.
-        [*folders, root, root.parent, root.parent.parent],
-        ["benchmark_RELEASE/dataset/cls", "dataset/cls", "SBD/cls", "sbd/cls"],
+    sbd = _find_sbd(
+        folders,
+        root,
         "masks of SBD (train_aug.txt with SegmentationClassAug in the devkit, or SBD's own folder)",
-    ).parent
+    )
     sbd_ids = {
         item for name in ("train.txt", "val.txt") for item in (sbd / name).read_text().split()
     }
@@ -148,3 +155,29 @@ def _train_aug(
         if item not in voc_ids:
             examples[item] = {**examples[item], "label": sbd / "cls" / f"{item}.mat"}
     return examples
+
+
+def _reference_splits(folders: Sequence[Path], root: Path, val_ids: Iterable[str]) -> SplitFiles:
+    """Returns the reference's splits: SBD's train, and of VOC's val what is not in it."""
+    sbd = _find_sbd(folders, root, "masks of SBD (its own folder, with train.txt, cls and img)")
+    train = {}
+    for item in (sbd / "train.txt").read_text().split():
+        image = sbd / "img" / f"{item}.jpg"
+        train[item] = {
+            # The archive brings its images, which are VOC's.
+            "image": image if image.exists() else root / "JPEGImages" / image.name,
+            "label": sbd / "cls" / f"{item}.mat",
+        }
+    return {
+        "train": train,
+        "val": _voc_examples(root, [item for item in val_ids if item not in train]),
+    }
+
+
+def _find_sbd(folders: Sequence[Path], root: Path, what: str) -> Path:
+    """Returns SBD's folder `dataset`, which may lie in VOC's devkit or beside it."""
+    return find_folder(
+        [*folders, root, root.parent, root.parent.parent],
+        ["benchmark_RELEASE/dataset/cls", "dataset/cls", "SBD/cls", "sbd/cls"],
+        what,
+    ).parent
