@@ -1,6 +1,6 @@
 """Proof that an artifact answers what the model answers that it was made from."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,8 @@ def verify(
     model_tally, num_images = _Tally(), 0
     specs = label_specs(labels_of(model))
     scored = _has_classes_of(data, labels_of(model))
-    for image, labels in _examples(data, split, max_images):
+    modalities = getattr(model, "modalities", ())
+    for image, labels in _examples(data, split, max_images, modalities):
         labels = labels if scored else None
         num_images += 1
         size, seen = image.shape[:2], _seen_by(engines[0], image)
@@ -170,11 +171,14 @@ def _load(path: str | Path) -> keras.Model:
 
 
 def _examples(
-    data: Iterable[np.ndarray] | SegmentationDataset, split: str, max_images: int | None
+    data: Iterable[np.ndarray] | SegmentationDataset,
+    split: str,
+    max_images: int | None,
+    modalities: Sequence[str],
 ) -> Iterator[tuple[np.ndarray, Arrays | None]]:
     """Yields images with their labels by head."""
     if isinstance(data, SegmentationDataset):
-        batches = evaluation_batches(data, split, 1)
+        batches = evaluation_batches(data, split, 1, modalities)
         for images, labels in batches.take(-1 if max_images is None else max_images):
             by_head = labels if isinstance(labels, dict) else {"": labels}
             yield images[0].numpy(), {head: value[0].numpy() for head, value in by_head.items()}
