@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_fcn.labels import Labels
-from keras_fcn.prediction import Predictor, by_head
+from keras_fcn.prediction import ImageSizeError, Predictor, by_head
 from keras_fcn.preprocessing import read_image
 from keras_fcn.visualization import label_image, overlay, save_picture
 
@@ -21,9 +21,9 @@ class FilePrediction:
     Attributes:
         path: The image.
         written: The files written for it: label map and overlay, for each head; none if it
-            could not be read.
+            could not be read, or has a size that the network does not answer.
         replaced: Number of those that existed before.
-        error: Why it could not be read; None if it was.
+        error: What was wrong with it; None if nothing was.
     """
 
     path: Path
@@ -106,8 +106,12 @@ def _predict_file(
         return FilePrediction(path, error=f"{path}: there is no such file.")
     except (OSError, ValueError) as error:
         return FilePrediction(path, error=str(error))
+    try:
+        answer = predictor.labels_of(image[None])
+    except ImageSizeError as error:
+        return FilePrediction(path, error=f"{path}: {error}")
     written, replaced = [], 0
-    for head, labels in by_head(predictor.labels_of(image[None])).items():
+    for head, labels in by_head(answer).items():
         spec = by_head(predictor.labels)[head]
         pictures = {_label_path(target, head): label_image(labels[0], spec)}
         if with_overlay:

@@ -79,6 +79,10 @@ def open_predictor(
     )
 
 
+class ImageSizeError(ValueError):
+    """An image is of a size that a network does not answer."""
+
+
 class Predictor(ABC):
     """A trained network: images in, label maps or scores out.
 
@@ -136,6 +140,9 @@ class Predictor(ABC):
         Returns:
             Labels, uint8, shape `(batch, height, width)`; a dictionary of them by head for a
             network with several heads.
+
+        Raises:
+            ImageSizeError: If the images are larger than a SavedModel's limit.
         """
         return self._at_its_size(images, self._labels_of, resized_labels)
 
@@ -152,6 +159,7 @@ class Predictor(ABC):
 
         Raises:
             ValueError: If the artifact answers labels only.
+            ImageSizeError: If the images are larger than a SavedModel's limit.
         """
         return self._at_its_size(images, self._scores_of, resized_scores)
 
@@ -243,7 +251,11 @@ class SavedModelPredictor(Predictor):
             raise ValueError(_damaged(path, "a SavedModel", error)) from error
         shape = self._signatures["serving_default"].structured_input_signature[1]["images"].shape
         super().__init__(path, labels, tuple(shape[1:]))
-        self.network_size = _baked_size(path) or self.fixed_size
+        options = _serving_options(path)
+        if options.get("size"):
+            height, width = options["size"]
+            self.network_size = (height, width)
+        self._max_pixels = options.get("max_pixels")
 
     def _labels_of(self, images: np.ndarray) -> Maps:
         return self._answer("serving_default", "labels", images)
@@ -254,6 +266,13 @@ class SavedModelPredictor(Predictor):
     def _answer(self, signature: str, output: str, images: np.ndarray) -> Maps:
         import tensorflow as tf
 
+        height, width = images.shape[1:3]
+        if self._max_pixels and height * width > self._max_pixels:
+            raise ImageSizeError(
+                f"{self.path} answers images of up to {self._max_pixels} pixels. Received: "
+                f"{height}x{width}. Run it in tiles (`--tile`), or export it again with a larger "
+                "--max-pixels."
+            )
         outputs = self._signatures[signature](images=tf.constant(images))
         if isinstance(self.labels, dict):
             return {head: outputs[f"{head}_{output}"].numpy() for head in self.labels}
@@ -388,11 +407,10 @@ def _saved_model_folder(path: Path) -> Path:
     )
 
 
-def _baked_size(path: Path) -> Size | None:
-    """Returns the size to which a SavedModel resizes the images itself, if it does."""
+def _serving_options(path: Path) -> dict[str, Any]:
+    """Returns what was baked into a SavedModel: `size`, `max_pixels` and others."""
     options_file = path / "assets" / "serving.json"
-    size = json.loads(options_file.read_text())["size"] if options_file.is_file() else None
-    return size and (size[0], size[1])
+    return json.loads(options_file.read_text()) if options_file.is_file() else {}
 
 
 def _load_keras_model(path: Path) -> keras.Model:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_fcn.models import MAX_STRIDE
-from keras_fcn.prediction import Maps, Predictor, by_head
+from keras_fcn.prediction import ImageSizeError, Maps, Predictor, by_head
 from keras_fcn.resizing import Size
 
 # VGG16 needs less than 3 GB for it, its weights and TensorFlow included.
@@ -40,7 +40,8 @@ class TiledPredictor(Predictor):
 
     Raises:
         ValueError: If a size is out of range; from `labels_of` and `scores_of` if the network
-            answers labels only, or an image is smaller than its fixed size.
+            answers labels only.
+        ImageSizeError: From them, if an image is smaller than the network's fixed size.
 
     Example:
         >>> import keras
@@ -119,7 +120,7 @@ class TiledPredictor(Predictor):
     def _spans(self, image: np.ndarray, axis: int) -> list["Span"]:
         length, tile = image.shape[axis], self.tile_size[axis]
         if self.is_fixed and length < tile:
-            raise ValueError(
+            raise ImageSizeError(
                 f"Tiles of this network are {self.tile_size[0]}x{self.tile_size[1]}, and an image "
                 f"must not be smaller. Received: {image.shape[0]}x{image.shape[1]}. Leave tiles "
                 "out, so that it is resized."

@@ -8,8 +8,11 @@ from keras_fcn_export import export_savedmodel
 from PIL import Image
 
 from keras_fcn.averaged_prediction import AveragedPredictor
+from keras_fcn.file_prediction import predict_files
 from keras_fcn.labels import labels_from_json
 from keras_fcn.prediction import open_predictor
+from keras_fcn.preprocessing import read_image
+from keras_fcn.tiled_prediction import TiledPredictor
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +192,45 @@ def test_bfloat16_halves_the_weights_and_keeps_float32_scores(model, savedmodel,
         for version in (folder, savedmodel / "1")
     ]
     assert weights[0] < 0.7 * weights[1]
+
+
+def test_images_over_the_limit_are_left_out_by_name_but_can_be_tiled(savedmodel, tmp_path):
+    for name, width in (("small", 60), ("large", 500)):
+        Image.fromarray(picture(100, width)).save(tmp_path / f"{name}.png")
+    predictor = open_predictor(savedmodel)
+    paths = [tmp_path / "large.png", tmp_path / "small.png"]
+
+    large, small = predict_files(predictor, paths, tmp_path / "out", with_overlay=False)
+
+    assert "large.png: " in large.error and "up to 40000 pixels" in large.error
+    assert "Received: 100x500" in large.error and "--tile" in large.error
+    assert small.error is None and small.written == (tmp_path / "out" / "small.png",)
+    tiled = TiledPredictor(predictor, tile_size=(128, 256), overlap=64)
+    assert tiled.labels_of(picture(100, 500)[None]).shape == (1, 100, 500)
+
+
+def file_in_16_bits() -> bytes:
+    return file_bytes(Image.fromarray(picture(40, 40)[..., 0].astype("uint16") * 257))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        file_in_16_bits(),
+        file_bytes(Image.fromarray(picture(40, 30)).convert("RGBA")),
+        file_bytes(Image.fromarray(picture(40, 30)).quantize(20)),
+        file_bytes(Image.fromarray(picture(40, 30)).convert("CMYK"), "JPEG"),
+        file_bytes(picture(40, 30), "JPEG", progressive=True),
+        file_bytes(picture(1, 1)),
+        file_bytes(picture(1, 1), "JPEG"),
+    ],
+    ids=["16 bits", "alpha", "palette", "cmyk", "progressive", "1x1 png", "1x1 jpeg"],
+)
+def test_unusual_files_get_the_mask_that_prediction_gives(model, signatures, content, tmp_path):
+    path = tmp_path / "image"
+    path.write_bytes(content)
+
+    mask = signatures["encoded"](image_bytes=tf.constant([content]))["mask_png_bytes"][0].numpy()
+
+    expected = labels_of(model, read_image(path))
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(mask))), expected)
