@@ -22,10 +22,28 @@ from .screen import progress, say
     help="Folder to write to; made if need be.",
 )
 @click.option("--overlay/--no-overlay", default=True, help="Write overlays.  [default: yes]")
+@click.option(
+    "--depth",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="For a network that takes depth: folder of depth maps with the names of the images.",
+)
+@click.option(
+    "--hha",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="For a network that takes HHA: folder of such images with the names of the images.",
+)
 @inference_options
 @click.argument("inputs", metavar="IMAGE...", nargs=-1, required=True)
 def command(
-    model: Path, output_dir: Path, overlay: bool, inputs: tuple[str, ...], **inference: Any
+    model: Path,
+    output_dir: Path,
+    overlay: bool,
+    depth: Path | None,
+    hha: Path | None,
+    inputs: tuple[str, ...],
+    **inference: Any,
 ) -> None:
     """Write the label map of each image, and an overlay of both.
 
@@ -43,6 +61,7 @@ def command(
         predictor = with_inference_options(open_predictor(model), **inference)
     for note in predictor.notes:
         say(f"Note: {note}")
+    folders = {name: path for name, path in (("depth", depth), ("hha", hha)) if path}
     with progress("Predicting", len(paths)) as bar:
 
         def report(result: FilePrediction) -> None:
@@ -52,7 +71,9 @@ def command(
                 )
             bar.advance(bar.task_ids[0])
 
-        results = predict_files(predictor, paths, output_dir, with_overlay=overlay, on_file=report)
+        results = predict_files(
+            predictor, paths, output_dir, folders=folders, with_overlay=overlay, on_file=report
+        )
     num_failed = sum(result.error is not None for result in results)
     num_replaced = sum(result.replaced for result in results)
     say(

@@ -182,7 +182,8 @@ def evaluate(
         predictor: The network.
         dataset: The data set. It must have the classes of the network.
         split: One of its splits.
-        classes: Names of classes whose mean IU is reported besides the mean of all.
+        classes: Names of classes whose mean IU is reported besides the mean of all; with several
+            heads of classes that any of them has.
         batch_size: Largest number of images that run at once; they are of one size, so that it
             changes no score.
         modalities: Kinds of images that the network takes, in its order, such as `("color",
@@ -245,8 +246,7 @@ def evaluate_heads(
         ValueError: As for `evaluate`, or if the data set lacks labels for a head.
     """
     heads = _agreed_heads(predictor, dataset)
-    for spec, _ in heads.values():
-        _check_classes(classes, spec.class_names)
+    _check_classes(classes, [name for spec, _ in heads.values() for name in spec.class_names])
     matrices: dict[str, Any] = {
         head: np.zeros((spec.num_classes, spec.num_classes), "int64")
         for head, (spec, _) in heads.items()
@@ -276,7 +276,7 @@ def evaluate_heads(
             num_images=num_images,
             num_ignored=num_pixels - int(matrices[head].sum()),
             notes=(*predictor.notes, *notes),
-            classes=tuple(classes),
+            classes=tuple(name for name in classes if name in spec.class_names),
             head=head,
             unscored=spec.unscored,
         )

@@ -2,13 +2,13 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_fcn.image_kinds import find_partner, joined, read_kinds, shown
 from keras_fcn.labels import Labels
 from keras_fcn.prediction import ImageSizeError, Predictor, by_head
-from keras_fcn.preprocessing import read_image
 from keras_fcn.visualization import label_image, overlay, save_picture
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -57,6 +57,7 @@ def predict_files(
     paths: Sequence[str | Path],
     output_dir: str | Path,
     *,
+    folders: Mapping[str, str | Path] | None = None,
     with_overlay: bool = True,
     on_file: Callable[[FilePrediction], None] | None = None,
 ) -> list[FilePrediction]:
@@ -69,8 +70,11 @@ def predict_files(
 
     Args:
         predictor: The network.
-        paths: Image files. The EXIF orientation is applied.
+        paths: Image files. The EXIF orientation is applied. For a network of several
+            modalities those of its first.
         output_dir: Where to write; made if need be. Files of an earlier run are replaced.
+        folders: For a network of several modalities: by name of each further one, such as
+            `"hha"`, the folder of its images, which have the names of `paths`.
         with_overlay: Whether to write overlays.
         on_file: Called after each file.
 
@@ -78,36 +82,67 @@ def predict_files(
         One result for each of `paths`; those that could not be read have an `error`.
 
     Raises:
-        ValueError: If an image of `paths` would be overwritten, or the network takes other
-            images than RGB.
+        ValueError: If an image would be overwritten, or `folders` are not those of the
+            network's modalities.
     """
-    if predictor.num_channels != 3:
-        raise ValueError(
-            f"The network takes images of {predictor.num_channels} channels; image files have 3."
-        )
+    others = {name: Path(folder) for name, folder in (folders or {}).items()}
+    _check_modalities(predictor, others)
     images = [Path(path) for path in paths]
     targets = [Path(output_dir) / name for name in _output_names(images)]
-    _check_inputs_stay(images, targets, predictor.labels)
+    inputs = [*images, *(file for folder in others.values() for file in folder.iterdir())]
+    _check_inputs_stay(inputs, targets, predictor.labels)
     results = []
     for path, target in zip(images, targets, strict=True):
-        result = _predict_file(predictor, path, target, with_overlay)
+        result = _predict_file(predictor, path, others, target, with_overlay)
         results.append(result)
         if on_file:
             on_file(result)
     return results
 
 
+def _check_modalities(predictor: Predictor, others: Mapping[str, Path]) -> None:
+    """Raises ValueError unless there is a folder for each modality but the first."""
+    if predictor.num_channels != 3 and not predictor.modalities:
+        raise ValueError(
+            f"The network takes images of {predictor.num_channels} channels, which image files "
+            "do not have."
+        )
+    first, *rest = _modalities(predictor)
+    if set(rest) != set(others):
+        raise ValueError(
+            f"The network takes {', '.join((first, *rest))}. Expected: the {first} images"
+            + "".join(f", and a folder of {name} images with the same names" for name in rest)
+            + f". Received: folders for {', '.join(others) or 'no other kind'}."
+        )
+    for name, folder in others.items():
+        if not folder.is_dir():
+            raise ValueError(f"The {name} images must be in a folder. There is none at {folder}.")
+
+
+def _modalities(predictor: Predictor) -> tuple[str, ...]:
+    return predictor.modalities or ("color",)
+
+
 def _predict_file(
-    predictor: Predictor, path: Path, target: Path, with_overlay: bool
+    predictor: Predictor,
+    path: Path,
+    others: Mapping[str, Path],
+    target: Path,
+    with_overlay: bool,
 ) -> FilePrediction:
     try:
-        image = read_image(path)
+        images = read_kinds(
+            {
+                name: find_partner(path, others[name]) if name in others else path
+                for name in _modalities(predictor)
+            }
+        )
     except FileNotFoundError:
         return FilePrediction(path, error=f"{path}: there is no such file.")
     except (OSError, ValueError) as error:
         return FilePrediction(path, error=str(error))
     try:
-        answer = predictor.labels_of(image[None])
+        answer = predictor.labels_of(joined(images)[None])
     except ImageSizeError as error:
         return FilePrediction(path, error=f"{path}: {error}")
     written, replaced = [], 0
@@ -115,7 +150,7 @@ def _predict_file(
         spec = by_head(predictor.labels)[head]
         pictures = {_label_path(target, head): label_image(labels[0], spec)}
         if with_overlay:
-            pictures[_overlay_path(target, head)] = overlay(image, labels[0], spec)
+            pictures[_overlay_path(target, head)] = overlay(shown(images), labels[0], spec)
         for file, picture in pictures.items():
             replaced += file.exists()
             written.append(save_picture(file, picture))

@@ -76,7 +76,8 @@ def test_every_head_has_its_own_scores(tmp_path):
         "darkest": keras.layers.Rescaling(-1.0)(inputs),
     }
     predictor = KerasPredictor(keras.Model(inputs, outputs))
-    predictor.labels = {"brightest": SPEC, "darkest": SPEC}
+    others = LabelSpec(("red", "vast", "blue"))
+    predictor.labels = {"brightest": SPEC, "darkest": others}
     image = np.array([[[1, 2, 3], [9, 8, 7]]], "uint8")
     # The brightest channels are 2 and 0, the darkest 0 and 2.
     label = {"darkest": np.array([[0, 1]], "uint8"), "brightest": np.array([[2, 255]], "uint8")}
@@ -91,6 +92,8 @@ def test_every_head_has_its_own_scores(tmp_path):
         "darkest": 0.5,
     }
     assert [result.num_ignored for result in results.values()] == [1, 0]
+    chosen = evaluate_heads(predictor, dataset, classes=["red", "vast"])
+    assert [result.classes for result in chosen.values()] == [("red",), ("red", "vast")]
     assert ", head darkest on tiny" in printed(results["darkest"])
     scores = json.loads(save_json(results, tmp_path / "scores.json").read_text())
     assert scores["heads"]["darkest"]["pixel_accuracy"] == 0.5

@@ -168,3 +168,56 @@ def test_a_folder_or_pattern_without_images_is_an_error(tmp_path):
         find_images([tmp_path])
     with pytest.raises(ValueError, match=r"No file matches the pattern .*\*\.jpg"):
         find_images([str(tmp_path / "*.jpg")])
+
+
+@pytest.fixture(scope="module")
+def rgbd_predictor() -> KerasPredictor:
+    """The largest of red, green, blue and the distance wins."""
+    inputs = keras.Input((None, None, 4))
+    return KerasPredictor(keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs)))
+
+
+def test_depth_is_read_from_the_file_of_the_same_name(tmp_path, rgbd_predictor):
+    pixels = random_pixels()
+    depth = np.random.default_rng(1).integers(0, 400, pixels.shape[:2]).astype("uint16")
+    image = write_image(tmp_path / "color" / "room.png", pixels)
+    write_image(tmp_path / "depth" / "room.png", depth)
+
+    (result,) = predict_files(
+        rgbd_predictor, [image], tmp_path / "out", folders={"depth": tmp_path / "depth"}
+    )
+
+    assert result.error is None
+    expected = np.concatenate([pixels, depth[..., None]], axis=-1).argmax(-1)
+    np.testing.assert_array_equal(read_mask(tmp_path / "out" / "room.png"), expected)
+
+
+def test_scenes_that_lack_an_image_are_left_out(tmp_path, rgbd_predictor):
+    image = write_image(tmp_path / "color" / "room.png", random_pixels())
+    other = write_image(tmp_path / "color" / "hall.png", random_pixels())
+    write_image(tmp_path / "depth" / "hall.png", np.ones((2, 3), "uint16"))
+
+    missing, small = predict_files(
+        rgbd_predictor, [image, other], tmp_path / "out", folders={"depth": tmp_path / "depth"}
+    )
+
+    assert "must hold one file room.*" in missing.error
+    assert "hall.png must have the size of" in small.error
+    assert not missing.written
+
+
+def test_folders_must_be_those_of_the_networks_kinds(tmp_path, predictor, rgbd_predictor):
+    with pytest.raises(ValueError, match="Expected: the color images, and a folder of depth"):
+        predict_files(rgbd_predictor, [tmp_path / "a.png"], tmp_path / "out")
+    with pytest.raises(ValueError, match="takes color. Expected: the color images. Received: fo"):
+        predict_files(predictor, [], tmp_path / "out", folders={"hha": tmp_path})
+    with pytest.raises(ValueError, match="must be in a folder. There is none at nowhere"):
+        predict_files(rgbd_predictor, [], tmp_path / "out", folders={"depth": "nowhere"})
+
+
+def test_images_of_other_kinds_are_never_overwritten(tmp_path, rgbd_predictor):
+    image = write_image(tmp_path / "color" / "room.png", random_pixels())
+    depth = write_image(tmp_path / "depth" / "room.png", np.ones((6, 9), "uint16"))
+
+    with pytest.raises(ValueError, match=r"would overwrite the image .*depth/room\.png"):
+        predict_files(rgbd_predictor, [image], depth.parent, folders={"depth": depth.parent})
