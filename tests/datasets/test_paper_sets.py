@@ -4,6 +4,7 @@ import re
 import shutil
 
 import devkits
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,9 +12,11 @@ from PIL import Image
 from keras_fcn.datasets import open_dataset
 from keras_fcn.datasets.checking import check
 from keras_fcn.datasets.gallery import save_examples
+from keras_fcn.datasets.nyudv2.unpacking import unpack
 from keras_fcn.datasets.pascal_context.pascal_context_dataset_builder import Builder as Context
+from keras_fcn.datasets.prepared import find_source_files
 from keras_fcn.hha import encode_hha
-from keras_fcn.preprocessing import read_image
+from keras_fcn.preprocessing import read_depth, read_image
 
 
 @pytest.fixture
@@ -118,6 +121,58 @@ def test_depth_of_8_bits_is_refused(nyudv2):
     assert "img_5003.png: depth must be a grey image of 16 bits" in problem
 
 
+def write_nyus_own_files(folder):
+    """Writes frames of 480x640 as NYU publishes them: HDF5, axes reversed, 894 labels."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, 480, 640, 3), dtype=np.uint8)
+    metres = 1 + np.arange(3 * 480 * 640, dtype=np.float32).reshape(3, 480, 640) / 250_000
+    numbers = np.zeros((3, 480, 640), np.uint16)
+    numbers[:, 100:] = 894
+    numbers[:, 200:] = 3
+    with h5py.File(folder / "nyu_depth_v2_labeled.mat", "w") as file:
+        file["images"] = images.transpose(0, 3, 2, 1)
+        file["depths"] = metres.transpose(0, 2, 1)
+        file["labels"] = numbers.transpose(0, 2, 1)
+    devkits.savemat(folder / "splits.mat", {"trainNdxs": [[1], [3]], "testNdxs": [[2]]})
+    mapping = np.full((1, 894), 40)
+    mapping[0, 3 - 1] = 5
+    devkits.savemat(folder / "classMapping40.mat", {"mapClass": mapping})
+    return images, metres
+
+
+def test_nyus_own_files_become_a_source(tmp_path):
+    images, metres = write_nyus_own_files(tmp_path)
+    target = tmp_path / "unpacked"
+
+    assert unpack(tmp_path, target) == 3
+    builder, splits = find_source_files("nyudv2", target)
+
+    assert {split: list(found) for split, found in splits.items()} == {
+        "trainval": ["5001", "5003"],
+        "test": ["5002"],
+    }
+    files = splits["test"]["5002"]
+    np.testing.assert_array_equal(read_image(files["image"]), images[1])
+    np.testing.assert_allclose(read_depth(files["depth"]), 1000 * metres[1], atol=0.51)
+    label = builder.read_label(files["label"])
+    # Void, then label 894 of class 40, then label 3 of class 5.
+    assert [set(np.unique(rows)) for rows in np.split(label, [100, 200])] == [{255}, {39}, {4}]
+
+
+def test_missing_or_other_files_of_nyu_are_named(tmp_path):
+    write_nyus_own_files(tmp_path)
+    (tmp_path / "nyu_depth_v2_labeled.mat").write_bytes(b"no HDF5")
+    with pytest.raises(ValueError, match="labeled.mat: not a MATLAB file of version 7.3"):
+        unpack(tmp_path, tmp_path / "unpacked")
+    assert not list((tmp_path / "unpacked").glob("*.txt"))
+
+    (tmp_path / "splits.mat").unlink()
+    with pytest.raises(
+        ValueError, match=r"splits\.mat is missing. Expected in the source: nyu_dep"
+    ):
+        unpack(tmp_path, tmp_path / "unpacked")
+
+
 @pytest.mark.parametrize(
     ("name", "modalities", "count", "size"),
     [
@@ -171,8 +226,6 @@ def test_siftflow_has_two_label_maps(siftflow, data_dir):
 
 
 def test_siftflow_takes_the_test_list_beside_the_images(siftflow):
-    from keras_fcn.datasets.prepared import find_source_files
-
     (siftflow / "test.txt").write_text("coast_bea9\n")
 
     _, splits = find_source_files("siftflow", siftflow)

@@ -1,0 +1,124 @@
+"""NYUDv2's labelled frames from the one file that NYU publishes, to the folder of the reference.
+
+    python -m keras_fcn.datasets.nyudv2.unpacking SOURCE TARGET
+
+SOURCE is a folder with `nyu_depth_v2_labeled.mat` and `splits.mat` of the data set's site, and with
+`classMapping40.mat` of Gupta, Arbelaez and Malik (CVPR 2013), which says to which of the 40 classes
+each of the 894 labels belongs. TARGET then is a source of the data set `nyudv2`.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from scipy.io import savemat
+
+from keras_fcn.datasets.mat_files import read_mat_labels
+
+# The reference counts the frames from here.
+_FIRST_ID = 5001
+_FILES = ("nyu_depth_v2_labeled.mat", "splits.mat", "classMapping40.mat")
+
+
+def unpack(source: Path, target: Path, on_frame: Callable[[int, int], None] | None = None) -> int:
+    """Writes images, depth in millimetres, label maps of 40 classes, and the lists of the splits.
+
+    HHA images are made when the data set is prepared. The lists are written last: a folder that
+    was not finished has none.
+
+    Args:
+        source: Folder of the three files.
+        target: Folder to write, which is made.
+        on_frame: Called after each frame with its number from 1 and the number of frames.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        ValueError: If a file is missing or is another one.
+    """
+    labeled, splits, mapping = (source / name for name in _FILES)
+    for path in (labeled, splits, mapping):
+        if not path.is_file():
+            raise ValueError(f"{path} is missing. Expected in the source: {', '.join(_FILES)}.")
+    class_of_label = np.concatenate([[0], read_mat_labels(mapping, "mapClass")[0]])
+    lists = {
+        "trainval": read_mat_labels(splits, "trainNdxs")[:, 0],
+        "test": read_mat_labels(splits, "testNdxs")[:, 0],
+    }
+    for folder in ("data/images", "data/depth", "segmentation"):
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    for name in lists:
+        (target / f"{name}.txt").unlink(missing_ok=True)
+    num_frames = _write_frames(labeled, target, class_of_label, on_frame)
+    for name, numbers in lists.items():
+        ids = "".join(f"{_FIRST_ID - 1 + number}\n" for number in numbers)
+        (target / f"{name}.txt").write_text(ids)
+    return num_frames
+
+
+def _write_frames(
+    labeled: Path,
+    target: Path,
+    class_of_label: np.ndarray,
+    on_frame: Callable[[int, int], None] | None,
+) -> int:
+    # Comes with Keras. The file is one of MATLAB 7.3, which SciPy does not read.
+    import h5py
+
+    try:
+        file = h5py.File(labeled)
+    except OSError as error:
+        raise ValueError(f"{labeled}: not a MATLAB file of version 7.3 ({error}).") from error
+    with file:
+        missing = {"images", "depths", "labels"} - set(file)
+        if missing:
+            raise ValueError(f"{labeled}: not NYUDv2's file, {min(missing)!r} is missing.")
+        num_frames = len(file["images"])
+        for index in range(num_frames):
+            _write_frame(target, _FIRST_ID + index, _frame(file, index), class_of_label)
+            if on_frame:
+                on_frame(index + 1, num_frames)
+    return num_frames
+
+
+def _frame(file: Any, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns image, depth in metres and labels of a frame; MATLAB stores columns first."""
+    return tuple(file[name][index].T for name in ("images", "depths", "labels"))
+
+
+def _write_frame(
+    target: Path,
+    number: int,
+    frame: tuple[np.ndarray, np.ndarray, np.ndarray],
+    class_of_label: np.ndarray,
+) -> None:
+    image, metres, labels = frame
+    millimetres = np.clip(np.rint(metres * 1000), 0, 65535).astype(np.uint16)
+    Image.fromarray(np.ascontiguousarray(image)).save(target / "data/images" / f"img_{number}.png")
+    Image.fromarray(millimetres).save(target / "data/depth" / f"img_{number}.png")
+    segmentation = class_of_label[labels].astype(np.uint8)
+    savemat(target / "segmentation" / f"img_{number}.mat", {"segmentation": segmentation})
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    options = parser.parse_args()
+
+    def show(frame: int, total: int) -> None:
+        print(f"\r{frame} of {total} frames", end="", flush=True)
+
+    try:
+        unpack(options.source, options.target, show)
+    except ValueError as error:
+        parser.exit(1, f"Error: {error}\n")
+    print(f"\nNow: keras-fcn datasets prepare --dataset nyudv2 --source {options.target}")
+
+
+if __name__ == "__main__":
+    _main()
