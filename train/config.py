@@ -38,7 +38,7 @@ class Config:
         None, "Recipe that the other settings start from: a name, or a .py file.", "NAME"
     )
     dataset: str = _setting(
-        "sample", "camvid, voc2011, voc2012, voc2012_aug, sample, or folder:PATH.", "NAME"
+        "sample", "One of those that `keras-fcn datasets list` shows, or folder:PATH.", "NAME"
     )
     source: str | None = _setting(
         None, "Folder of the data set's files as published; prepared when needed.", "PATH"

@@ -2,8 +2,7 @@
 
 from .config import Config
 
-# The variant of the sample set that has the inputs and the label maps of a data set.
-_SAMPLES = {"nyudv2": "sample_rgbd", "siftflow": "sample_geometric"}
+_WITH_TWO_LABEL_MAPS = ("siftflow", "sample_geometric")
 # The paper's networks, in which nearly all parameters would be too many.
 _WIDE = ("vgg16", "vgg19", "alexnet", "googlenet")
 
@@ -15,7 +14,7 @@ def smoke_config(config: Config) -> Config:
     initial weights go, so that it runs anywhere and needs no download.
     """
     return config.replace(
-        dataset=_SAMPLES.get(config.dataset, "sample"),
+        dataset=_sample_like(config),
         source=None,
         data_dir=None,
         train_split="train",
@@ -33,3 +32,10 @@ def smoke_config(config: Config) -> Config:
         fc_filters=8,
         alpha=0.125 if config.backbone in _WIDE else config.alpha,
     )
+
+
+def _sample_like(config: Config) -> str:
+    """Returns the variant of the sample set with the images and the label maps that it needs."""
+    if config.modalities:
+        return "sample_rgbd"
+    return "sample_geometric" if config.dataset in _WITH_TWO_LABEL_MAPS else "sample"

@@ -7,6 +7,8 @@ from keras_fcn_train.recipes import check_needs
 from keras_fcn_train.smoke import smoke_config
 from keras_fcn_train.training import compile_network
 
+from keras_fcn.datasets import DATASET_NAMES
+
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_recipe_says_how_to_run_it_and_whether_batchnorm_is_trained(name):
@@ -15,6 +17,7 @@ def test_recipe_says_how_to_run_it_and_whether_batchnorm_is_trained(name):
     assert f"--recipe {name}" in text
     assert "BatchNorm:" in text
     assert load_recipe(name).recipe == name
+    assert load_recipe(name).dataset in DATASET_NAMES
 
 
 @pytest.mark.parametrize("name", recipe_names())
