@@ -1,7 +1,7 @@
 """Overfits a VGG16 FCN-8s to a few real images: if any link of the chain is wrong, it cannot.
 
     python benchmarks/overfit.py --source path/to/VOCdevkit --images 1
-    python benchmarks/overfit.py --source path/to/VOCdevkit --images 8 --epochs 120
+    python benchmarks/overfit.py --source path/to/VOCdevkit --images 8 --epochs 60
 
 The first images of VOC's validation split that hold a large object, made smaller to take minutes
 and not hours, become a folder of images and masks. On it a training runs without augmentation and
@@ -78,7 +78,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--source", type=Path, required=True, help="VOCdevkit")
     parser.add_argument("--images", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=120)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--longest-side", type=int, default=224, help="pixels")
     parser.add_argument("--fc-filters", type=int, default=256)
