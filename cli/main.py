@@ -16,6 +16,7 @@ SUBCOMMANDS = (
     "predict",
     "export",
     "verify",
+    "benchmark",
     "datasets",
     "convert",
     "summary",
