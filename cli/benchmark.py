@@ -78,7 +78,8 @@ MIN_CALIBRATION_IMAGES = 100
 @click.option(
     "--output",
     "output_dir",
-    required=True,
+    default="runs/benchmark",
+    show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Folder of benchmark.txt, benchmark.json and benchmark.png. What it holds of other "
@@ -87,7 +88,8 @@ MIN_CALIBRATION_IMAGES = 100
 @click.option(
     "--artifacts",
     "artifacts_dir",
-    required=True,
+    default="runs/benchmark/artifacts",
+    show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Folder of the exported files; those that are there are not made again.",

@@ -125,6 +125,8 @@ def _convert(
         with warnings.catch_warnings():
             # The calibrator uses an interpreter that TensorFlow itself calls deprecated.
             warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter")
+            # Of inputs that were trained with fake quantisation, which these are not.
+            warnings.filterwarnings("ignore", message="Statistics for quantized inputs")
             try:
                 return bytes(converter.convert())
             except Exception as error:
