@@ -1,5 +1,6 @@
 """Matrix products: what the processor reaches at best in each precision."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,10 @@ def write_int8_product(path: Path) -> Path:
     converter.representative_dataset = samples
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
-    path.write_bytes(converter.convert())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Statistics for quantized inputs")
+        warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter")
+        path.write_bytes(converter.convert())
     return path
 
 

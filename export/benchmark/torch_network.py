@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
-Tensor = torch.Tensor
 Step = dict[str, Any]
 Weights = dict[str, Tensor]
 
