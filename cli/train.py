@@ -71,7 +71,7 @@ def command(context: click.Context, /, **_: Any) -> None:
     from keras_fcn_train import TrainingStopped, fit
 
     try:
-        result = fit(_config(given_settings(context)))
+        result = fit(configuration(given_settings(context)))
     except TrainingStopped as error:
         raise Failure(str(error)) from error
     scores = ", ".join(f"{name} {value:.4f}" for name, value in result.scores.items())
@@ -80,7 +80,7 @@ def command(context: click.Context, /, **_: Any) -> None:
     say(f"Curves:  {result.workdir / 'curves.png'}")
 
 
-def _config(given: dict[str, Any]) -> Any:
+def configuration(given: dict[str, Any]) -> Any:
     """Returns what was given on top of a recipe, of the training to resume, or of the defaults."""
     from keras_fcn_train import Config, load_recipe
 

@@ -7,10 +7,19 @@ from pathlib import Path
 import click
 import pytest
 from keras_fcn_cli.main import main
+from keras_fcn_cli.settings import given_settings
+from keras_fcn_cli.train import configuration
+from keras_fcn_train.recipes import check_needs
+
+from keras_fcn.backbones import backbone_names
+from keras_fcn.datasets import DATASET_NAMES
+from keras_fcn.models import VARIANTS
+from keras_fcn.weights.files import READERS
+from keras_fcn.weights.published import CARDS
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
-PAGES = "\n".join([README, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))])
+PATHS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = "\n".join(path.read_text() for path in PATHS)
 # An example that several pages show is one.
 BLOCKS = [
     *dict.fromkeys(re.findall(r"^```(\w*)\n(.*?)^```", PAGES, flags=re.MULTILINE | re.DOTALL))
@@ -22,6 +31,8 @@ COMMANDS = [
     for line in text.replace("\\\n", " ").splitlines()
     if line.strip().startswith("keras-fcn")
 ]
+# Files that are converted by name, because a network was published under it.
+FILENAMES = {card.filename for card in CARDS.values()}
 
 
 @pytest.mark.parametrize("code", [text for language, text in BLOCKS if language == "python"])
@@ -48,8 +59,45 @@ def test_commands_take_the_options_that_are_shown(line, tmp_path, monkeypatch):
         arguments = [*context._protected_args, *context.args] if hasattr(
             command, "resolve_command"
         ) else []  # fmt: skip
+    check_values(context)
 
 
-def test_relative_links_lead_somewhere():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+def check_values(context):
+    """Fails where an option that takes any text names what does not exist."""
+    if context.info_name == "train":
+        # Takes the recipe, checks all settings, and what the recipe lacks.
+        check_needs(configuration(given_settings(context)))
+    given = {name: value for name, value in context.params.items() if value}
+    if "dataset" in given:
+        assert given["dataset"].partition(":")[0] in DATASET_NAMES
+    if "variant" in given:
+        assert given["variant"] in VARIANTS
+    for name in given.get("backbones", [given.get("backbone", "vgg16")]):
+        assert name in backbone_names()
+    if context.info_name == "convert":
+        source = given["source"]
+        assert source in CARDS or Path(source).suffix in READERS
+        assert source in CARDS or Path(source).suffix != ".caffemodel" or source in FILENAMES
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("train --recipe fcn32s_vgg16_vok", "Unknown recipe"),
+        ("train --recipe fcn16s_vgg16_voc", "needs --init"),
+        ("train --crop 300", "no height and width"),
+        ("evaluate --model x --dataset voc2013", "voc2013"),
+        ("summary --backbone vgg17", "vgg17"),
+        ("convert --from fcn4s-heavy-pascal.caffemodel --output x.keras", "fcn4s"),
+    ],
+)
+def test_wrong_commands_are_found(line, problem, tmp_path, monkeypatch):
+    errors = (AssertionError, ValueError, click.UsageError)
+    with pytest.raises(errors, match=problem):
+        test_commands_take_the_options_that_are_shown(f"keras-fcn {line}", tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_relative_links_lead_somewhere(path):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text()):
+        assert (path.parent / target).exists(), target
