@@ -111,9 +111,9 @@ def command(
     """Turn weights of Caffe's or PyTorch's into a .keras file.
 
     Networks of fcn.berkeleyvision.org and of wkentaro/pytorch-fcn become the same network here.
-    ImageNet classifiers (VGG16, CaffeNet, GoogLeNet) become a network with untrained scores, to
-    start training from; they need --variant and --num-classes. All layers must fit: what is
-    missing or of another shape is listed, and nothing is written then.
+    ImageNet classifiers (VGG16, AlexNet, GoogLeNet; Caffe's and torchvision's) become a network
+    with untrained scores, to start training from; they need --variant and --num-classes. All layers
+    must fit: what is missing or of another shape is listed, and nothing is written then.
     """
     if path.suffix != ".keras":
         raise click.UsageError(f"--output must end in .keras. Received: {path}")

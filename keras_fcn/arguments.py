@@ -79,8 +79,8 @@ def find_backbone(
     if alpha is not None and not entry.has_alpha:
         with_alpha = ", ".join(name for name, row in BACKBONES.items() if row.has_alpha)
         raise ValueError(f"`alpha` is for {with_alpha}. Received: alpha={alpha}. Leave it out.")
-    if geometry == "reference" and entry.layout is None:
-        laid_out = ", ".join(name for name, row in BACKBONES.items() if row.layout)
+    if geometry == "reference" and not entry.min_border:
+        laid_out = ", ".join(name for name, row in BACKBONES.items() if row.min_border)
         raise ValueError(
             f'`geometry="reference"` is for {laid_out}. Received: backbone={backbone!r}. '
             'Use geometry="same".'

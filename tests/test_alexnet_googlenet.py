@@ -124,7 +124,11 @@ def test_a_file_of_one_geometry_loads_into_the_other(backbone, tmp_path):
         ({"border": 100}, '`border` is for geometry="reference". Received: border=100'),
         (
             {"geometry": "reference", "backbone": "resnet50"},
-            '`geometry="reference"` is for vgg16, vgg19, alexnet, googlenet. Received: .*resnet50',
+            "is for vgg16, vgg19, alexnet, alexnet_torchvision, googlenet. Received: .*resnet50",
+        ),
+        (
+            {"geometry": "reference", "backbone": "googlenet_torchvision"},
+            "Received: backbone='googlenet_torchvision'. Use geometry=\"same\"",
         ),
         (
             {"backbone": "alexnet", "backbone_weights": "nowhere"},

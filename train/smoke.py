@@ -4,7 +4,7 @@ from .config import Config
 
 _WITH_TWO_LABEL_MAPS = ("siftflow", "sample_geometric")
 # The paper's networks, in which nearly all parameters would be too many.
-_WIDE = ("vgg16", "vgg19", "alexnet", "googlenet")
+_WIDE = ("vgg", "alexnet", "googlenet")
 
 
 def smoke_config(config: Config) -> Config:
@@ -30,7 +30,7 @@ def smoke_config(config: Config) -> Config:
         init=None,
         init_streams=None,
         fc_filters=8,
-        alpha=0.125 if config.backbone in _WIDE else config.alpha,
+        alpha=0.125 if config.backbone.startswith(_WIDE) else config.alpha,
     )
 
 

@@ -37,7 +37,8 @@ class Backbone:
         options: Further arguments of the constructor.
         layout: For the networks of the papers, which are laid out here layer
             by layer: the function that does so.
-        min_border: The narrowest border that the layout works with.
+        min_border: The narrowest border that the layout works with in the reference's
+            geometry; 0 if it has none there.
         centred: Whether, without a border, its features lie on the middle of
             the pixels that they stand for.
         upsampling_kernel: Size of the upsampling kernels for a factor f, by default.
@@ -76,21 +77,26 @@ def _vgg(constructor: Callable[..., keras.Model], blocks: tuple[int, ...]) -> Ba
     )
 
 
-BACKBONES: dict[str, Backbone] = {
-    "vgg16": _vgg(_applications.VGG16, VGG16_BLOCKS),
-    "vgg19": _vgg(_applications.VGG19, VGG19_BLOCKS),
-    # Their pools are 3 pixels wide: with kernels of 2f the crops would be half pixels.
-    "alexnet": Backbone(
-        "caffe",
+def _alexnet(normalization: NormalizationMode, layout: Callable[..., Any]) -> Backbone:
+    return Backbone(
+        normalization,
         fc_filters=4096,
         dropout=0.5,
         has_alpha=True,
-        layout=alexnet,
+        layout=layout,
         # From 85 on it scores every image of 64 pixels and more.
         min_border=82,
+        # Its pools are 3 pixels wide: with kernels of 2f the crops would be half pixels.
         centred=False,
         upsampling_kernel="2f-1",
-    ),
+    )
+
+
+BACKBONES: dict[str, Backbone] = {
+    "vgg16": _vgg(_applications.VGG16, VGG16_BLOCKS),
+    "vgg19": _vgg(_applications.VGG19, VGG19_BLOCKS),
+    "alexnet": _alexnet("caffe", alexnet),
+    "alexnet_torchvision": _alexnet("torch", partial(alexnet, torchvision=True)),
     "googlenet": Backbone(
         "caffe",
         fc_filters=0,
@@ -101,6 +107,15 @@ BACKBONES: dict[str, Backbone] = {
         centred=False,
         upsampling_kernel="2f-1",
         removed_pooling=7,
+    ),
+    # With pools of 3 and of 2 pixels no size of kernels puts all strides on the same pixels;
+    # its features lie within 4 pixels of where they are taken to lie.
+    "googlenet_torchvision": Backbone(
+        "tf",
+        fc_filters=0,
+        dropout=0.2,
+        has_alpha=True,
+        layout=partial(googlenet, torchvision=True),
     ),
     "resnet50": Backbone(
         "caffe",

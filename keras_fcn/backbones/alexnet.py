@@ -1,4 +1,4 @@
-"""AlexNet as Caffe trained it (CaffeNet: pooled first, then normalised), layer by layer."""
+"""AlexNet as Caffe trained it (CaffeNet: pooled first, then normalised), and as torchvision did."""
 
 from typing import Any
 
@@ -7,10 +7,15 @@ from keras import KerasTensor, layers
 from keras_fcn.backbones.width import scaled
 from keras_fcn.layers import GroupedConv2D, LocalResponseNormalization
 
+# Filters of conv1 to conv5, and the groups that they are in.
+_FILTERS, _GROUPS = (96, 256, 384, 384, 256), (1, 2, 1, 2, 2)
+_TORCHVISION_FILTERS = (64, 192, 384, 256, 256)
+
 
 def alexnet(
     images: KerasTensor,
     *,
+    torchvision: bool = False,
     padding: str = "same",
     alpha: float = 1.0,
     fc_filters: int = 4096,
@@ -23,6 +28,9 @@ def alexnet(
 
     Args:
         images: Normalised images, shape `(batch, height, width, channels)`.
+        torchvision: Whether it is torchvision's, which has other filters in one group
+            (Krizhevsky, arXiv 1404.5997) and no response normalisation. Its pools leave
+            out what does not fill a window; here the last windows look at what is left.
         padding: `"same"` for images whose sides 32 divides: the features then
             have 1/8, 1/16 and 1/32 of their size. `"valid"`, as in the
             reference, for images with a border: conv1 and fc6 are not padded.
@@ -35,8 +43,11 @@ def alexnet(
         `"P3"`, `"P4"`, `"P5"`: features at strides 8, 16 and 32.
 
     Reference:
-        Krizhevsky, Sutskever and Hinton, NIPS 2012; `bvlc_reference_caffenet`.
+        Krizhevsky, Sutskever and Hinton, NIPS 2012; `bvlc_reference_caffenet`;
+        `torchvision.models.alexnet`.
     """
+    filters = [scaled(n, alpha) for n in (_TORCHVISION_FILTERS if torchvision else _FILTERS)]
+    groups = (1,) * 5 if torchvision else _GROUPS
 
     def conv(x: KerasTensor, filters: int, size: int, name: str, **options: Any) -> KerasTensor:
         layer = GroupedConv2D if options.get("groups", 1) > 1 else layers.Conv2D
@@ -53,7 +64,13 @@ def alexnet(
         x = conv(x, fc_filters, size, f"fc{index}", padding="valid")
         return layers.Dropout(dropout, name=f"drop{index}{suffix}")(x)
 
+    def trunk(x: KerasTensor, number: int, size: int, **options: Any) -> KerasTensor:
+        options["groups"] = groups[number - 1]
+        return conv(x, filters[number - 1], size, f"conv{number}", **options)
+
     def norm(x: KerasTensor, name: str) -> KerasTensor:
+        if torchvision:
+            return x
         return LocalResponseNormalization(5, alpha=1e-4, beta=0.75, name=name + suffix)(x)
 
     x = images
@@ -61,15 +78,13 @@ def alexnet(
         # At the top and left only: the pools, which are not padded there, move features
         # down and right by up to 24 pixels, and this moves them up and left by 7.
         x = layers.ZeroPadding2D(((7, 0), (7, 0)), name=f"conv1_pad{suffix}")(x)
-    x = conv(x, scaled(96, alpha), 11, "conv1", strides=4, padding="valid")
+    x = trunk(x, 1, 11, strides=4, padding="valid")
     pool1 = ceil_pool(x, f"pool1{suffix}")
-    x = norm(pool1, "norm1")
-    x = conv(x, scaled(256, alpha), 5, "conv2", groups=2)
+    x = trunk(norm(pool1, "norm1"), 2, 5)
     pool2 = ceil_pool(x, f"pool2{suffix}")
     x = norm(pool2, "norm2")
-    x = conv(x, scaled(384, alpha), 3, "conv3")
-    x = conv(x, scaled(384, alpha), 3, "conv4", groups=2)
-    x = conv(x, scaled(256, alpha), 3, "conv5", groups=2)
+    for number in (3, 4, 5):
+        x = trunk(x, number, 3)
     x = ceil_pool(x, f"pool5{suffix}")
     if padding == "same":
         # A 6x6 window has no middle; Keras' "same" would take the later of the two.

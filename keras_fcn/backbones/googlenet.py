@@ -25,6 +25,7 @@ INCEPTIONS = {
 def googlenet(
     images: KerasTensor,
     *,
+    torchvision: bool = False,
     padding: str = "same",
     alpha: float = 1.0,
     fc_filters: int = 0,
@@ -38,6 +39,9 @@ def googlenet(
 
     Args:
         images: Normalised images, shape `(batch, height, width, channels)`.
+        torchvision: Whether it is torchvision's, which has 3x3 kernels in place of the
+            5x5 ones, 2x2 windows in pool4 and no response normalisation. Its batch
+            normalisation is part of the convolutions, see `keras_fcn.weights`.
         padding: `"same"` for images whose sides 32 divides, `"valid"` for
             images with a border: conv1 is not padded.
         alpha: Width multiplier.
@@ -47,6 +51,9 @@ def googlenet(
 
     Returns:
         `"P3"`, `"P4"`, `"P5"`: features at strides 8, 16 and 32.
+
+    Reference:
+        Szegedy et al., CVPR 2015; `bvlc_googlenet`; `torchvision.models.googlenet`.
     """
 
     def conv(x: KerasTensor, filters: int, size: int, name: str) -> KerasTensor:
@@ -60,14 +67,17 @@ def googlenet(
         )(x)
 
     def norm(x: KerasTensor, name: str) -> KerasTensor:
+        if torchvision:
+            return x
         return LocalResponseNormalization(5, alpha=1e-4, beta=0.75, name=name + suffix)(x)
 
     def inception(x: KerasTensor, block: str) -> KerasTensor:
         ones, reduce3, threes, reduce5, fives, projected = INCEPTIONS[block]
         name = f"inception_{block}"
+        size5 = 3 if torchvision else 5
         by1 = conv(x, ones, 1, f"{name}_1x1")
         by3 = conv(conv(x, reduce3, 1, f"{name}_3x3_reduce"), threes, 3, f"{name}_3x3")
-        by5 = conv(conv(x, reduce5, 1, f"{name}_5x5_reduce"), fives, 5, f"{name}_5x5")
+        by5 = conv(conv(x, reduce5, 1, f"{name}_5x5_reduce"), fives, size5, f"{name}_5x5")
         pool = layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}_pool{suffix}")(x)
         pool = conv(pool, projected, 1, f"{name}_pool_proj")
         return layers.Concatenate(name=f"{name}_output{suffix}")([by1, by3, by5, pool])
@@ -93,7 +103,10 @@ def googlenet(
     pool3 = x = ceil_pool(x, f"pool3_3x3_s2{suffix}")
     for block in ("4a", "4b", "4c", "4d", "4e"):
         x = inception(x, block)
-    x = ceil_pool(x, f"pool4_3x3_s2{suffix}")
+    if torchvision:
+        x = layers.MaxPooling2D(2, padding="same", name=f"pool4_2x2_s2{suffix}")(x)
+    else:
+        x = ceil_pool(x, f"pool4_3x3_s2{suffix}")
     x = inception(inception(x, "5a"), "5b")
     x = classifier_block(x, fc_filters, dropout, suffix)
     return {"P3": pool2, "P4": pool3, "P5": x}

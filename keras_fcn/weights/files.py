@@ -15,12 +15,9 @@ READERS: dict[str, Callable[[str | Path], WeightFile]] = {
     ".pt": open_state_dict,
     ".safetensors": open_state_dict,
 }
-# First layer -> backbone, and the layer's filters at full width.
-_BACKBONES = {
-    "conv1_1": ("vgg16", 64),
-    "conv1": ("alexnet", 96),
-    "conv1_7x7_s2": ("googlenet", 64),
-}
+# By the first layer; its filters at full width are 64, but for CaffeNet.
+_BACKBONES = {"conv1_1": "vgg16", "conv1": "alexnet", "conv1_7x7_s2": "googlenet"}
+_CAFFENET_FILTERS, _FILTERS = 96, 64
 _LAST_UPSAMPLING = {32: "upscore", 16: "upscore16", 8: "upscore8"}
 
 
@@ -89,11 +86,12 @@ def _backbone_arguments(source: WeightFile, streams: list[str]) -> dict[str, Any
     """Returns what the layers before the scores tell."""
     suffix = streams[0] if streams else ""
     filters, channels = source.layers[source.input_layer].weight.shape[:2]
-    backbone, full_width = _BACKBONES.get(source.input_layer.removesuffix(suffix), (None, filters))
+    backbone = source.backbone or _BACKBONES.get(source.input_layer.removesuffix(suffix))
+    full_width = _CAFFENET_FILTERS if backbone == "alexnet" else _FILTERS
     arguments: dict[str, Any] = {"backbone": backbone}
     if "conv3_4" in source.layers:
         arguments["backbone"] = "vgg19"
-    if filters != full_width:
+    if backbone and filters != full_width:
         arguments["alpha"] = filters / full_width
     if fc7 := source.layers.get(f"fc7{suffix}"):
         arguments["fc_filters"] = max(fc7.weight.shape)  # as many out as in

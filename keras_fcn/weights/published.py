@@ -51,7 +51,7 @@ class WeightCard:
         dataset: What it was trained on: `"voc"`, `"pascalcontext"`, `"nyud"`,
             `"siftflow"`, or `"imagenet"` for a classifier to start training from.
         num_classes: Number of classes; one number a head where there are several.
-        backbone: `"vgg16"`, `"alexnet"` or `"googlenet"`.
+        backbone: The name in `backbone=` whose layers it fits.
         stride: 32, 16 or 8; `None` for a classifier.
         mean: What was subtracted from each channel, in the order that the network
             takes them: blue, green, red for colours. Empty for torchvision's, which
@@ -108,7 +108,7 @@ def find_card(
 
     Args:
         dataset: `"voc"`, `"pascalcontext"`, `"nyud"`, `"siftflow"` or `"imagenet"`.
-        backbone: `"vgg16"`, `"alexnet"` or `"googlenet"`.
+        backbone: Such as `"vgg16"`, `"alexnet"` or `"googlenet"`.
         stride: 32, 16 or 8; `None` for an ImageNet classifier.
         at_once: Whether the network scales its skips.
         inputs: What it sees: `("color",)`, `("hha",)` or both.
@@ -316,11 +316,20 @@ _CARDS = (
         checksum_source=_FILE_NAME,
     ),
     WeightCard(
+        "imagenet-alexnet-torchvision",
+        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+        "imagenet",
+        1000,
+        backbone="alexnet_torchvision",
+        sha256="7be5be79",
+        checksum_source=_FILE_NAME,
+    ),
+    WeightCard(
         "imagenet-googlenet-torchvision",
         "https://download.pytorch.org/models/googlenet-1378be20.pth",
         "imagenet",
         1000,
-        backbone="googlenet",
+        backbone="googlenet_torchvision",
         sha256="1378be20",
         checksum_source=_FILE_NAME,
     ),

@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,14 +39,15 @@ _GOOGLENET_BRANCHES = {
 }
 _BATCH_NORM_EPSILON = 1e-3  # of torchvision's GoogLeNet
 
+# What the report says, above all where the model that is filled has Caffe's layers.
 _ALEXNET_NOTE = (
     "torchvision's AlexNet is not CaffeNet: 64 to 256 filters without groups, and no local "
-    "response normalisation"
+    'response normalisation; it fits backbone="alexnet_torchvision"'
 )
 _GOOGLENET_NOTE = (
-    "torchvision's GoogLeNet is not BVLC's: no local response normalisation, and 2x2 instead of "
-    "3x3 pooling before inception_5a; its batch normalisation was folded into the convolutions, "
-    "its 3x3 kernels put into the 5x5 ones they are called"
+    "torchvision's GoogLeNet is not BVLC's: 3x3 kernels instead of 5x5, 2x2 pooling before "
+    "inception_5a, and no local response normalisation; it fits "
+    'backbone="googlenet_torchvision", with its batch normalisation folded into the convolutions'
 )
 
 
@@ -101,7 +103,11 @@ def open_state_dict(path: str | Path) -> WeightFile:
         if f"{last}.weight" in tensors:
             return _torchvision(path, tensors, _vgg_names(blocks), "conv1_1")
     if "features.10.weight" in tensors:
-        return _torchvision(path, tensors, _ALEXNET, "conv1", _ALEXNET_NOTE)
+        return replace(
+            _torchvision(path, tensors, _ALEXNET, "conv1"),
+            backbone="alexnet_torchvision",
+            notes=(_ALEXNET_NOTE,),
+        )
     if "inception3a.branch1.conv.weight" in tensors:
         return _googlenet(path, tensors)
     if "conv1_1.weight" in tensors:
@@ -120,7 +126,7 @@ def open_state_dict(path: str | Path) -> WeightFile:
 
 
 def _torchvision(
-    path: Path, tensors: Tensors, names: Mapping[str, str], input_layer: str, *notes: str
+    path: Path, tensors: Tensors, names: Mapping[str, str], input_layer: str
 ) -> WeightFile:
     return WeightFile(
         path,
@@ -133,7 +139,6 @@ def _torchvision(
         normalization="torch",
         is_classifier=True,
         records_scales=False,
-        notes=notes,
     )
 
 
@@ -153,10 +158,7 @@ def _vgg_names(blocks: tuple[int, ...]) -> dict[str, str]:
 
 
 def _googlenet(path: Path, tensors: Tensors) -> WeightFile:
-    layers = {
-        ours: _without_batch_norm(tensors, theirs, kernel_size=5 if ours.endswith("_5x5") else None)
-        for theirs, ours in _googlenet_names()
-    }
+    layers = {ours: _without_batch_norm(tensors, theirs) for theirs, ours in _googlenet_names()}
     if "fc.weight" in tensors:
         layers["loss3_classifier"] = _layer(tensors, "fc")
     return WeightFile(
@@ -166,6 +168,7 @@ def _googlenet(path: Path, tensors: Tensors) -> WeightFile:
         normalization="tf",  # torchvision's `transform_input`, on for the published weights
         is_classifier=True,
         records_scales=False,
+        backbone="googlenet_torchvision",
         notes=(_GOOGLENET_NOTE,),
     )
 
@@ -177,26 +180,26 @@ def _googlenet_names() -> Iterator[tuple[str, str]]:
             yield f"inception{module}.{theirs}", f"inception_{module}_{ours}"
 
 
-def _without_batch_norm(tensors: Tensors, name: str, kernel_size: int | None) -> SourceLayer:
+def _without_batch_norm(tensors: Tensors, name: str) -> SourceLayer:
     """Returns a convolution and its batch normalisation as one convolution with a bias."""
     weight = tensors[f"{name}.conv.weight"]
-    margin = 0 if kernel_size is None else (kernel_size - weight.shape[2]) // 2
-    outputs, inputs, height, width = weight.shape
 
     def scale() -> np.ndarray:
         variance = tensors[f"{name}.bn.running_var"].read()
         return tensors[f"{name}.bn.weight"].read() / np.sqrt(variance + _BATCH_NORM_EPSILON)
 
     def read_weight() -> np.ndarray:
-        kernel = weight.read() * scale()[:, None, None, None]
-        return np.pad(kernel, [(0, 0), (0, 0), (margin, margin), (margin, margin)])
+        return weight.read() * scale()[:, None, None, None]
 
     def read_bias() -> np.ndarray:
         mean = tensors[f"{name}.bn.running_mean"].read()
         return tensors[f"{name}.bn.bias"].read() - mean * scale()
 
-    shape = (outputs, inputs, height + 2 * margin, width + 2 * margin)
-    return SourceLayer(name, StoredTensor(shape, read_weight), StoredTensor((outputs,), read_bias))
+    return SourceLayer(
+        name,
+        StoredTensor(weight.shape, read_weight),
+        StoredTensor(weight.shape[:1], read_bias),
+    )
 
 
 def _read_safetensors(path: Path) -> dict[str, StoredTensor]:

@@ -59,6 +59,7 @@ class WeightFile:
         is_classifier: Whether the file holds an ImageNet classifier, without scores.
         records_scales: Whether the file tells if pool3 and pool4 are scaled before
             their scores, as in FCN-8s at-once. Caffe's do, PyTorch's do not.
+        backbone: Name of the backbone, where the layers' names do not tell it.
         notes: Sentences for the user about what the file cannot tell the model.
     """
 
@@ -68,4 +69,5 @@ class WeightFile:
     normalization: NormalizationMode = "caffe"
     is_classifier: bool = False
     records_scales: bool = True
+    backbone: str | None = None
     notes: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 import keras_fcn
 from keras_fcn.layers import ImageNormalization
 from keras_fcn.weights.convert import load_weight_file
+from keras_fcn.weights.files import network_arguments
 from keras_fcn.weights.pytorch import open_state_dict, read_state_dict
 from keras_fcn.weights.source import WeightFileError
 
@@ -151,7 +152,8 @@ def test_batch_normalisation_of_googlenet_is_folded(tmp_path, googlenet_tensors)
         )
         expected = (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
         np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-3)
-    assert file.layers["inception_3b_5x5"].weight.shape == (2, 3, 5, 5)
+    assert file.layers["inception_3b_5x5"].weight.shape == (2, 3, 3, 3)
+    assert 'it fits backbone="googlenet_torchvision"' in file.notes[0]
 
 
 def test_torchvisions_alexnet_is_renamed(tmp_path):
@@ -165,6 +167,22 @@ def test_torchvisions_alexnet_is_renamed(tmp_path):
 
     assert list(file.layers) == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
     assert "not CaffeNet" in file.notes[0]
+    assert network_arguments(file)["backbone"] == "alexnet_torchvision"
+
+
+@pytest.mark.parametrize("backbone", ["alexnet", "googlenet"])
+def test_caffes_networks_do_not_take_torchvisions_weights(tmp_path, backbone, googlenet_tensors):
+    tensors = parameters("features.0", 16, 3, 11, 11) | parameters("features.10", 2, 2, 3, 3)
+    tensors = tensors if backbone == "alexnet" else googlenet_tensors
+    path = write(tmp_path / "x.safetensors", tensors)
+    model = keras_fcn.FCN32s(2, backbone=backbone, alpha=0.02, fc_filters=2)
+    before = model.get_weights()
+
+    with pytest.raises(ValueError, match=f'it fits backbone="{backbone}_torchvision"'):
+        load_weight_file(model, path)
+
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
 @pytest.mark.parametrize(
