@@ -3,7 +3,8 @@
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,6 +103,36 @@ def _convert(
     output: Literal["labels", "scores"],
     calibration: list[Any] | None,
 ) -> bytes:
+    with (
+        open_converter(model, quantize, size, output, calibration) as converter,
+        quiet_native_output(),
+        warnings.catch_warnings(),
+    ):
+        # The calibrator uses an interpreter that TensorFlow itself calls deprecated.
+        warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter")
+        # Of inputs that were trained with fake quantisation, which these are not.
+        warnings.filterwarnings("ignore", message="Statistics for quantized inputs")
+        try:
+            return bytes(converter.convert())
+        except Exception as error:
+            raise ValueError(
+                f"TFLite cannot hold this model: {str(error).strip()[:1000]}"
+            ) from error
+
+
+@contextmanager
+def open_converter(
+    model: keras.Model,
+    quantize: Quantize,
+    size: Size | None,
+    output: Literal["labels", "scores"],
+    calibration: list[Any] | None,
+) -> Iterator[Any]:
+    """Yields TensorFlow's converter with every setting made; for the arguments see `export_tflite`.
+
+    The SavedModel that it reads is removed at the end.
+    """
+
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         by_head = head_scores(model, images)
         if output == "scores":
@@ -112,27 +143,18 @@ def _convert(
     # a float operator.
     dtype = image_dtype(model) if calibration is None else tf.float32
     shape = (1, *(size or (None, None)), num_channels(model))
-    with tempfile.TemporaryDirectory() as folder, quiet_native_output():
-        archive = keras.export.ExportArchive()
-        specification = tf.TensorSpec(shape, dtype, name="images")
-        archive.add_endpoint("serving_default", answer, [specification])
-        archive.write_out(folder, verbose=False)
-        # From a concrete function the weights would stay outside the file.
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            folder, signature_keys=["serving_default"]
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        with quiet_native_output():
+            archive = keras.export.ExportArchive()
+            specification = tf.TensorSpec(shape, dtype, name="images")
+            archive.add_endpoint("serving_default", answer, [specification])
+            archive.write_out(folder, verbose=False)
+            # From a concrete function the weights would stay outside the file.
+            converter = tf.lite.TFLiteConverter.from_saved_model(
+                folder, signature_keys=["serving_default"]
+            )
         _set_quantization(converter, quantize, size, calibration)
-        with warnings.catch_warnings():
-            # The calibrator uses an interpreter that TensorFlow itself calls deprecated.
-            warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter")
-            # Of inputs that were trained with fake quantisation, which these are not.
-            warnings.filterwarnings("ignore", message="Statistics for quantized inputs")
-            try:
-                return bytes(converter.convert())
-            except Exception as error:
-                raise ValueError(
-                    f"TFLite cannot hold this model: {str(error).strip()[:1000]}"
-                ) from error
+        yield converter
 
 
 def _set_quantization(

@@ -7,12 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from keras_fcn.datasets.base import SegmentationDataset
 from keras_fcn.labels import Labels, LabelSpec
 from keras_fcn.metrics import confusion_matrix_of, scores_from_confusion
 from keras_fcn.pipeline import evaluation_batches
+from keras_fcn.resizing import resized_images, resized_labels
 
 from .engines import Answer, Arrays, Engine, open_engines
 from .network import Size, head_scores, image_dtype, label_specs, labels_of, num_channels
@@ -142,9 +142,9 @@ class _Tally:
             self._max_difference = float(np.maximum(self._max_difference, difference))
             self._max_score = max(self._max_score, float(np.abs(expected.scores[head]).max()))
             if labels is not None:
-                predictions = _resized(ours[0], size, Image.Resampling.NEAREST)
+                predictions = resized_labels(ours, size)
                 counts = confusion_matrix_of(
-                    labels[head], predictions, spec.num_classes, spec.ignore_class
+                    labels[head], predictions[0], spec.num_classes, spec.ignore_class
                 )
                 self._confusion[head] = self._confusion.get(head, 0) + counts
 
@@ -192,14 +192,7 @@ def _examples(
 def _seen_by(engine: Engine, image: np.ndarray) -> np.ndarray:
     if engine.fixed_size is None:
         return image
-    return _resized(image, engine.fixed_size, Image.Resampling.BILINEAR)
-
-
-def _resized(array: np.ndarray, size: Size, method: Image.Resampling) -> np.ndarray:
-    if array.shape[:2] == size:
-        return array
-    height, width = size
-    return np.asarray(Image.fromarray(array).resize((width, height), method))
+    return resized_images(image[None], engine.fixed_size)[0]
 
 
 def _check_same_classes(artifact: Labels, model: Labels) -> None:

@@ -93,6 +93,29 @@ def test_a_model_of_colour_and_depth_is_verified_on_a_data_set(tmp_path):
     assert report.model_mean_iou == 1.0
 
 
+def test_other_channels_are_resized_for_a_file_of_one_size(tmp_path):
+    model = tiny_model(input_shape=(None, None, 6), modalities=("color", "hha"))
+    hha = picture(40, 56, seed=1)
+    example = {"image": IMAGE, "hha": hha, "label": np.zeros((40, 56), "uint8")}
+    dataset = from_arrays("rgb and hha", LABELS, {"val": [example]})
+    path = export_tflite(model, tmp_path / "m.tflite", size=(64, 32))
+
+    report = verify(path, model, dataset)
+
+    assert report.passed
+    assert "Fixed input of 64x32" in report.notes[0]
+    # All is labelled as class 0: its IU is the share of pixels that are predicted so, of the
+    # smaller labels enlarged by nearest.
+    planes = [
+        np.asarray(Image.fromarray(plane).resize((32, 64), Image.Resampling.BILINEAR))
+        for plane in np.moveaxis(np.concatenate([IMAGE, hha], -1).astype("float32"), -1, 0)
+    ]
+    small = labels_of(model, np.stack(planes, -1)).astype("uint8")
+    labels = np.asarray(Image.fromarray(small).resize((56, 40), Image.Resampling.NEAREST))
+    expected = np.mean(labels == 0) / len({0, *np.unique(labels)})
+    assert report.model_mean_iou == pytest.approx(expected)
+
+
 def test_a_model_of_one_size_still_serves_every_size(tmp_path):
     model = tiny_model(input_shape=(64, 32, 3))
     folder = export_savedmodel(model, tmp_path / "versions")
