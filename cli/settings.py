@@ -1,6 +1,6 @@
 """The settings of a training as options of the command line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -19,7 +19,6 @@ SECTIONS = {
     "normalization": "Loss",
     "precision": "Machine",
     "workdir": "Run",
-    "list_recipes": "Other",
 }
 
 
@@ -27,23 +26,31 @@ class SettingsCommand(click.Command):
     """A command whose help shows the settings in sections."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        titles = _section_titles()
         sections: dict[str, list[tuple[str, str]]] = {}
-        title = ""
         for option in self.get_params(ctx):
-            title = SECTIONS.get(option.name or "", title)
+            title = titles.get(option.name or "", "Other")
             sections.setdefault(title, []).append(option.get_help_record(ctx) or ("", ""))
         for title, rows in sections.items():
             with formatter.section(title):
                 formatter.write_dl(rows)
 
 
-def setting_options() -> Decorator:
-    """Returns one option for each setting of `Config`, in its order."""
+def setting_options(defaults: Config | None = None, without: Sequence[str] = ()) -> Decorator:
+    """Returns one option for each setting of `Config`, in its order.
+
+    Args:
+        defaults: Whose values the help shows as defaults; those of `Config()` by default.
+        without: Names of settings that are no options here.
+    """
     hints = get_type_hints(Config)
+    shown = (defaults or Config()).to_dict()
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for setting in reversed(fields(Config)):
-            function = _option(setting, hints[setting.name])(function)
+            if setting.name not in without:
+                option = _option(setting, hints[setting.name], shown[setting.name])
+                function = option(function)
         return function
 
     return decorate
@@ -54,16 +61,26 @@ def given_settings(context: click.Context) -> dict[str, Any]:
     return {
         setting.name: context.params[setting.name]
         for setting in fields(Config)
-        if context.get_parameter_source(setting.name) is not click.core.ParameterSource.DEFAULT
+        if setting.name in context.params
+        and context.get_parameter_source(setting.name) is not click.core.ParameterSource.DEFAULT
     }
 
 
-def _option(setting: Field[Any], hint: Any) -> Decorator:
+def _section_titles() -> dict[str, str]:
+    """Returns the section of each setting."""
+    titles = {}
+    title = ""
+    for setting in fields(Config):
+        title = titles[setting.name] = SECTIONS.get(setting.name, title)
+    return titles
+
+
+def _option(setting: Field[Any], hint: Any, default: Any) -> Decorator:
     name = setting.name.replace("_", "-")
     kind = next((part for part in get_args(hint) if part is not NoneType), hint)
     if NoneType not in get_args(hint):
         kind = hint
-    text = f"{setting.metadata['help']}{_shown_default(setting.default)}"
+    text = f"{setting.metadata['help']}{_shown_default(default)}"
     if kind is bool:
         # Without a default click takes a flag that is not given for False: it is the recipe's.
         return click.option(f"--{name}/--no-{name}", setting.name, default=None, help=text)

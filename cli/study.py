@@ -1,4 +1,4 @@
-"""`keras-fcn study`: experiments of the papers that need no trained network."""
+"""`keras-fcn study`: experiments of the papers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,20 +9,16 @@ import click
 from .options import dataset_options
 from .quiet import load_tensorflow
 from .screen import output, progress, say
-
-picture_option = click.option(
-    "--output",
-    "path",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="PNG",
-    help="Picture to write.",
-)
+from .training_studies import COMMANDS, picture_option
 
 
 @click.group(short_help="Repeat experiments of the papers.")
 def command() -> None:
     """Repeat experiments of the FCN papers: a table on the screen, and a picture."""
+
+
+for training_study in COMMANDS:
+    command.add_command(training_study)
 
 
 @command.command("label-downsampling", short_help="Best mean IU that coarse scores can reach.")

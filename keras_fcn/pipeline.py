@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_fcn.augmentation import Augmentation, augment
 from keras_fcn.datasets.base import IMAGE_KEYS, SegmentationDataset
+from keras_fcn.patch_sampling import keep_cells
 
 # Decoded examples are held in memory up to this many bytes in all.
 CACHE_BYTES = 2 * 2**30
@@ -32,6 +33,8 @@ def training_batches(
     shard: tuple[int, int] = (0, 1),
     cache_bytes: int = CACHE_BYTES,
     modalities: Sequence[str] = (),
+    loss_share: float = 1.0,
+    cell_size: int = 32,
 ) -> tf.data.Dataset:
     """Returns the batches of all epochs, one after the other without end.
 
@@ -63,6 +66,9 @@ def training_batches(
         cache_bytes: Memory that decoded examples may take.
         modalities: Kinds of images, of `"color"`, `"hha"` and `"depth"`, one after the other
             along the channels, as `FCN` takes them. Empty for RGB alone.
+        loss_share: Share of the cells whose labels are kept, drawn anew for each image; the
+            others get `ignore_class` (`keep_cells`). 1 keeps all.
+        cell_size: Pixels along each side of such a cell.
 
     Returns:
         A `tf.data.Dataset` of `(images, labels)`: uint8, shapes
@@ -84,6 +90,9 @@ def training_batches(
     """
     num_steps = steps_per_epoch(dataset, split, batch_size, limit=limit)
     _check_training_arguments(batch_size, crop_size, seed, start_step, shard)
+    if not 0 < loss_share <= 1:
+        raise ValueError(f"`loss_share` must lie in (0, 1]. Received: loss_share={loss_share}.")
+    _check_at_least("cell_size", cell_size, 1)
     dataset.check_modalities(modalities)
     ignored = _ignore_class(dataset)
     fetch = _random_access(dataset, split, limit, cache_bytes, modalities)
@@ -108,6 +117,8 @@ def training_batches(
         image, label = fetch(index)
         if not (augmentation is None and crop_size is None):
             image, label = augment(image, label, draw, crop_size, ignored, augmentation)
+        if loss_share < 1:
+            label = keep_cells(label, _fold(draw, 0), loss_share, cell_size, ignored)
         return _joined(image, modalities), label
 
     epochs = tf.data.Dataset.range(start_step // num_steps, tf.int64.max)

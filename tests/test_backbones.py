@@ -92,3 +92,14 @@ def test_taps_that_do_not_exist_or_fit(tiny_backbone):
         keras_fcn.FCN8s(3, backbone=tiny_backbone, taps=("s16", "s16", "s32"))
     with pytest.raises(ValueError, match="`taps` must name the layers"):
         keras_fcn.FCN8s(3, backbone=tiny_backbone)
+
+
+def test_layers_of_the_small_network_are_called_alike_in_every_copy():
+    # `transfer` finds layers by name.
+    first, second = (
+        [layer.name for layer in BACKBONES["small_resnet"].constructor(alpha=0.125).layers
+         if layer.weights]
+        for _ in range(2)
+    )  # fmt: skip
+
+    assert first == second

@@ -367,3 +367,26 @@ def test_images_of_a_kind_that_is_not_there_are_an_error():
     for make in (training_batches, evaluation_batches):
         with pytest.raises(ValueError, match="has no images of the kind 'depth'. It has: color"):
             make(numbered(3), "train", batch_size=1, modalities=("color", "depth"))
+
+
+def test_a_share_of_the_loss_is_a_function_of_seed_epoch_and_example():
+    settings = {"batch_size": 2, "crop_size": (8, 8), "augmentation": EVERYTHING}
+    sampled = {**settings, "loss_share": 0.5, "cell_size": 2}
+    whole = list(training_batches(noisy(4), **settings).take(4))
+    first = list(training_batches(noisy(4), **sampled).take(4))
+
+    assert_equal_batches(training_batches(noisy(4), **sampled, start_step=2).take(2), first[2:])
+    for (images, labels), (same_images, all_labels) in zip(first, whole, strict=True):
+        np.testing.assert_array_equal(images, same_images)
+        dropped = (labels != all_labels).numpy()
+        assert dropped.any()
+        assert (labels.numpy()[dropped] == 255).all()
+    # The first epoch's two batches, and the second's: not the same cells.
+    cells = [(labels == 255)[:, ::2, ::2].numpy().tolist() for _, labels in first]
+    assert cells[:2] != cells[2:]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5])
+def test_a_share_of_the_loss_outside_its_range_is_refused(share):
+    with pytest.raises(ValueError, match="`loss_share` must lie in"):
+        training_batches(noisy(2), batch_size=1, loss_share=share)

@@ -184,6 +184,13 @@ class Config:
         0.5, "Balanced weights are share ** -EXPONENT: 0 for none, 1 for all classes alike.", "E"
     )
 
+    loss_share: float = _setting(
+        1.0,
+        "Share of the cells of the finest scores (32, 16 or 8 pixels wide) that count in the "
+        "loss, drawn for each image: the paper's patch sampling.",
+        "SHARE",
+    )
+
     # --- Machine ---
     precision: Literal["float32", "mixed_bfloat16"] = _setting(
         "float32", "Precision of the layers; weights and scores stay float32."
@@ -312,6 +319,7 @@ def _check_ranges(config: Config) -> None:
         _require(config, name, getattr(config, name) >= 0, "0 or more")
     for name in ("learning_rate", "power"):
         _require(config, name, getattr(config, name) > 0, "above 0")
+    _require(config, "loss_share", 0 < config.loss_share <= 1, "in (0, 1]")
     _require(config, "momentum", 0 <= config.momentum < 1, "in [0, 1)")
     _require(
         config,

@@ -13,22 +13,33 @@ from keras_fcn.pipeline import evaluation_batches, steps_per_epoch, training_bat
 from .class_weights import balanced_weights, count_classes
 from .config import Config
 
+# Pixels from one of the finest scores to the next.
+_STRIDES = {"fcn32s": 32, "fcn16s": 16}
+
 
 class TrainingData:
     """The data set of a configuration: its batches, its steps, its class weights.
 
     Args:
         config: Names the data set, the splits, crops and augmentation.
+        dataset: The data set itself, where `config.dataset` is none that can be opened by name.
 
     Raises:
-        ValueError: If the data set or a split does not exist, or lacks a modality.
+        ValueError: If the data set or a split does not exist, or lacks a modality, or `dataset`
+            has another name than `config.dataset`.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, dataset: SegmentationDataset | None = None) -> None:
         self._config = config
+        if dataset is not None and dataset.name != config.dataset:
+            raise ValueError(
+                "`dataset` must have the name that the configuration gives, which the network "
+                f"keeps. Received: a data set named {dataset.name!r}, config.dataset="
+                f"{config.dataset!r}."
+            )
         # The seed of the training is not the data set's: else another seed would move images
         # between the splits of a folder, and `evaluate` would see what was trained on.
-        self.dataset = open_dataset(config.dataset, config.source, config.data_dir)
+        self.dataset = dataset or open_dataset(config.dataset, config.source, config.data_dir)
         self.labels: Labels = self.dataset.labels
         self._modalities = config.modalities or ()
         self.dataset.check_modalities(self._modalities)
@@ -60,6 +71,8 @@ class TrainingData:
             replacement=config.replacement,
             limit=config.limit,
             modalities=self._modalities,
+            loss_share=config.loss_share,
+            cell_size=_STRIDES.get(config.variant, 8),
         )
 
     def batchnorm_batches(self) -> list[tf.Tensor]:

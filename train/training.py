@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_fcn.datasets import SegmentationDataset
 from keras_fcn.metrics import SCORE_NAMES, SegmentationScores
 from keras_fcn.models import FCN
 
@@ -65,7 +66,7 @@ class TrainingResult:
     log: list[dict[str, float]] = field(repr=False)
 
 
-def fit(config: Config) -> TrainingResult:
+def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingResult:
     """Trains the network that a configuration describes.
 
     The workdir then holds `best.keras` and `last.keras`, `config.json`, the
@@ -74,6 +75,8 @@ def fit(config: Config) -> TrainingResult:
 
     Args:
         config: All settings.
+        dataset: The data set, where `config.dataset` is none that `open_dataset` knows, but the
+            name of one of your own (`keras_fcn.datasets.from_arrays`).
 
     Raises:
         ValueError: If settings do not fit each other, the data or the workdir.
@@ -89,7 +92,7 @@ def fit(config: Config) -> TrainingResult:
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    data = TrainingData(config)
+    data = TrainingData(config, dataset)
     devices = Devices(config)
     with devices.scope():
         network = build_network(config, data.labels)

@@ -37,7 +37,8 @@ def small_resnet(
             "or take another backbone."
         )
     images = keras.Input(input_shape)
-    x = layers.ReLU(name="s2")(_convolution(images, round(alpha * STEM_FILTERS), strides=2))
+    x = _convolution(images, round(alpha * STEM_FILTERS), "s2_1", strides=2)
+    x = layers.ReLU(name="s2")(x)
     for filters, stride in zip(STAGE_FILTERS, (4, 8, 16, 32), strict=True):
         x = _stage(x, round(alpha * filters), f"s{stride}")
     model = keras.Model(images, x, name="small_resnet")
@@ -48,12 +49,19 @@ def small_resnet(
 
 def _stage(x: KerasTensor, filters: int, name: str) -> KerasTensor:
     """Halves the size, and adds a second convolution to the first one's features."""
-    x = layers.ReLU()(_convolution(x, filters, strides=2))
-    return layers.ReLU(name=name)(layers.Add()([x, _convolution(x, filters)]))
+    x = layers.ReLU()(_convolution(x, filters, f"{name}_1", strides=2))
+    return layers.ReLU(name=name)(layers.Add()([x, _convolution(x, filters, f"{name}_2")]))
 
 
-def _convolution(x: KerasTensor, filters: int, **options: Any) -> KerasTensor:
+def _convolution(x: KerasTensor, filters: int, name: str, **options: Any) -> KerasTensor:
+    # Names of our own: by those that Keras counts up, two networks would have no layer in common.
     x = layers.Conv2D(
-        filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal", **options
+        filters,
+        3,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
+        **options,
     )(x)
-    return layers.BatchNormalization()(x)
+    return layers.BatchNormalization(name=f"{name}_bn")(x)

@@ -53,6 +53,7 @@ def test_wrong_type_is_refused(settings, message):
             {"init_streams": ("a.keras",), "fusion": "late", "modalities": ("color", "hha")},
             r"`init_streams` must be one file for each modality \(color, hha\)",
         ),
+        ({"loss_share": 0.0}, r"`loss_share` must be in \(0, 1\]"),
         ({"save_every": 0}, "`save_every` must be at least 1, or None"),
         ({"seed": -1}, "`seed` must be 0 or more"),
         ({"freeze_batchnorm": True, "batchnorm_batches": 4}, "`batchnorm_batches` must be 0 where"),

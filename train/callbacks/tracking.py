@@ -13,7 +13,7 @@ class Tracker(keras.callbacks.Callback):
 
     It comes first among the callbacks: the others read it. To the logs of an
     epoch it adds `learning_rate`, `images_per_second` (of training alone,
-    without its first step, which compiles), and `seconds` (validation included).
+    without its first step, which compiles), and `seconds` (of all steps; validation comes later).
 
     Args:
         position: Where the training starts.

@@ -1,0 +1,195 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras_fcn_train import Config, fit
+from keras_fcn_train.studies import masking, networks, patch_sampling, runs, upsampling
+from keras_fcn_train.studies.runs import Run, Trained
+
+from keras_fcn import LabelSpec
+from keras_fcn.datasets import from_arrays
+
+SPEC = LabelSpec(("background", "cat", "dog"))
+COLOR = (1, 2, 3)
+IMAGE = np.full((1, 4, 3), 9, "uint8")
+LABEL = np.array([[0, 1, 2, 255]], "uint8")
+
+
+def dataset_of(num_train):
+    one = {"image": IMAGE, "label": LABEL}
+    return from_arrays("tiny", SPEC, {"train": [one] * num_train, "val": [one]})
+
+
+def log_of(rows):
+    names = ("epoch", "seconds", "val_loss", "val_mean_iou")
+    return [dict(zip(names, row, strict=False)) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("view", "pixels"),
+    [
+        (masking.ALL, [(9, 9, 9)] * 4),
+        (masking.ONLY_FOREGROUND, [COLOR, (9, 9, 9), (9, 9, 9), COLOR]),
+        (masking.ONLY_BACKGROUND, [(9, 9, 9), COLOR, COLOR, COLOR]),
+        (masking.OUTLINES, [COLOR, (255, 255, 255), (255, 255, 255), COLOR]),
+    ],
+)
+def test_masked_images_show_what_is_to_be_seen(view, pixels):
+    masked = masking.masked_dataset(dataset_of(1), view, COLOR, [0])
+
+    [example] = masked.examples("train").as_numpy_iterator()
+
+    np.testing.assert_array_equal(example["image"], [pixels])
+    np.testing.assert_array_equal(example["label"], LABEL)
+    assert masked.name == ("tiny" if view == masking.ALL else f"tiny, {view.name} only")
+
+
+def test_several_classes_can_be_the_background():
+    labels = masking.background_labels(SPEC, ("background", "dog"))
+    image = masking.masked_image(
+        tf.constant(IMAGE), tf.constant(LABEL), masking.ONLY_FOREGROUND, COLOR, labels, SPEC
+    )
+
+    np.testing.assert_array_equal(image, [[COLOR, (9, 9, 9), COLOR, COLOR]])
+
+
+@pytest.mark.parametrize("names", [("sky",), (), SPEC.class_names])
+def test_the_background_must_be_some_of_the_classes(names):
+    with pytest.raises(ValueError, match="`background` must name classes.*background, cat, dog"):
+        masking.background_labels(SPEC, names)
+
+
+def test_mean_color_is_that_of_all_pixels():
+    examples = [
+        {"image": np.full((2, 2, 3), (0, 10, 20), "uint8"), "label": np.zeros((2, 2), "uint8")},
+        {"image": np.full((1, 2, 3), (90, 10, 50), "uint8"), "label": np.zeros((1, 2), "uint8")},
+    ]
+
+    # Four pixels of the one, and two of the other.
+    assert masking.mean_color(from_arrays("two", SPEC, {"train": examples}), "train") == (
+        30, 10, 30,
+    )  # fmt: skip
+
+
+def test_the_settings_are_those_of_the_papers_table():
+    rows = [(s.name, s.train.name, s.test.name, s.paper) for s in masking.SETTINGS]
+
+    assert rows[0] == ("Reference", "all", "all", 0.848)
+    assert rows[2] == ("Reference-BG", "all", "background", 0.198)
+    assert [run.name for run in masking.runs(Config(dataset="tiny"), dataset_of(1))] == [
+        "all", "foreground", "background", "shape",
+    ]  # fmt: skip
+
+
+def test_patches_are_of_as_many_steps_and_cells():
+    base = Config(dataset="tiny", batch_size=2, epochs=3)
+
+    configs = [run.config for run in patch_sampling.runs(base, dataset_of(19))]
+
+    # 16 of the 19 images fill batches of 2, 4 and 8: 8 steps an epoch, 4 and 2.
+    assert [c.limit for c in configs] == [16] * 3
+    assert [(c.batch_size, c.epochs, c.validate_every) for c in configs] == [
+        (2, 3, 1), (4, 6, 2), (8, 12, 4),
+    ]  # fmt: skip
+    assert [c.loss_share * c.batch_size for c in configs] == [2] * 3
+
+
+def test_patches_need_images_for_the_largest_batch():
+    with pytest.raises(ValueError, match="must fill a batch of 4 times.*7 images, batch_size=2"):
+        patch_sampling.runs(Config(dataset="tiny", batch_size=2), dataset_of(7))
+
+
+def test_the_table_of_patches_is_by_steps():
+    base = Config(dataset="tiny", batch_size=2, epochs=2)
+    whole, half, _ = patch_sampling.runs(base, dataset_of(16))
+    trained = {
+        "whole": Trained(whole.config, Path(), log_of([(0, 4, 2.0, 0.1), (1, 2, 1.0, 0.25)])),
+        "half": Trained(
+            half.config,
+            Path(),
+            log_of([(0, 5), (1, 3, 1.5, 0.2), (2, 3), (3, 5, 0.5, 0.5)]),
+        ),
+    }
+
+    report = patch_sampling.report(trained, dataset_of(16))
+
+    assert report.header[1:] == (
+        "loss, all cells", "loss, 1 in 2", "mean IU, all cells", "mean IU, 1 in 2",
+    )  # fmt: skip
+    # An epoch of whole images is 8 steps: 6 seconds for 16, and 16 with half of the cells.
+    assert report.rows == [
+        ("8", "2.000", "1.500", "10.0", "20.0"),
+        ("16", "1.000", "0.500", "25.0", "50.0"),
+        ("seconds a step", "0.38", "1.00", "", ""),
+    ]
+
+
+def test_all_networks_at_the_end_had_as_many_steps():
+    stages = {run.name: run for run in networks.runs(Config(epochs=4), dataset_of(1))}
+    total = {}
+    for name, run in stages.items():
+        total[name] = run.config.epochs + (total[run.starts_from] if run.starts_from else 0)
+
+    assert total == {
+        "fcn32s": 4, "fcn16s": 8, "fcn8s": 12, "fcn32s_longer": 12, "fcn8s_atonce": 12,
+    }  # fmt: skip
+    assert [run.config.variant for run in stages.values()] == [
+        "fcn32s", "fcn16s", "fcn8s", "fcn32s", "fcn8s_atonce",
+    ]  # fmt: skip
+
+
+def test_the_table_of_networks_has_the_papers_rows():
+    scores = dict.fromkeys(
+        ("val_pixel_accuracy", "val_mean_accuracy", "val_mean_iou", "val_frequency_weighted_iou"),
+        0.5,
+    )
+    trained = {
+        run.name: Trained(run.config, Path(), [{"epoch": 0, "seconds": 60, **scores}])
+        for run in networks.runs(Config(epochs=1), dataset_of(1))
+    }
+
+    rows = networks.report(trained, dataset_of(1)).rows
+
+    half = ("50.0",) * 4
+    assert rows[0] == ("FCN-32s", *half, "1", "1.0")
+    assert rows[2] == ("FCN-8s, from that", *half, "3", "3.0")
+    assert rows[3] == ("FCN-32s, as long", *half, "3", "2.0")
+    assert rows[5] == ("the paper's FCN-32s", "89.1", "73.3", "59.4", "81.4", "", "")
+
+
+def test_fcn32s_has_no_inner_upsampling():
+    kinds = {
+        variant: [run.name for run in upsampling.runs(Config(variant=variant), dataset_of(1))]
+        for variant in ("fcn32s", "fcn8s")
+    }
+
+    assert kinds == {"fcn32s": ["fixed", "learned"], "fcn8s": ["fixed", "inner", "learned"]}
+
+
+def test_a_data_set_must_have_the_name_in_the_configuration(tmp_path):
+    with pytest.raises(ValueError, match="must have the name.*named 'tiny'.*'sample'"):
+        fit(Config(workdir=str(tmp_path / "run")), dataset_of(1))
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_study_wants_one_label_map_and_a_validation_split():
+    with pytest.raises(ValueError, match="one label a pixel.*'sample_geometric' has several"):
+        runs.check_base(Config(dataset="sample_geometric"))
+    with pytest.raises(ValueError, match="on a validation split"):
+        runs.check_base(Config(validation_split=None))
+
+
+def test_a_run_starts_from_the_last_network_of_another(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(runs, "fit", lambda config, dataset: started.append(config))
+
+    runs.train_all(
+        [Run("first", Config(epochs=2)), Run("second", Config(), starts_from="first")], tmp_path
+    )
+
+    assert [config.workdir for config in started] == [
+        str(tmp_path / "first"), str(tmp_path / "second"),
+    ]  # fmt: skip
+    assert [config.init for config in started] == [None, str(tmp_path / "first" / "last.keras")]

@@ -1,0 +1,74 @@
+"""What a study shows: a table and a picture."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from keras_fcn.visualization import save_picture
+
+SCORES = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
+SCORE_TITLES = ("pixel acc.", "mean acc.", "mean IU", "f.w. IU")
+
+# Coordinates of a line: those along x, and those along y.
+Line = tuple[Sequence[float], Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a study.
+
+    Args:
+        header: Titles of the columns.
+        rows: Text of the cells.
+        notes: Sentences without which the table misleads.
+        save_picture: Writes the picture, a PNG, and returns its path.
+    """
+
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    notes: tuple[str, ...]
+    save_picture: Callable[[str | Path], Path]
+
+    def __rich__(self) -> Table:
+        """Returns the table."""
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2))
+        for title in self.header:
+            table.add_column(title, justify="right" if title != self.header[0] else "left")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+
+def percent(value: float) -> str:
+    """Returns a share in percent.
+
+    >>> percent(0.5938)
+    '59.4'
+    """
+    return f"{100 * value:.1f}"
+
+
+def save_lines(path: str | Path, panels: Mapping[tuple[str, str], Mapping[str, Line]]) -> Path:
+    """Writes curves as a PNG.
+
+    Args:
+        path: The PNG to write.
+        panels: Lines by name, by the titles of the panel's two axes. Lines of a name have the
+            same colour in all panels.
+
+    Returns:
+        `path`.
+    """
+    figure = Figure(figsize=(4.2 * len(panels), 3.6), layout="constrained")
+    for axes, ((x_title, y_title), lines) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        for name, (x, y) in lines.items():
+            axes.plot(x, y, marker="o", markersize=4, label=name)
+        axes.set(xlabel=x_title, ylabel=y_title)
+        axes.grid(alpha=0.3)
+    figure.axes[0].legend()
+    return save_picture(path, figure)

@@ -1,0 +1,69 @@
+"""Fixed against learned upsampling of the scores (section 3.3 of the CVPR paper)."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import keras
+
+from keras_fcn.datasets import SegmentationDataset
+
+from ..config import Config
+from .report import SCORE_TITLES, SCORES, Report, percent, save_lines
+from .runs import Run, Trained
+
+TITLES = {
+    "fixed": "all bilinear",
+    "inner": "all but the last learned",
+    "learned": "all learned",
+}
+
+
+def runs(base: Config, dataset: SegmentationDataset) -> list[Run]:
+    """Returns a training for each value of `upsampling`.
+
+    FCN-32s has one upsampling alone, so that there is none before the last.
+    """
+    kinds = ("fixed", "learned") if base.variant == "fcn32s" else ("fixed", "inner", "learned")
+    return [Run(kind, base.replace(upsampling=kind)) for kind in kinds]
+
+
+def report(trained: Mapping[str, Trained], dataset: SegmentationDataset) -> Report:
+    """Returns the scores of each network, and how they came about."""
+    rows = [
+        (
+            TITLES[kind],
+            f"{_learned_parameters(one.network):,}",
+            f"{one.scores['loss']:.3f}",
+            *(percent(one.scores[score]) for score in SCORES),
+            f"{one.seconds / 60:.1f}",
+        )
+        for kind, one in trained.items()
+    ]
+    return Report(
+        header=("upsampling", "weights learned", "loss", *SCORE_TITLES, "minutes"),
+        rows=rows,
+        notes=("Learned ones start as bilinear interpolation.",),
+        save_picture=partial(_save_curves, trained=trained),
+    )
+
+
+def _learned_parameters(path: Path) -> int:
+    """Returns how many weights of the upsampling are trained."""
+    network = keras.saving.load_model(path, compile=False)
+    return sum(
+        layer.count_params()
+        for layer in network.layers
+        if isinstance(layer, keras.layers.Conv2DTranspose) and layer.trainable
+    )
+
+
+def _save_curves(path: str | Path, trained: Mapping[str, Trained]) -> Path:
+    lines: dict[tuple[str, str], dict[str, tuple[list[float], list[float]]]] = {}
+    for title, name in (("validation loss", "val_loss"), ("mean IU", "val_mean_iou")):
+        for kind, one in trained.items():
+            scored = [row for row in one.log if name in row]
+            epochs = [row["epoch"] + 1 for row in scored]
+            line = epochs, [row[name] for row in scored]
+            lines.setdefault(("epochs", title), {})[TITLES[kind]] = line
+    return save_lines(path, lines)
