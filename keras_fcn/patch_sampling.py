@@ -25,7 +25,7 @@ def keep_cells(label: Any, seed: Any, share: float, cell_size: int, ignore_class
     Example:
         >>> label = tf.ones((2, 6), "uint8")
         >>> keep_cells(label, seed=[0, 2], share=0.5, cell_size=2).numpy().tolist()
-        [[255, 255, 1, 1, 255, 255], [255, 255, 1, 1, 255, 255]]
+        [[1, 1, 255, 255, 255, 255], [1, 1, 255, 255, 255, 255]]
     """
     if isinstance(label, dict):
         ignored = (
