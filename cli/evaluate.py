@@ -56,7 +56,7 @@ from .screen import output, progress, say
     type=names,
     metavar="A,B,...",
     help="Kinds of images that the network takes, of color, hha and depth, where its file does "
-    "not tell: an exported network for HHA alone needs it.",
+    "not tell.",
 )
 @inference_options
 def command(

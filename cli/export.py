@@ -161,6 +161,7 @@ def command(
     from keras_fcn_export.sampling import spread_examples
 
     from keras_fcn.datasets import open_dataset
+    from keras_fcn.datasets.base import IMAGE_KEYS
     from keras_fcn.prediction import open_predictor
 
     network: Any = open_predictor(model).model  # type: ignore[attr-defined]
@@ -179,8 +180,10 @@ def command(
     elif kind == "onnx":
         artifact = export_onnx(network, path, size=input_size)
     else:
+        # int8 takes three channels alone: RGB, or one other kind of images.
+        kind_of_image = IMAGE_KEYS[(*getattr(network, "modalities", ()), "color")[0]]
         images = calibration and [
-            example["image"]
+            example[kind_of_image]
             for example in spread_examples(
                 open_dataset(calibration, source, data_dir), "train", calibration_images
             )
@@ -231,7 +234,7 @@ def _comparison_dataset(
         )
     except (KeyError, ValueError, OSError):
         say("Note: the data set of the training is not at hand; compared on the built-in sample.")
-        return open_dataset("sample")
+        return open_dataset("sample_rgbd" if getattr(network, "modalities", ()) else "sample")
 
 
 def _known_split(data: "SegmentationDataset", split: str) -> str:

@@ -36,6 +36,11 @@ def num_channels(model: keras.Model) -> int:
     return int(model.input_shape[-1])
 
 
+def modalities_of(model: keras.Model) -> tuple[str, ...]:
+    """Returns the kinds of the images; none for RGB and where the model does not say."""
+    return tuple(getattr(model, "modalities", ()))
+
+
 def image_dtype(model: keras.Model) -> tf.DType:
     """Returns the type of the images an artifact takes.
 

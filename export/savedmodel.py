@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from keras_fcn.inference import inference_model
 from keras_fcn.labels import labels_to_json
+from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.precision import Precision, with_precision
 
-from .network import Size, image_dtype, labels_of, network_size, num_channels
+from .network import Size, image_dtype, labels_of, modalities_of, network_size, num_channels
 from .signatures import (
     MAX_PIXELS,
     ServingOptions,
@@ -41,9 +42,10 @@ def export_savedmodel(
 
     The folder appears under its number only when it is complete, so a server
     that watches `path` never loads half a model. It holds three signatures,
-    which take images of any size, with the classes in `assets/labels.json` and
-    these options in `assets/serving.json`, and requests with which the server
-    warms up in `assets.extra`:
+    which take images of any size, with the classes in `assets/labels.json`,
+    the kinds of images that the model names in `assets/modalities.json`, these
+    options in `assets/serving.json`, and requests with which the server warms
+    up in `assets.extra`:
 
     * `serving_default`: `images`, uint8 RGB `(batch, height, width, 3)` ->
       `labels`, uint8 `(batch, height, width)`, and `confidence` on request;
@@ -53,7 +55,7 @@ def export_savedmodel(
       `confidence_png_bytes` on request (grey, 255 for certainty).
 
     A model with several heads has each output once a head: `semantic_labels`, ...
-    One for other modalities than RGB takes its channels as float32, and has no
+    One for another number of channels than 3 takes them as float32, and has no
     `encoded`.
 
     Args:
@@ -111,6 +113,8 @@ def _write(model: keras.Model, folder: Path, options: ServingOptions) -> None:
     assets = folder / "assets"
     assets.mkdir(exist_ok=True)
     (assets / "labels.json").write_text(labels_to_json(labels), encoding="utf-8")
+    if modalities := modalities_of(model):
+        (assets / MODALITIES_FILE).write_text(json.dumps(modalities), encoding="utf-8")
     (assets / "serving.json").write_text(json.dumps(asdict(options), indent=1), encoding="utf-8")
     write_warmup_requests(folder, images[0], options)
 

@@ -1,5 +1,6 @@
 """TFLite files for phones and small machines."""
 
+import json
 import tempfile
 import warnings
 import zipfile
@@ -12,7 +13,8 @@ import keras
 import tensorflow as tf
 
 from keras_fcn.inference import inference_model
-from keras_fcn.labels import Labels, labels_to_json
+from keras_fcn.labels import labels_to_json
+from keras_fcn.modalities import MODALITIES_FILE
 
 from .calibration import calibration_inputs, check_calibration
 from .network import (
@@ -23,6 +25,7 @@ from .network import (
     image_dtype,
     label_specs,
     labels_of,
+    modalities_of,
     network_size,
     num_channels,
     output_name,
@@ -50,7 +53,8 @@ def export_tflite(
     num_classes)`. A model with several heads has each output once a head:
     `semantic_labels`, ... One for other modalities than RGB takes its channels
     as float32. The file is a zip archive as well, which holds the
-    classes: `labels.json` (names, colours, ignored label) and `labels.txt` (names).
+    classes, `labels.json` (names, colours, ignored label) and `labels.txt` (names),
+    and the kinds of images that the model names, `modalities.json`.
 
     Args:
         model: Takes RGB 0..255 and gives logits, as `keras_fcn.FCN` does.
@@ -90,7 +94,7 @@ def export_tflite(
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as folder:
         unfinished = Path(folder) / path.name
         unfinished.write_bytes(content)
-        _append_labels(unfinished, labels_of(model))
+        _append_description(unfinished, model)
         _check_builtin(unfinished)
         unfinished.replace(path)
     return path
@@ -175,12 +179,15 @@ def _set_quantization(
         converter.inference_input_type = tf.uint8
 
 
-def _append_labels(path: Path, labels: Labels) -> None:
+def _append_description(path: Path, model: keras.Model) -> None:
     """Makes the file a zip archive, too; a zip is read from its end, a model from its start."""
+    labels = labels_of(model)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("labels.json", labels_to_json(labels))
         for head, spec in label_specs(labels).items():
             archive.writestr(output_name(head, "labels.txt"), "\n".join(spec.class_names) + "\n")
+        if modalities := modalities_of(model):
+            archive.writestr(MODALITIES_FILE, json.dumps(modalities))
 
 
 def _check_builtin(path: Path) -> None:

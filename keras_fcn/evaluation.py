@@ -187,8 +187,8 @@ def evaluate(
         batch_size: Largest number of images that run at once; they are of one size, so that it
             changes no score.
         modalities: Kinds of images that the network takes, in its order, such as `("color",
-            "hha")`. By default those that a `.keras` file names, else those that its number of
-            channels tells: an exported network for HHA alone needs them.
+            "hha")`. By default those that its file names, else those that its number of
+            channels tells.
         on_batch: Called after each batch with the number of its images.
 
     Returns:

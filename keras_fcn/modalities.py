@@ -10,6 +10,8 @@ from keras_fcn.layers import ImageNormalization
 from keras_fcn.layers.normalization import CAFFE_MEAN_BGR, NormalizationMode
 
 Fusion = Literal["early", "late"]
+# What exported files carry beside their classes: a list of names, unless they take any RGB.
+MODALITIES_FILE = "modalities.json"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import os
 import tempfile
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_fcn.inference import highest_label, inference_model
 from keras_fcn.labels import Labels, LabelSpec, labels_from_json
+from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models import FCN
 from keras_fcn.resizing import Size, resized_images, resized_labels, resized_scores
 from keras_fcn.summary import reach_of
@@ -25,7 +26,7 @@ Maps = np.ndarray | dict[str, np.ndarray]
 T = TypeVar("T")
 _WEIGHTS = "model.weights.h5"
 
-# What an exported network takes, which does not name it.
+# What networks take that do not name it.
 _MODALITIES_BY_CHANNELS = {
     1: ("depth",),
     4: ("color", "depth"),
@@ -96,7 +97,7 @@ class Predictor(ABC):
             SavedModel can do, inside. Else None.
         num_channels: Channels of the images: 3, unless the network takes more than RGB.
         modalities: Kinds of the images (see `keras_fcn.modalities`), one after the other along
-            the channels; none for RGB, and where the number of channels does not tell them.
+            the channels, where the file or the number of channels tells them; none for RGB.
     """
 
     format: str
@@ -106,11 +107,13 @@ class Predictor(ABC):
         path: Path | None,
         labels: Labels,
         input_shape: tuple[int | None, int | None, int],
+        modalities: Sequence[str] = (),
     ) -> None:
         height, width, self.num_channels = input_shape
         self.path = path
         self.labels = labels
-        self.modalities = _MODALITIES_BY_CHANNELS.get(self.num_channels, ())
+        known = _MODALITIES_BY_CHANNELS.get(self.num_channels, ())
+        self.modalities = tuple(modalities) or known
         self.fixed_size: Size | None = (height, width) if height and width else None
         self.network_size = self.fixed_size
 
@@ -199,9 +202,8 @@ class KerasPredictor(Predictor):
 
     def __init__(self, model: keras.Model, path: Path | None = None) -> None:
         self.model = model
-        super().__init__(path, _labels_of_model(model), _checked_model(model, path))
-        if isinstance(model, FCN) and model.modalities:
-            self.modalities = model.modalities
+        modalities = model.modalities if isinstance(model, FCN) else ()
+        super().__init__(path, _labels_of_model(model), _checked_model(model, path), modalities)
         network = inference_model(model)
         is_tensorflow = keras.backend.backend() == "tensorflow"
         self._run = _compiled(network) if is_tensorflow else _called(network)
@@ -250,7 +252,7 @@ class SavedModelPredictor(Predictor):
         except Exception as error:
             raise ValueError(_damaged(path, "a SavedModel", error)) from error
         shape = self._signatures["serving_default"].structured_input_signature[1]["images"].shape
-        super().__init__(path, labels, tuple(shape[1:]))
+        super().__init__(path, labels, tuple(shape[1:]), _modalities_beside(labels_file))
         options = _serving_options(path)
         if options.get("size"):
             height, width = options["size"]
@@ -298,7 +300,7 @@ class TFLitePredictor(Predictor):
     ) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        labels = _labels_inside(path)
+        labels, modalities = _labels_inside(path), _modalities_inside(path)
         resolver = (
             OpResolverType.AUTO
             if use_delegate
@@ -317,7 +319,7 @@ class TFLitePredictor(Predictor):
         self._outputs = self._output_details(labels)
         # An axis that may vary has the size -1.
         shape = [max(0, size) for size in self._input["shape_signature"].tolist()]
-        super().__init__(path, labels, (shape[1], shape[2], shape[3]))
+        super().__init__(path, labels, (shape[1], shape[2], shape[3]), modalities)
 
     def _labels_of(self, images: np.ndarray) -> Maps:
         def as_labels(maps: np.ndarray) -> np.ndarray:
@@ -446,6 +448,19 @@ def _labels_inside(path: Path) -> Labels:
             f"{path} must carry its classes (a member labels.json at its end). They are missing: "
             "the file is cut off, or was not written by `keras-fcn export`."
         ) from error
+
+
+def _modalities_beside(labels_file: Path) -> tuple[str, ...]:
+    """Returns the kinds of images that a SavedModel names; none in older ones and for RGB."""
+    file = labels_file.with_name(MODALITIES_FILE)
+    return tuple(json.loads(file.read_text())) if file.is_file() else ()
+
+
+def _modalities_inside(path: Path) -> tuple[str, ...]:
+    """Returns the kinds of images that a `.tflite` names; see `_modalities_beside`."""
+    with zipfile.ZipFile(path) as archive:
+        is_there = MODALITIES_FILE in archive.namelist()
+        return tuple(json.loads(archive.read(MODALITIES_FILE))) if is_there else ()
 
 
 def _damaged(path: Path, kind: str, error: Exception) -> str:

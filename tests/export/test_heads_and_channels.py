@@ -11,6 +11,8 @@ from keras_fcn_export import export_savedmodel, export_tflite, verify
 from PIL import Image
 
 from keras_fcn.datasets import from_arrays
+from keras_fcn.evaluation import evaluate
+from keras_fcn.file_prediction import predict_files
 from keras_fcn.labels import labels_from_json
 from keras_fcn.prediction import open_predictor
 
@@ -91,6 +93,30 @@ def test_a_model_of_colour_and_depth_is_verified_on_a_data_set(tmp_path):
     assert report.passed
     # The labels are the model's own, so that any other input would score less.
     assert report.model_mean_iou == 1.0
+
+
+def test_artifacts_name_the_images_that_their_three_channels_do_not_tell(tmp_path):
+    model = tiny_model(seed=3, modalities=("hha",))
+    hha = picture(40, 56, seed=1)
+    truth = labels_of(model, hha)
+    example = {"image": IMAGE, "hha": hha, "label": truth.astype("uint8")}
+    dataset = from_arrays("rgb and hha", LABELS, {"val": [example]})
+    artifacts = [
+        export_savedmodel(model, tmp_path / "versions"),
+        export_tflite(model, tmp_path / "m.tflite"),
+    ]
+    Image.fromarray(hha).save(tmp_path / "room.png")
+
+    for artifact in artifacts:
+        predictor = open_predictor(artifact)
+        predict_files(predictor, [tmp_path / "room.png"], tmp_path / artifact.stem)
+
+        assert predictor.modalities == ("hha",)
+        assert np.mean(truth != labels_of(model, IMAGE)) > 0.2
+        assert evaluate(predictor, dataset).scores.pixel_accuracy > 0.999
+        predicted = np.asarray(Image.open(tmp_path / artifact.stem / "room.png"))
+        assert np.mean(predicted == truth) > 0.999
+    assert verify(artifacts[1], model, dataset).model_mean_iou == 1.0
 
 
 def test_other_channels_are_resized_for_a_file_of_one_size(tmp_path):
