@@ -45,6 +45,14 @@ def test_jax_answers_as_tensorflow_does(rows):
     assert "rows" in check("jax", rows, KERAS_BACKEND="jax")
 
 
+@pytest.mark.full
+def test_jax_answers_as_tensorflow_does_for_large_networks(tmp_path):
+    pytest.importorskip("jax")
+    check("make_large", tmp_path)
+
+    assert "2 rows" in check("jax", tmp_path, KERAS_BACKEND="jax")
+
+
 @pytest.mark.parametrize("prop", ["savedmodel", "tflite"])
 def test_exported_rows_answer_as_the_model_does(prop, exported_rows):
     assert "rows" in check(prop, exported_rows)

@@ -1,7 +1,7 @@
 """Checks one property for every row, in a process of its own: check.py PROPERTY FOLDER.
 
-`make` builds the rows and stores what they answer; each other property
-compares with that, and the process fails with the names of the rows that differ.
+`make` builds the rows (`make_large` the large ones) and stores what they answer; each other
+property compares with that, and the process fails with the names of the rows that differ.
 """
 
 import json
@@ -15,11 +15,12 @@ SIZE = (33, 47)
 TOLERANCE = 1e-4  # of the range of the expected values
 
 
-def make(folder):
+def make(folder, table="ROWS"):
     import keras
-    from rows import ROWS, SIZES, images
+    import rows
+    from rows import SIZES, images
 
-    for name, build in ROWS.items():
+    for name, build in getattr(rows, table).items():
         keras.utils.set_random_seed(0)
         model = build()
         model.save(folder / f"{name}.keras")
@@ -29,6 +30,10 @@ def make(folder):
         (folder / f"{name}.json").write_text(json.dumps(scores))
     # The others run without keras and keras_fcn, so they find the images here.
     np.savez(folder / "images.npz", **{f"{h}x{w}": images(h, w) for h, w in SIZES})
+
+
+def make_large(folder):
+    make(folder, "LARGE_ROWS")
 
 
 def any_size(name, folder):
@@ -54,9 +59,13 @@ def saving(name, folder):
 
 def jax(name, folder):
     import keras
+    from rows import images
 
     assert keras.backend.backend() == "jax"
-    saving(name, folder)
+    model = _load(name, folder)
+    # One size: JAX compiles every operation anew for each.
+    _compare(np.asarray(model(images(*SIZE))), _expected(name, folder, SIZE))
+    _compare_scores(_evaluate(model), folder / f"{name}.json")
 
 
 def mixed_precision(name, folder):
@@ -198,7 +207,7 @@ def _compare_scores(scores, path):
 
 
 def main(prop, folder):
-    if prop in ("make", "export"):
+    if prop in ("make", "make_large", "export"):
         globals()[prop](folder)
         return
     failures = {}

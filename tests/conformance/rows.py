@@ -8,8 +8,15 @@ import numpy as np
 from keras import layers
 
 import keras_fcn
+from keras_fcn.backbones.alexnet import ceil_pool
 from keras_fcn.initializers import Bilinear
-from keras_fcn.layers import CropLike, ImageNormalization, PadToStride
+from keras_fcn.layers import (
+    CropLike,
+    GroupedConv2D,
+    ImageNormalization,
+    LocalResponseNormalization,
+    PadToStride,
+)
 from keras_fcn.losses import PixelwiseCrossentropy
 from keras_fcn.metrics import SegmentationScores
 
@@ -67,6 +74,9 @@ ROWS = {
     "ImageNormalization-caffe": lambda: on_images(ImageNormalization("caffe")),
     "ImageNormalization-tf": lambda: on_images(ImageNormalization("tf")),
     "ImageNormalization-torch": lambda: on_images(ImageNormalization("torch")),
+    "LocalResponseNormalization": lambda: on_images(LocalResponseNormalization()),
+    "GroupedConv2D": lambda: on_images(GroupedConv2D(6, 5, groups=3, padding="same")),
+    "ceil_pool": lambda: on_images(lambda x: ceil_pool(PadToStride(8)(x), "pool")),
     "Bilinear-even": lambda: upsampling(8),
     "Bilinear-odd": lambda: upsampling(7),
     "PixelwiseCrossentropy-valid": lambda: compiled(PixelwiseCrossentropy()),
@@ -79,7 +89,12 @@ ROWS = {
     "FCN8s": lambda: network(keras_fcn.FCN8s, upsampling="learned"),
     "FCN8s-odd-kernels": lambda: network(keras_fcn.FCN8s, upsampling_kernel="2f-1"),
     "FCN8s-vgg16": lambda: network(keras_fcn.FCN8s, backbone="vgg16"),
-    "FCN8s-mobilenet_v2": lambda: network(keras_fcn.FCN8s, backbone="mobilenet_v2", alpha=0.35),
+    "FCN8s-small_resnet": lambda: network(keras_fcn.FCN8s, backbone="small_resnet"),
+}
+# For `-m full`, on JAX alone: it compiles each of 57 convolutions.
+LARGE_ROWS = {
+    "FCN8s-googlenet": lambda: network(keras_fcn.FCN8s, backbone="googlenet", alpha=0.1),
+    "FCN16s-alexnet": lambda: network(keras_fcn.FCN16s, backbone="alexnet", alpha=0.1),
 }
 
 SIZES = ((1, 1), (33, 47), (64, 64))
