@@ -81,7 +81,7 @@ def summarize(model: keras.Model, size: tuple[int, int] = (500, 500)) -> Summary
     Reference:
         Long, Shelhamer and Darrell, CVPR 2015, Table 1.
     """
-    image = _At(KerasTensor((1, *size, model.input.shape[-1])))
+    image = _At(KerasTensor((1, *size, model.inputs[0].shape[-1])))
     walk = _Walk()
     walk.through(model, [image])
     if not walk.scores:
@@ -121,7 +121,7 @@ def reach_of(model: keras.Model) -> float:
         >>> reach_of(FCN8s(21, backbone="mobilenet_v3_small"))
         inf
     """
-    image = _At(KerasTensor((1, 512, 512, model.input.shape[-1])))
+    image = _At(KerasTensor((1, 512, 512, model.inputs[0].shape[-1])))
     reach = max(max(at.before, at.after) for at in _Walk().through(model, [image]))
     return reach if math.isinf(reach) else math.ceil(reach)
 

@@ -1,6 +1,7 @@
 """Who may import whom: see ARCHITECTURE.md."""
 
 import ast
+import configparser
 import os
 import subprocess
 import sys
@@ -90,3 +91,13 @@ print(sorted(model.fit(x, y, verbose=0).history))
 def test_every_public_name_is_there():
     for name in keras_fcn.__all__:
         assert hasattr(keras_fcn, name)
+
+
+def test_the_oldest_versions_are_those_of_the_lower_bounds():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    bounds = setup["options"]["install_requires"].split("\n")[1:]
+    pins = [line for line in (ROOT / ".ci/oldest.txt").read_text().splitlines() if "==" in line]
+
+    for bound, pin in zip(bounds, pins, strict=True):
+        assert pin.startswith(bound.replace(" >= ", "==")), (bound, pin)

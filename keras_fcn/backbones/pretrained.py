@@ -108,7 +108,7 @@ def _layer_output(model: keras.Model, name: str) -> KerasTensor:
 
 
 def _check_strides(features: keras.Model, taps: tuple[str | None, ...]) -> None:
-    channels = features.input.shape[-1]
+    channels = features.inputs[0].shape[-1]
     shapes = features.compute_output_shape((1, 64, 64, channels))
     for (level, stride), tap in zip(STRIDES.items(), taps, strict=True):
         if tuple(shapes[level][1:3]) != (64 // stride, 64 // stride):
