@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import names
+from .quiet import load_tensorflow
 from .screen import say
+from .settings import VARIANT_NAMES
 
 if TYPE_CHECKING:
     from keras_fcn.labels import LabelSpec
@@ -18,13 +20,6 @@ if TYPE_CHECKING:
 
 # Data sets of published networks, and the builder that names their classes.
 _BUILDERS = {"voc": "keras_fcn.datasets.voc.voc_dataset_builder"}
-VARIANTS: dict[str, dict[str, Any]] = {
-    "fcn32s": {"stride": 32},
-    "fcn16s": {"stride": 16},
-    "fcn8s": {"stride": 8},
-    # Of PyTorch's files none tells that its skips are scaled.
-    "fcn8s_atonce": {"stride": 8, "skip_scales": (0.01, 0.0001)},
-}
 
 
 def numbers(text: str) -> tuple[float, ...]:
@@ -41,6 +36,7 @@ def numbers(text: str) -> tuple[float, ...]:
 
 def _list_published(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
+        load_tensorflow()
         from keras_fcn.weights.published import CARDS
 
         _print_cards(CARDS.values())
@@ -66,8 +62,8 @@ def _list_published(context: click.Context, _: click.Parameter, value: bool) -> 
 )
 @click.option(
     "--variant",
-    type=click.Choice(list(VARIANTS)),
-    help="Network to build.  [default: the one in the file]",
+    type=click.Choice(VARIANT_NAMES),
+    help="Network to build.  [default: the one in the file; PyTorch's do not tell fcn8s_atonce]",
 )
 @click.option(
     "--num-classes",
@@ -117,7 +113,8 @@ def command(
     """
     if path.suffix != ".keras":
         raise click.UsageError(f"--output must end in .keras. Received: {path}")
-    from keras_fcn import FCN
+    load_tensorflow()
+    from keras_fcn.models import FCN, VARIANTS
     from keras_fcn.weights.convert import assign_weights, zero_initializers
     from keras_fcn.weights.files import open_weight_file
     from keras_fcn.weights.published import CARDS, download
@@ -125,9 +122,10 @@ def command(
     card = CARDS.get(source)
     file = open_weight_file(download(card) if card else source)
     card = card or next((c for c in CARDS.values() if c.filename == file.path.name), None)
-    arguments = _arguments(file, card, {**VARIANTS.get(variant or "", {}), **given})
+    arguments = _arguments(file, card, variant, given)
+    build = VARIANTS[variant] if variant else FCN
     with zero_initializers():
-        model = FCN(**arguments, labels=_labels(card, arguments), origin=_origin(file, card))
+        model = build(**arguments, labels=_labels(card, arguments), origin=_origin(file, card))
     report = assign_weights(model, file)
     unfinished = path.with_name(f"{path.stem}.unfinished.keras")
     try:
@@ -140,9 +138,12 @@ def command(
 
 
 def _arguments(
-    file: "WeightFile", card: "WeightCard | None", given: dict[str, Any]
+    file: "WeightFile", card: "WeightCard | None", variant: str | None, given: dict[str, Any]
 ) -> dict[str, Any]:
-    """Returns the arguments of `FCN`: what the file tells, its card, and the user instead."""
+    """Returns the arguments of a network: what the file tells, its card, and the user instead.
+
+    The stride is among them unless a variant, which has its own, is given.
+    """
     from keras_fcn.weights.files import network_arguments
 
     arguments = network_arguments(file)
@@ -150,11 +151,14 @@ def _arguments(
         arguments |= {"mean": card.mean} if card.mean else {}
         arguments |= {"modalities": card.inputs} if card.inputs != ("color",) else {}
     arguments |= {name: value for name, value in given.items() if value}
-    for name, option in (("stride", "--variant"), ("num_classes", "--num-classes")):
+    needed = {} if variant else {"stride": "--variant"}
+    for name, option in {**needed, "num_classes": "--num-classes"}.items():
         if name not in arguments:
             raise click.UsageError(
                 f"{file.path.name} is an ImageNet classifier: say with {option} what to make of it."
             )
+    if variant:
+        arguments.pop("stride", None)
     return arguments
 
 

@@ -21,6 +21,9 @@ SECTIONS = {
     "workdir": "Run",
 }
 
+# Names of the networks, without importing what builds them, `keras_fcn.models.VARIANTS`.
+VARIANT_NAMES: tuple[str, ...] = get_args(get_type_hints(Config)["variant"])
+
 
 class SettingsCommand(click.Command):
     """A command whose help shows the settings in sections."""

@@ -9,6 +9,7 @@ import click
 from .options import size
 from .quiet import load_tensorflow
 from .screen import output, say
+from .settings import VARIANT_NAMES
 
 if TYPE_CHECKING:
     from keras_fcn.summary import Summary
@@ -34,10 +35,10 @@ TABLE_1 = ("alexnet", "vgg16", "googlenet")
 )
 @click.option(
     "--variant",
+    type=click.Choice(VARIANT_NAMES),
     default="fcn32s",
     show_default=True,
-    metavar="NAME",
-    help="fcn32s, fcn16s, fcn8s or fcn8s_atonce.",
+    help="Network to describe.",
 )
 @click.option(
     "--geometry",
@@ -84,9 +85,6 @@ def command(
         if model is not None:
             yield summarize(keras.saving.load_model(model, compile=False), image_size)
             return
-        if variant not in VARIANTS:
-            known = ", ".join(VARIANTS)
-            raise click.UsageError(f"--variant must be one of {known}. Received: {variant}")
         for backbone in backbones or TABLE_1:
             with zero_initializers():  # numbers that are not looked at
                 network = VARIANTS[variant](num_classes, backbone=backbone, geometry=geometry)

@@ -13,7 +13,6 @@ from keras_fcn_train.recipes import check_needs
 
 from keras_fcn.backbones import backbone_names
 from keras_fcn.datasets import DATASET_NAMES
-from keras_fcn.models import VARIANTS
 from keras_fcn.weights.files import READERS
 from keras_fcn.weights.published import CARDS
 
@@ -70,8 +69,6 @@ def check_values(context):
     given = {name: value for name, value in context.params.items() if value}
     if "dataset" in given:
         assert given["dataset"].partition(":")[0] in DATASET_NAMES
-    if "variant" in given:
-        assert given["variant"] in VARIANTS
     for name in given.get("backbones", [given.get("backbone", "vgg16")]):
         assert name in backbone_names()
     if context.info_name == "convert":

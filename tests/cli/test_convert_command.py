@@ -1,9 +1,16 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from keras_fcn_cli.convert import command
+from keras_fcn_cli.settings import VARIANT_NAMES
 from safetensors.numpy import save_file
+
+from keras_fcn.models import VARIANTS
 
 VGG_FILTERS = (8, 16, 32, 64, 64)
 RNG = np.random.default_rng(0)
@@ -85,6 +92,20 @@ def test_published_files_are_listed(run):
         "README.md)\n"
     ) in result.output
     assert "    not verified: no checksum is published\n" in result.output
+
+
+def test_the_screen_shows_nothing_of_the_libraries():
+    """Run as a user does, with nothing imported before."""
+    program = Path(sys.executable).with_name("keras-fcn")
+
+    done = subprocess.run([program, "convert", "--list"], capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("voc-fcn32s  http://")
+
+
+def test_variants_are_those_that_can_be_built():
+    assert tuple(VARIANTS) == VARIANT_NAMES
 
 
 def test_the_output_is_a_keras_file(run):
