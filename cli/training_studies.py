@@ -107,9 +107,7 @@ def _run(name: str, context: click.Context, path: Path, **options: Any) -> None:
 
     study = importlib.import_module(f"keras_fcn_train.studies.{name.replace('-', '_')}")
     given = given_settings(context)
-    if "backbone" in given:
-        given.setdefault("alpha", None)  # the default is for the default's backbone
-    start: Config = load_recipe(given["recipe"]) if given.get("recipe") else DEFAULTS[name]
+    start = load_recipe(given["recipe"]) if given.get("recipe") else _defaults(name, given)
     base, dataset = check_base(start.replace(**{"workdir": DEFAULTS[name].workdir, **given}))
     try:
         trained = train_all(study.runs(base, dataset, **options), base.workdir)
@@ -124,3 +122,13 @@ def _run(name: str, context: click.Context, path: Path, **options: Any) -> None:
         say(note)
     say(f"{base.backbone} on {dataset.name}, {base.validation_split}; runs in {base.workdir}.")
     say(f"Picture: {report.save_picture(path)}")
+
+
+def _defaults(name: str, given: dict[str, Any]) -> Config:
+    """Returns a study's defaults, without what is for their backbone or their data set alone."""
+    defaults = DEFAULTS[name]
+    if "backbone" in given:
+        defaults = defaults.replace(alpha=None)
+    if "dataset" in given:
+        defaults = defaults.replace(limit=None)
+    return defaults
