@@ -9,7 +9,7 @@ import pytest
 from keras_fcn_cli.main import main
 from keras_fcn_cli.settings import given_settings
 from keras_fcn_cli.train import configuration
-from keras_fcn_train.recipes import check_needs
+from keras_fcn_train.recipes import check_needs, recipe_names
 
 from keras_fcn.backbones import backbone_names
 from keras_fcn.datasets import DATASET_NAMES
@@ -67,6 +67,8 @@ def check_values(context):
         # Takes the recipe, checks all settings, and what the recipe lacks.
         check_needs(configuration(given_settings(context)))
     given = {name: value for name, value in context.params.items() if value}
+    if "recipe" in given:
+        assert given["recipe"] in recipe_names()
     if "dataset" in given:
         assert given["dataset"].partition(":")[0] in DATASET_NAMES
     for name in given.get("backbones", [given.get("backbone", "vgg16")]):
