@@ -29,7 +29,7 @@ COMMANDS = [
     if language != "python"
     for line in text.replace("\\\n", " ").splitlines()
     if line.strip().startswith("keras-fcn")
-]
+] + re.findall(r"`(keras-fcn [^`\n]* --[^`\n]*)`", PAGES)
 # Files that are converted by name, because a network was published under it.
 FILENAMES = {card.filename for card in CARDS.values()}
 
