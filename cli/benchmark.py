@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import dataset_options, size
+from .options import check_writable, dataset_options, size
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, say
 
@@ -120,6 +120,8 @@ def command(
     for model in models:
         if model.suffix != ".keras":
             raise click.UsageError(f"--model must be a .keras file. Received: {model}.")
+    for folder in (output_dir, artifacts_dir):
+        check_writable(folder)
     load_tensorflow()
     from keras_fcn_export.benchmark.machine import describe_machine
     from keras_fcn_export.benchmark.measurement import benchmark

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import Failure
-from .options import dataset_options, model_option, size
+from .options import check_writable, dataset_options, model_option, size
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, say
 
@@ -154,6 +154,7 @@ def command(
         raise click.UsageError("--quantize int8 needs --calibration NAME, and nothing else does.")
     if model.suffix != ".keras":
         raise click.UsageError(f"--model must be a .keras file. Received: {model}.")
+    check_writable(path)
 
     load_tensorflow()
     from keras_fcn_export import MAX_PIXELS, export_onnx, export_savedmodel, export_tflite
@@ -165,6 +166,8 @@ def command(
     from keras_fcn.prediction import open_predictor
 
     network: Any = open_predictor(model).model  # type: ignore[attr-defined]
+    if verify:
+        data = _comparison_dataset(network, dataset or calibration, source, data_dir)
     if kind == "savedmodel":
         artifact = export_savedmodel(
             network,
@@ -201,7 +204,6 @@ def command(
         _say_operators(artifact, quantize)
     if not verify:
         return
-    data = _comparison_dataset(network, dataset or calibration, source, data_dir)
     with quiet_stderr():  # TFLite says there which kernels it takes
         report = compare(
             artifact, network, data, split=_known_split(data, split), max_images=max_images
@@ -224,8 +226,11 @@ def _comparison_dataset(
     """Returns the data set that was named, else the network's own, else the sample."""
     from keras_fcn.datasets import open_dataset
 
+    modalities = getattr(network, "modalities", ())
     if name:
-        return open_dataset(name, source, data_dir)
+        data = open_dataset(name, source, data_dir)
+        data.check_modalities(modalities)
+        return data
     origin = getattr(network, "origin", {})
     config = origin.get("config", {})
     try:
@@ -234,7 +239,7 @@ def _comparison_dataset(
         )
     except (KeyError, ValueError, OSError):
         say("Note: the data set of the training is not at hand; compared on the built-in sample.")
-        return open_dataset("sample_rgbd" if getattr(network, "modalities", ()) else "sample")
+        return open_dataset("sample_rgbd" if modalities else "sample")
 
 
 def _known_split(data: "SegmentationDataset", split: str) -> str:

@@ -1,11 +1,13 @@
 """Options that several subcommands share, and the types of their values."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from .errors import Failure
 from .screen import say
 
 if TYPE_CHECKING:
@@ -45,6 +47,15 @@ def numbers(text: str) -> tuple[float, ...]:
         return tuple(float(number) for number in names(text))
     except ValueError as error:
         raise click.BadParameter(f"{text!r} are no numbers, such as 0.75,1,1.25.") from error
+
+
+def check_writable(path: Path) -> None:
+    """Raises a failure before any work if nothing may be written at a path."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise Failure(f"{path} cannot be written: {folder} is a file, not a folder.")
+    if not os.access(folder, os.W_OK):
+        raise Failure(f"{path} cannot be written: the folder {folder} may not be changed.")
 
 
 def model_option(description: str) -> Decorator:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from .errors import Failure
-from .options import dataset_options
+from .options import check_writable, dataset_options
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, say
 
@@ -73,6 +73,8 @@ def command(
     """
     if model.suffix != ".keras":
         raise click.UsageError(f"--against must be a .keras file. Received: {model}.")
+    if json_path is not None:
+        check_writable(json_path)
 
     load_tensorflow()
     from keras_fcn_export import verify

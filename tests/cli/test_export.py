@@ -73,3 +73,25 @@ def test_a_failed_comparison_makes_the_status_1(run, channel_model, photos, monk
 
     assert result.exit_code == 1
     assert "does not answer what the model answers" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("output", "dataset", "text"),
+    [
+        ("m.tflite", "folder:nowhere", "nowhere: there is no such folder"),
+        ("notes.txt/m.tflite", "sample", "notes.txt is a file, not a folder"),
+    ],
+)
+def test_nothing_is_written_where_the_comparison_or_the_file_cannot_be(
+    run, channel_model, tmp_path, output, dataset, text
+):
+    (tmp_path / "notes.txt").touch()
+
+    result = run(
+        "export", "--model", channel_model, "--format", "tflite", "--output", output,
+        "--dataset", dataset,
+    )  # fmt: skip
+
+    assert result.exit_code == 1
+    assert text in " ".join(result.stderr.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
