@@ -40,12 +40,14 @@ class Engine(Protocol):
     Attributes:
         name: Name of the runtime, for the table.
         labels: Classes of the artifact.
+        num_channels: Channels of the images that it takes.
         fixed_size: The only height and width that it takes, if there is one.
         options: What is baked into the artifact.
     """
 
     name: str
     labels: Labels
+    num_channels: int
     fixed_size: Size | None
     options: ServingOptions
 
@@ -83,6 +85,7 @@ class SavedModelEngine:
 
     def __init__(self, predictor: SavedModelPredictor) -> None:
         self.labels = predictor.labels
+        self.num_channels = predictor.num_channels
         self.fixed_size: Size | None = None
         self.options = _serving_options(predictor.path)
         self._predictor = predictor
@@ -107,7 +110,7 @@ class TFLiteEngine:
         )
         self._interpreter.allocate_tensors()
         (self._input,) = self._interpreter.get_input_details()
-        height, width = self._input["shape_signature"][1:3].tolist()
+        height, width, self.num_channels = self._input["shape_signature"][1:].tolist()
         self.fixed_size: Size | None = (height, width) if height > 0 else None
         self._quantization = {
             details["index"]: details["quantization"]
@@ -159,7 +162,7 @@ class OnnxEngine:
         self.labels = onnx_labels(path)
         self.options = ServingOptions()
         self._session = onnxruntime.InferenceSession(str(path))
-        height, width = self._session.get_inputs()[0].shape[1:3]
+        height, width, self.num_channels = self._session.get_inputs()[0].shape[1:]
         self.fixed_size: Size | None = (height, width) if isinstance(height, int) else None
 
     def run(self, images: np.ndarray) -> Answer:

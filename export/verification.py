@@ -56,11 +56,17 @@ def verify(
         The report; its `passed` tells whether the artifact is good.
 
     Raises:
-        ValueError: If there are no images, or the two have different classes.
+        ValueError: If there are no images, or the two have different classes or channels.
     """
     model = against if isinstance(against, keras.Model) else _load(against)
     engines = open_engines(artifact)
     _check_same_classes(engines[0].labels, labels_of(model))
+    if engines[0].num_channels != num_channels(model):
+        raise ValueError(
+            "The artifact and the model must take the same images: this artifact was made from "
+            f"another model. Received: {engines[0].num_channels} channels in the artifact, "
+            f"{num_channels(model)} in the model."
+        )
     reference = _Reference(model, engines[0].options)
     tallies = {engine.name: _Tally() for engine in engines}
     model_tally, num_images = _Tally(), 0
