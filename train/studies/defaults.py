@@ -10,9 +10,9 @@ _BASE = QUICKSTART.replace(
 # Settings by study.
 DEFAULTS: dict[str, Config] = {
     "networks": _BASE.replace(epochs=3, validate_every=3, workdir="runs/study_networks"),
-    "upsampling": _BASE.replace(epochs=3, workdir="runs/study_upsampling"),
-    "patch-sampling": _BASE.replace(epochs=4, limit=512, workdir="runs/study_patch_sampling"),
-    "masking": _BASE.replace(epochs=3, validate_every=3, workdir="runs/study_masking"),
+    "upsampling": _BASE.replace(epochs=8, workdir="runs/study_upsampling"),
+    "patch-sampling": _BASE.replace(epochs=6, limit=512, workdir="runs/study_patch_sampling"),
+    "masking": _BASE.replace(epochs=6, validate_every=3, workdir="runs/study_masking"),
 }
 
 # What a study is about, which is not for the user to set.

@@ -95,5 +95,5 @@ def _save_predictions(
         predictor = open_predictor(one.network)
         for row, example in zip(columns, examples, strict=True):
             row.append(np.asarray(predictor.labels_of(example["image"][None]))[0])
-    titles = ("image", "truth", *(TITLES[name].partition(",")[0] for name in trained))
+    titles = ("image", "truth", *(TITLES[name].partition(", from")[0] for name in trained))
     return save_gallery(path, columns, dataset.labels, titles=titles, cell_width=150)
