@@ -233,12 +233,12 @@ def _save_bars(
     split: str,
 ) -> Path:
     """Writes an image as each network sees it, above the scores beside the paper's."""
-    figure = Figure(figsize=(8, 5.2), layout="constrained")
+    figure = Figure(figsize=(7, 4.4), layout="constrained")
     grid = figure.add_gridspec(2, len(sets), height_ratios=(2, 3))
     for column, (view, dataset) in enumerate(sets.items()):
         [example] = dataset.examples(split).take(1).as_numpy_iterator()
         axes = figure.add_subplot(grid[0, column])
-        axes.imshow(example["image"])
+        axes.imshow(example["image"], interpolation="nearest")
         axes.set_title(view.name, fontsize=10)
         axes.set_axis_off()
     axes = figure.add_subplot(grid[1, :])
@@ -251,5 +251,5 @@ def _save_bars(
     axes.set_xticks(places, list(scores))
     axes.set(ylabel="mean IU without background", ylim=(0, 100))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return save_picture(path, figure)
