@@ -163,7 +163,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if len({path.stem for path in options.images}) < len(options.images):
         parser.error("two images have the same name, and so would their masks")
-    options.output.mkdir(parents=True, exist_ok=True)
     failed = False
     for start in range(0, len(options.images), options.batch):
         paths = options.images[start : start + options.batch]
@@ -173,12 +172,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 masks = ask_grpc(options.grpc, options.model, images, options.timeout)
             else:
                 masks = ask_rest(options.rest, options.model, images, options.timeout)
+            options.output.mkdir(parents=True, exist_ok=True)
+            for path in _save(masks, paths, options.output):
+                print(path)
         except (OSError, RequestError) as error:
             failed = True
             print(f"{', '.join(map(str, paths))}: {error}", file=sys.stderr)
-            continue
-        for path in _save(masks, paths, options.output):
-            print(path)
     return 1 if failed else 0
 
 

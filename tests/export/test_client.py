@@ -136,6 +136,19 @@ def test_the_command_writes_one_mask_an_image_and_goes_on_after_errors(rest_url,
     assert "missing.png" in errors
 
 
+def test_without_a_server_nothing_is_written(tmp_path, capsys):
+    (tmp_path / "photo.png").write_bytes(FILES[0])
+
+    status = client.main(
+        ["--rest", f"http://127.0.0.1:{free_port()}", "--output", str(tmp_path / "masks"),
+         str(tmp_path / "photo.png")]
+    )  # fmt: skip
+
+    assert status == 1
+    assert "cannot be reached" in capsys.readouterr().err
+    assert not (tmp_path / "masks").exists()
+
+
 def test_images_of_the_same_name_are_refused(capsys):
     with pytest.raises(SystemExit):
         client.main(["a/photo.jpg", "b/photo.png"])
