@@ -14,11 +14,14 @@ HERE = Path(__file__).parent
 
 @pytest.mark.parametrize(
     "selection",
-    ["by_hand or named or 32_bits or (fit and True and not eagerly)", pytest.param("", marks=pytest.mark.full)],
+    [
+        "by_hand or named or 32_bits or (fit and True and not eagerly)",
+        pytest.param("", marks=pytest.mark.full),
+    ],
 )
 def test_loss_and_metric_on_jax(selection):
     files = [HERE / "test_losses.py", HERE / "test_metrics.py"]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *files]
 
     finished = subprocess.run(
         [*command, "-k", selection],
