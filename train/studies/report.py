@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 
 from keras_fcn.visualization import save_picture
@@ -69,6 +70,7 @@ def save_lines(path: str | Path, panels: Mapping[tuple[str, str], Mapping[str, L
         for name, (x, y) in lines.items():
             axes.plot(x, y, marker="o", markersize=4, label=name)
         axes.set(xlabel=x_title, ylabel=y_title)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.grid(alpha=0.3)
     figure.axes[0].legend()
     return save_picture(path, figure)
