@@ -13,7 +13,7 @@ def test_an_artifact_is_written_and_compared(run, channel_model, photos, tmp_pat
     )  # fmt: skip
 
     assert result.exit_code == 0, result.stderr
-    assert "against its model on 2 images" in result.stdout
+    assert "against its model on 2 images" in " ".join(result.stdout.split())
     assert "Passed" in result.stdout
     assert open_predictor(path).format == kind
 
