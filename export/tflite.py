@@ -17,6 +17,7 @@ from keras_fcn.labels import labels_to_json
 from keras_fcn.modalities import MODALITIES_FILE
 
 from .calibration import calibration_inputs, check_calibration
+from .integer_network import integer_network
 from .network import (
     Size,
     arg_max,
@@ -89,7 +90,10 @@ def export_tflite(
             f"for {num_channels(model)} channels."
         )
     images = None if calibration is None else check_calibration(calibration)
-    content = _convert(inference_model(float32_model(model)), quantize, size, output, images)
+    network = inference_model(float32_model(model))
+    if quantize == "int8":
+        network = integer_network(network)
+    content = _convert(network, quantize, size, output, images)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as folder:
         unfinished = Path(folder) / path.name
