@@ -12,7 +12,7 @@ from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, say
 
 if TYPE_CHECKING:
-    from keras_fcn_export.benchmark.report import BenchmarkReport
+    from keras_fcn_benchmark.report import BenchmarkReport
 
     from keras_fcn.datasets import SegmentationDataset
 
@@ -123,11 +123,11 @@ def command(
     for folder in (output_dir, artifacts_dir):
         check_writable(folder)
     load_tensorflow()
-    from keras_fcn_export.benchmark.machine import describe_machine
-    from keras_fcn_export.benchmark.measurement import benchmark
-    from keras_fcn_export.benchmark.random_network import random_network
-    from keras_fcn_export.benchmark.report import BenchmarkReport
-    from keras_fcn_export.benchmark.writing import write_report
+    from keras_fcn_benchmark.machine import describe_machine
+    from keras_fcn_benchmark.measurement import benchmark
+    from keras_fcn_benchmark.random_network import random_network
+    from keras_fcn_benchmark.report import BenchmarkReport
+    from keras_fcn_benchmark.writing import write_report
 
     from keras_fcn.datasets import open_dataset
 
@@ -171,7 +171,7 @@ def _continued(report: "BenchmarkReport", path: Path) -> "BenchmarkReport":
 
 
 def _chosen(names: Sequence[str]) -> Any:
-    from keras_fcn_export.benchmark.candidates import CANDIDATES
+    from keras_fcn_benchmark.candidates import CANDIDATES
 
     known = [candidate.name for candidate in CANDIDATES]
     for name in names:
@@ -188,13 +188,13 @@ def _network(
     num_images: int,
 ) -> tuple[Any, str, float, Any]:
     """Returns a network's files, its name, its operations, and images to compare on."""
-    from keras_fcn_export.benchmark.artifacts import Artifacts
-    from keras_fcn_export.benchmark.images import comparison_images
-    from keras_fcn_export.network import labels_of
+    from keras_fcn_benchmark.artifacts import Artifacts
+    from keras_fcn_benchmark.images import comparison_images
+    from keras_fcn_export.model_info import labels_of
     from keras_fcn_export.sampling import spread_examples
 
-    from keras_fcn.prediction import open_predictor
-    from keras_fcn.summary import summarize
+    from keras_fcn.models.receptive_field import summarize
+    from keras_fcn.prediction.predictor import open_predictor
 
     network: Any = open_predictor(path).model  # type: ignore[attr-defined]
     if network.input_shape[-1] != 3:

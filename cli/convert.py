@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keras_fcn.weights.published import WeightCard
     from keras_fcn.weights.source import WeightFile
 
-# Data sets of published networks, and the builder that names their classes.
+# Datasets of published networks, and the builder that names their classes.
 _BUILDERS = {"voc": "keras_fcn.datasets.voc.voc_dataset_builder"}
 
 
@@ -163,7 +163,7 @@ def _arguments(
 
 
 def _labels(card: "WeightCard | None", arguments: dict[str, Any]) -> "LabelSpec | None":
-    """Returns the classes of the data set that the file was trained on, if we know them."""
+    """Returns the classes of the dataset that the file was trained on, if we know them."""
     if card is None or card.dataset not in _BUILDERS:
         return None
     labels: LabelSpec = importlib.import_module(_BUILDERS[card.dataset]).Builder.LABELS
@@ -184,5 +184,5 @@ def _print_cards(cards: "Iterable[WeightCard]") -> None:
     for card in cards:
         say(f"{card.name}  {card.url}", style="bold")
         for score in card.scores:
-            say(f"    mean IU {score.mean_iou:g} on {score.split} ({score.source})")
+            say(f"    mean IoU {score.mean_iou:g} on {score.split} ({score.source})")
         say(f"    {card.verification}")

@@ -13,17 +13,17 @@ from .quiet import load_tensorflow
 from .screen import output, say
 
 if TYPE_CHECKING:
-    from keras_fcn.datasets.checking import CheckReport, ClassCounts
+    from keras_fcn.datasets.checks import CheckReport, ClassCounts
 
 
 @click.group()
 def command() -> None:
-    """List, prepare, check and show data sets."""
+    """List, prepare, check and show datasets."""
 
 
 @command.command("list")
 def list_() -> None:
-    """List the data sets that --dataset knows."""
+    """List the datasets that --dataset knows."""
     load_tensorflow()
     from keras_fcn.datasets import SUMMARIES
 
@@ -33,10 +33,10 @@ def list_() -> None:
     output.print(table)
 
 
-@command.command(short_help="Prepare a data set once.")
+@command.command(short_help="Prepare a dataset once.")
 @dataset_options()
 def prepare(dataset: str, source: Path | None, data_dir: Path | None) -> None:
-    """Prepare a data set once: from --source, or else from the archives, which are downloaded."""
+    """Prepare a dataset once: from --source, or else from the archives, which are downloaded."""
     load_tensorflow()
     from keras_fcn.datasets import prepare_dataset
 
@@ -45,17 +45,17 @@ def prepare(dataset: str, source: Path | None, data_dir: Path | None) -> None:
     say(f"{prepared.name} is ready: {splits}.")
 
 
-@command.command(short_help="List what is wrong with a data set.")
+@command.command(short_help="List what is wrong with a dataset.")
 @dataset_options()
 def check(dataset: str, source: Path | None, data_dir: Path | None) -> None:
-    """Read all of a data set and list what is wrong with it, a line a problem.
+    """Read all of a dataset and list what is wrong with it, a line a problem.
 
-    Checked are sizes, values, colours, smoothed edges and palettes of the masks, missing and
+    Checked are sizes, values, colors, smoothed edges and palettes of the masks, missing and
     damaged files, and images that two splits share. With --source the files themselves are
     checked. Problems that would spoil training or scores make the exit status 1.
     """
     load_tensorflow()
-    from keras_fcn.datasets.checking import check as check_dataset
+    from keras_fcn.datasets.checks import check as check_dataset
 
     with output.status("Reading..."):
         report = check_dataset(dataset, source, data_dir)

@@ -41,7 +41,7 @@ from .screen import output, progress, say
     type=names,
     default="",
     metavar="A,B,...",
-    help="Report the mean IU of these classes as well.",
+    help="Report the mean IoU of these classes as well.",
 )
 @click.option(
     "--batch-size",
@@ -72,15 +72,15 @@ def command(
     modalities: tuple[str, ...] | None,
     **inference: Any,
 ) -> None:
-    """Score a network on a data set.
+    """Score a network on a dataset.
 
-    Images are scored at their own size. The table shows the IU of each class and the four scores
+    Images are scored at their own size. The table shows the IoU of each class and the four scores
     of the FCN paper, which are the same whatever the format of the network.
     """
     load_tensorflow()
     from keras_fcn.datasets import open_dataset
     from keras_fcn.evaluation import evaluate_heads, save_json
-    from keras_fcn.prediction import open_predictor
+    from keras_fcn.prediction.predictor import open_predictor
 
     with quiet_stderr():  # TFLite says there which kernels it takes
         predictor = with_inference_options(open_predictor(model), **inference)

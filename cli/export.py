@@ -90,7 +90,7 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
 @click.option(
     "--calibration",
     metavar="NAME",
-    help="int8: data set whose training images show the range of every tensor.",
+    help="int8: dataset whose training images show the range of every tensor.",
 )
 @click.option(
     "--calibration-images",
@@ -161,9 +161,9 @@ def command(
     from keras_fcn_export import verify as compare
     from keras_fcn_export.sampling import spread_examples
 
+    from keras_fcn.data.dataset import IMAGE_KEYS
     from keras_fcn.datasets import open_dataset
-    from keras_fcn.datasets.base import IMAGE_KEYS
-    from keras_fcn.prediction import open_predictor
+    from keras_fcn.prediction.predictor import open_predictor
 
     network: Any = open_predictor(model).model  # type: ignore[attr-defined]
     if verify:
@@ -223,7 +223,7 @@ def _say_operators(path: Path, quantize: str) -> None:
 def _comparison_dataset(
     network: Any, name: str | None, source: Path | None, data_dir: Path | None
 ) -> "SegmentationDataset":
-    """Returns the data set that was named, else the network's own, else the sample."""
+    """Returns the dataset that was named, else the network's own, else the sample."""
     from keras_fcn.datasets import open_dataset
 
     modalities = getattr(network, "modalities", ())
@@ -238,10 +238,10 @@ def _comparison_dataset(
             origin["dataset"], source or config.get("source"), data_dir or config.get("data_dir")
         )
     except (KeyError, ValueError, OSError):
-        say("Note: the data set of the training is not at hand; compared on the built-in sample.")
+        say("Note: the dataset of the training is not at hand; compared on the built-in sample.")
         return open_dataset("sample_rgbd" if modalities else "sample")
 
 
 def _known_split(data: "SegmentationDataset", split: str) -> str:
-    """Returns the split, or another one where the data set has none of that name."""
+    """Returns the split, or another one where the dataset has none of that name."""
     return split if split in data.splits else next(iter(data.splits))

@@ -60,7 +60,7 @@ class Program(click.Group):
 def main(debug: bool) -> None:
     """Fully convolutional networks: train on your masks, evaluate, predict, export.
 
-    To begin, `keras-fcn quickstart` does all of it in a few minutes, on a data set that it makes
+    To begin, `keras-fcn quickstart` does all of it in a few minutes, on a dataset that it makes
     itself. Exit status: 0 done, 1 failed, 2 wrong usage.
     """
     if not debug:

@@ -11,7 +11,7 @@ from .errors import Failure
 from .screen import say
 
 if TYPE_CHECKING:
-    from keras_fcn.prediction import Predictor
+    from keras_fcn.prediction.predictor import Predictor
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -66,7 +66,7 @@ def model_option(description: str) -> Decorator:
 
 
 def dataset_options(*, required: bool = True) -> Decorator:
-    """Returns the options that say which data set is opened, and from where."""
+    """Returns the options that say which dataset is opened, and from where."""
     options = (
         click.option(
             "--dataset",
@@ -78,13 +78,13 @@ def dataset_options(*, required: bool = True) -> Decorator:
             "--source",
             type=click.Path(path_type=Path),
             metavar="PATH",
-            help="Folder of the data set's files as published; prepared when needed.",
+            help="Folder of the dataset's files as published; prepared when needed.",
         ),
         click.option(
             "--data-dir",
             type=click.Path(path_type=Path),
             metavar="DIR",
-            help="Where prepared data sets lie; ~/tensorflow_datasets by default.",
+            help="Where prepared datasets lie; ~/tensorflow_datasets by default.",
         ),
     )
 
@@ -128,7 +128,7 @@ def inference_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--overlap",
             type=click.IntRange(1),
             metavar="PIXELS",
-            help="What neighbouring tiles share.  [default: what exact scores take, if that is "
+            help="What neighboring tiles share.  [default: what exact scores take, if that is "
             "known and at most half a tile; else a quarter of a tile]",
         ),
     )
@@ -148,10 +148,10 @@ def with_inference_options(
     overlap: int | None,
 ) -> "Predictor":
     """Returns a predictor that runs as `inference_options` were given."""
-    from keras_fcn.averaged_prediction import AveragedPredictor
-    from keras_fcn.precision import has_bfloat16_instructions, with_precision
-    from keras_fcn.prediction import KerasPredictor
-    from keras_fcn.tiled_prediction import TiledPredictor
+    from keras_fcn.models.precision import has_bfloat16_instructions, with_precision
+    from keras_fcn.prediction.predictor import KerasPredictor
+    from keras_fcn.prediction.test_time_augmentation import AveragedPredictor
+    from keras_fcn.prediction.tiling import TiledPredictor
 
     if precision:
         if not isinstance(predictor, KerasPredictor):

@@ -26,12 +26,12 @@ NUM_SHOWN = 8
 def command(workdir: Path, smoke: bool) -> None:
     """Train, evaluate, predict and export a small network in a few minutes.
 
-    The data set is made by the program: shapes over textures, in which no class can be told from
-    its colour. Nothing is downloaded.
+    The dataset is made by the program: shapes over textures, in which no class can be told from
+    its color. Nothing is downloaded.
     """
     load_tensorflow()
     from keras_fcn.datasets import open_dataset
-    from keras_fcn.prediction import KerasPredictor, open_predictor
+    from keras_fcn.prediction.predictor import KerasPredictor, open_predictor
 
     start = time.monotonic()
     say("1. Train FCN-8s on a small network from random weights, on the sample set", style="bold")
@@ -48,7 +48,7 @@ def command(workdir: Path, smoke: bool) -> None:
     _export(predictor.model, dataset, workdir)
 
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
-    say(f"\nDone in {minutes} min {seconds} s; mean IU {mean_iou:.3f}.", style="bold")
+    say(f"\nDone in {minutes} min {seconds} s; mean IoU {mean_iou:.3f}.", style="bold")
     say(_what_lies_where(workdir))
 
 
@@ -78,7 +78,7 @@ def _evaluate(predictor: Any, dataset: Any, workdir: Path) -> float:
             on_batch=lambda count: bar.advance(bar.task_ids[0], count),
         )
     output.print(result)
-    save_json({"": result}, workdir / "scores.json")
+    save_json({"": result}, workdir / "metrics.json")
     result.save_confusion_matrix(workdir / "confusion_matrix.png")
     return result.scores.mean_iou
 
@@ -90,7 +90,7 @@ def _save_predictions(predictor: Any, dataset: Any, path: Path) -> None:
     captions = []
     for example in _pairs_of_one_shape(dataset, NUM_SHOWN):
         image, labels = example["image"], example["label"]
-        prediction = predictor.labels_of(image[None])[0]
+        prediction = predictor.predict(image[None])[0]
         counted = labels != dataset.labels.ignore_class
         accuracy = (prediction == labels)[counted].mean()
         rows.append((image, labels, prediction))
@@ -132,8 +132,8 @@ def _what_lies_where(workdir: Path) -> str:
     return f"""\
 In {workdir}:
   best.keras             the network
-  log.csv, curves.png    loss and mean IU of each epoch
-  scores.json            the table above, and confusion_matrix.png
+  log.csv, curves.png    loss and mean IoU of each epoch
+  metrics.json            the table above, and confusion_matrix.png
   gallery.png            images, their labels, and what the network says
   savedmodel/{version}           for TensorFlow Serving
   model.tflite           for phones and small machines

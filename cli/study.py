@@ -21,7 +21,7 @@ for training_study in COMMANDS:
     command.add_command(training_study)
 
 
-@command.command("label-downsampling", short_help="Best mean IU that coarse scores can reach.")
+@command.command("label-downsampling", short_help="Best mean IoU that coarse scores can reach.")
 @dataset_options()
 @click.option("--split", default="val", show_default=True, metavar="NAME", help="Split to take.")
 @click.option(
@@ -40,17 +40,17 @@ def label_downsampling(
     max_images: int | None,
     path: Path,
 ) -> None:
-    """Measure the mean IU of labels that were downsampled by 128 to 4, against the labels.
+    """Measure the mean IoU of labels that were downsampled by 128 to 4, against the labels.
 
     No network whose scores are so coarse does better (Appendix A of the paper). The paper does not
     say how labels are resampled; three ways are shown beside its row.
     """
     load_tensorflow()
+    from keras_fcn_train.studies.label_downsampling import PAPER, save_chart, upper_bounds
     from rich.table import Table
 
     from keras_fcn.datasets import open_dataset
     from keras_fcn.labels import LabelSpec
-    from keras_fcn.studies.label_downsampling import PAPER, save_chart, upper_bounds
 
     data = open_dataset(dataset, source, data_dir)
     data.check_split(split)
@@ -66,7 +66,7 @@ def label_downsampling(
 
         bounds = upper_bounds(label_maps(), data.labels)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("mean IU of labels downsampled by")
+    table.add_column("mean IoU of labels downsampled by")
     for factor in PAPER:
         table.add_column(str(factor), justify="right")
     for name, values in {**bounds, "the paper, VOC 2011 (its way is not stated)": PAPER}.items():
@@ -100,11 +100,11 @@ def shift_and_stitch(image_path: Path | None, blocks: int, path: Path) -> None:
     with its strides left out and its filters dilated (section 3.2 of the paper).
     """
     load_tensorflow()
+    from keras_fcn_train.studies.shift_and_stitch import compare, save_maps
     from rich.table import Table
 
+    from keras_fcn.data.image_io import read_image
     from keras_fcn.datasets import open_dataset
-    from keras_fcn.preprocessing import read_image
-    from keras_fcn.studies.shift_and_stitch import compare, save_maps
 
     if image_path is None:
         [example] = open_dataset("sample").examples("val").take(1).as_numpy_iterator()

@@ -12,7 +12,7 @@ from .screen import output, say
 from .settings import VARIANT_NAMES
 
 if TYPE_CHECKING:
-    from keras_fcn.summary import Summary
+    from keras_fcn.models.receptive_field import Summary
 
 # The networks of Table 1 in the paper (CVPR 2015).
 TABLE_1 = ("alexnet", "vgg16", "googlenet")
@@ -78,7 +78,7 @@ def command(
     import keras
 
     from keras_fcn.models import VARIANTS
-    from keras_fcn.summary import summarize
+    from keras_fcn.models.receptive_field import summarize
     from keras_fcn.weights.convert import zero_initializers
 
     def summaries() -> Iterator["Summary"]:

@@ -89,7 +89,7 @@ def patch_sampling(context: click.Context, /, path: Path, **_: Any) -> None:
     help="Classes that are background.",
 )
 def masking(context: click.Context, /, path: Path, background: tuple[str, ...], **_: Any) -> None:
-    """Train and test with foreground or background hidden behind the data set's mean colour.
+    """Train and test with foreground or background hidden behind the dataset's mean color.
 
     Four trainings make the six settings of the later paper's Table 8 (PAMI 2016). A study that was
     interrupted goes on where it was; --recipe gives other defaults.
@@ -125,7 +125,7 @@ def _run(name: str, context: click.Context, path: Path, **options: Any) -> None:
 
 
 def _defaults(name: str, given: dict[str, Any]) -> Config:
-    """Returns a study's defaults, without what is for their backbone or their data set alone."""
+    """Returns a study's defaults, without what is for their backbone or their dataset alone."""
     defaults = DEFAULTS[name]
     if "backbone" in given:
         defaults = defaults.replace(alpha=None)

@@ -67,7 +67,7 @@ def command(
 ) -> None:
     """Compare exported files with the model they were made from.
 
-    For each one: the share of equal labels, the largest difference of scores, the mean IU of both,
+    For each one: the share of equal labels, the largest difference of scores, the mean IoU of both,
     and the size; for a .tflite with and without the XNNPACK delegate. Exit status 1 if one has too
     few equal labels.
     """
@@ -80,7 +80,7 @@ def command(
     from keras_fcn_export import verify
 
     from keras_fcn.datasets import open_dataset
-    from keras_fcn.prediction import open_predictor
+    from keras_fcn.prediction.predictor import open_predictor
 
     network = open_predictor(model).model  # type: ignore[attr-defined]
     data = open_dataset(dataset, source, data_dir)

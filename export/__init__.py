@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .onnx_file import export_onnx
+    from .onnx import export_onnx
     from .operators import list_operators
     from .report import Comparison, VerificationReport
     from .savedmodel import export_savedmodel
@@ -27,7 +27,7 @@ _MODULES = {
     "MAX_PIXELS": "signatures",
     "Comparison": "report",
     "VerificationReport": "report",
-    "export_onnx": "onnx_file",
+    "export_onnx": "onnx",
     "export_savedmodel": "savedmodel",
     "export_tflite": "tflite",
     "list_operators": "operators",

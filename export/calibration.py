@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 MIN_IMAGES = 100
-# Squared differences of neighbours over twice the variance: 1 for independent pixels. Of 1,377
+# Squared differences of neighbors over twice the variance: 1 for independent pixels. Of 1,377
 # CamVid and VOC images the roughest has 0.56, and half of them less than 0.05.
 _MAX_ROUGHNESS = 0.7
 
@@ -38,7 +38,7 @@ def check_calibration(images: Iterable[Any]) -> list[Pixels]:
     roughness = float(np.median([_roughness(image) for image in checked]))
     if not roughness < _MAX_ROUGHNESS:
         raise ValueError(
-            "The calibration images look like noise or are blank: neighbouring pixels of real "
+            "The calibration images look like noise or are blank: neighboring pixels of real "
             "images are alike, and these differ as if drawn at random "
             f"({roughness:.2f} of the variance; real images stay below {_MAX_ROUGHNESS}). "
             "Pass images of the kind that the model was trained on."
@@ -57,7 +57,7 @@ def _check_image(image: Any, index: int) -> Pixels:
 
 
 def _roughness(image: Pixels) -> float:
-    """Returns how much neighbours differ: 1 for independent pixels, NaN for a blank image."""
+    """Returns how much neighbors differ: 1 for independent pixels, NaN for a blank image."""
     values = image.astype("float64").mean(axis=-1)
     differences = np.concatenate([np.diff(values, axis=0).ravel(), np.diff(values, axis=1).ravel()])
     variance = values.var()

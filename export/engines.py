@@ -12,10 +12,10 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from keras_fcn.labels import Labels
-from keras_fcn.prediction import SavedModelPredictor, open_predictor
+from keras_fcn.prediction.predictor import SavedModelPredictor, open_predictor
 
-from .network import Size, label_specs, output_name
-from .onnx_file import onnx_labels
+from .model_info import Size, label_specs, output_name
+from .onnx import onnx_labels
 from .signatures import ServingOptions
 
 Arrays = Mapping[str, np.ndarray]
@@ -92,8 +92,8 @@ class SavedModelEngine:
 
     def run(self, images: np.ndarray) -> Answer:
         return Answer(
-            labels=_by_head(self._predictor.labels_of(images)),
-            scores=_by_head(self._predictor.scores_of(images)),
+            labels=_by_head(self._predictor.predict(images)),
+            scores=_by_head(self._predictor.logits(images)),
         )
 
 
@@ -132,7 +132,7 @@ class TFLiteEngine:
         self._interpreter.allocate_tensors()
         self._interpreter.set_tensor(self._input["index"], image)
         self._interpreter.invoke()
-        scores = {head: self._real_values(self._outputs.scores_of(head)) for head in self._heads()}
+        scores = {head: self._real_values(self._outputs.logits(head)) for head in self._heads()}
         labels = {
             head: self._interpreter.get_tensor(self._outputs.labels[output_name(head, "labels")])
             if self._outputs.labels
@@ -203,7 +203,7 @@ class _OutputTensors:
     labels: dict[str, int] = field(default_factory=dict)
     scores: dict[str, int] = field(default_factory=dict)
 
-    def scores_of(self, head: str) -> int:
+    def logits(self, head: str) -> int:
         return self.scores[output_name(head, "scores")]
 
 

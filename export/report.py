@@ -17,7 +17,7 @@ class Comparison:
         max_score_difference: Largest difference of a score at any pixel.
         max_score: Largest score of the model, to judge the difference by.
         equal_labels: Share of the pixels with the same label, 0 to 1.
-        mean_iou: Mean IU of the artifact on the labelled images, if they are labelled.
+        mean_iou: Mean IoU of the artifact on the labeled images, if they are labeled.
     """
 
     engine: str
@@ -36,7 +36,7 @@ class VerificationReport:
         size_bytes: Its size on disk.
         num_images: Number of images compared.
         num_pixels: Number of their pixels.
-        model_mean_iou: Mean IU of the model on the same images, if they are labelled.
+        model_mean_iou: Mean IoU of the model on the same images, if they are labeled.
         comparisons: One a runtime.
         min_equal_labels: What every runtime must reach.
         notes: What a reader has to know.
@@ -87,7 +87,7 @@ class VerificationReport:
         table.add_column("run by")
         columns = ["equal labels", "largest score difference", "of scores up to"]
         if self.model_mean_iou is not None:
-            columns += ["mean IU", "of the model"]
+            columns += ["mean IoU", "of the model"]
         for column in columns:
             table.add_column(column, justify="right")
         for row in self.comparisons:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from keras_fcn.datasets.base import SegmentationDataset
+from keras_fcn.data.dataset import SegmentationDataset
 
 
 def spread_examples(data: SegmentationDataset, split: str, num_images: int) -> list[dict[str, Any]]:
-    """Returns examples from the whole split: neighbours are often alike.
+    """Returns examples from the whole split: neighbors are often alike.
 
     The first split stands in where there is none of that name.
     """

@@ -10,12 +10,12 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from keras_fcn.inference import inference_model
 from keras_fcn.labels import labels_to_json
 from keras_fcn.modalities import MODALITIES_FILE
-from keras_fcn.precision import Precision, with_precision
+from keras_fcn.models.optimize import inference_model
+from keras_fcn.models.precision import Precision, with_precision
 
-from .network import Size, image_dtype, labels_of, modalities_of, network_size, num_channels
+from .model_info import Size, image_dtype, labels_of, modalities_of, network_size, num_channels
 from .signatures import (
     MAX_PIXELS,
     ServingOptions,
@@ -52,7 +52,7 @@ def export_savedmodel(
     * `scores`: `images` -> `scores`, float32 `(batch, height, width, num_classes)`;
     * `encoded`: `image_bytes`, `(batch,)` JPEG or PNG files of any sizes ->
       `mask_png_bytes`, `(batch,)` palette PNGs, each of its image's size, and
-      `confidence_png_bytes` on request (grey, 255 for certainty).
+      `confidence_png_bytes` on request (gray, 255 for certainty).
 
     A model with several heads has each output once a head: `semantic_labels`, ...
     One for another number of channels than 3 takes them as float32, and has no
@@ -63,7 +63,7 @@ def export_savedmodel(
         path: Folder of the model's versions; made if missing.
         version: Number of the version, by default the next free one.
         size: Height and width that the network sees, if one size shall serve
-            all: images are resized to it, labels back by nearest neighbour.
+            all: images are resized to it, labels back by nearest neighbor.
         flip: Whether to average the scores with those of the mirrored image,
             which doubles the time.
         confidence: Whether to answer the probability of each label, too.

@@ -7,12 +7,12 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from keras_fcn.inference import highest_label
 from keras_fcn.labels import Labels
-from keras_fcn.precision import Precision
+from keras_fcn.models.optimize import highest_label
+from keras_fcn.models.precision import Precision
 
-from .network import Size, head_scores, label_specs, output_name
-from .png import decode_image, encode_index_png, image_size
+from .image_codec import decode_image, encode_index_png, image_size
+from .model_info import Size, head_scores, label_specs, output_name
 
 # 2048 x 2048, or one Cityscapes frame twice. VGG16 needs about 2.5 GB for it.
 MAX_PIXELS = 1 << 22

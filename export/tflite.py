@@ -12,13 +12,13 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from keras_fcn.inference import inference_model
 from keras_fcn.labels import labels_to_json
 from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.models.optimize import inference_model
 
 from .calibration import calibration_inputs, check_calibration
 from .integer_network import integer_network
-from .network import (
+from .model_info import (
     Size,
     arg_max,
     float32_model,
@@ -54,14 +54,14 @@ def export_tflite(
     num_classes)`. A model with several heads has each output once a head:
     `semantic_labels`, ... One for other modalities than RGB takes its channels
     as float32. The file is a zip archive as well, which holds the
-    classes, `labels.json` (names, colours, ignored label) and `labels.txt` (names),
+    classes, `labels.json` (names, colors, ignored label) and `labels.txt` (names),
     and the kinds of images that the model names, `modalities.json`.
 
     Args:
         model: Takes RGB 0..255 and gives logits, as `keras_fcn.FCN` does.
         path: File to write, ending in `.tflite`. An older one is replaced.
         quantize: `"none"`: float32. `"float16"`: weights stored in half the
-            space. `"dynamic"`: int8 weights, activations quantised on the fly.
+            space. `"dynamic"`: int8 weights, activations quantized on the fly.
             `"int8"`: integers throughout, which needs `calibration`.
         size: Height and width of the images, fixed. `None` lets the caller
             resize the input; the fixed size is faster.
@@ -118,7 +118,7 @@ def _convert(
     ):
         # The calibrator uses an interpreter that TensorFlow itself calls deprecated.
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter")
-        # Of inputs that were trained with fake quantisation, which these are not.
+        # Of inputs that were trained with fake quantization, which these are not.
         warnings.filterwarnings("ignore", message="Statistics for quantized inputs")
         try:
             return bytes(converter.convert())
@@ -175,7 +175,7 @@ def _set_quantization(
         converter.target_spec.supported_types = [tf.float16]
     if calibration is not None:
         converter.representative_dataset = lambda: calibration_inputs(calibration, size)
-        # The second set is for what has no integer kernel, such as local response normalisation.
+        # The second set is for what has no integer kernel, such as local response normalization.
         converter.target_spec.supported_ops = [
             tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
             tf.lite.OpsSet.TFLITE_BUILTINS,

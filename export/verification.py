@@ -8,14 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_fcn.datasets.base import SegmentationDataset
+from keras_fcn.data.dataset import SegmentationDataset
+from keras_fcn.data.pipeline import evaluation_batches
+from keras_fcn.data.resizing import resized_images, resized_labels
 from keras_fcn.labels import Labels, LabelSpec
 from keras_fcn.metrics import confusion_matrix_of, scores_from_confusion
-from keras_fcn.pipeline import evaluation_batches
-from keras_fcn.resizing import resized_images, resized_labels
 
 from .engines import Answer, Arrays, Engine, open_engines
-from .network import Size, head_scores, image_dtype, label_specs, labels_of, num_channels
+from .model_info import Size, head_scores, image_dtype, label_specs, labels_of, num_channels
 from .operators import tensor_types
 from .report import Comparison, VerificationReport
 from .signatures import ServingOptions
@@ -45,9 +45,9 @@ def verify(
         artifact: A `.tflite` or `.onnx` file, or the folder of a SavedModel.
         against: The model, or its `.keras` file.
         data: Images, uint8 RGB `(height, width, 3)`, of any sizes; or a data
-            set, whose labels then give the mean IU of both, if it has the
+            set, whose labels then give the mean IoU of both, if it has the
             model's classes.
-        split: Split of the data set.
+        split: Split of the dataset.
         max_images: How many images to take at most.
         min_equal_labels: Share of equal labels to reach, 0 to 1. By default
             0.999, but 0.99 with float16, 0.98 with bfloat16 and 0.9 with int8 weights.
@@ -155,7 +155,7 @@ class _Tally:
                 self._confusion[head] = self._confusion.get(head, 0) + counts
 
     def mean_iou(self) -> float | None:
-        """Returns the mean IU, averaged over the heads; None without labels."""
+        """Returns the mean IoU, averaged over the heads; None without labels."""
         if not self._confusion:
             return None
         scores = [scores_from_confusion(matrix).mean_iou for matrix in self._confusion.values()]
@@ -226,7 +226,7 @@ def _size_on_disk(path: Path) -> int:
 
 
 def _has_classes_of(data: Any, labels: Labels) -> bool:
-    """Returns whether a data set's labels can be compared; plain images have none to object to."""
+    """Returns whether a dataset's labels can be compared; plain images have none to object to."""
     if not isinstance(data, SegmentationDataset):
         return True
     ours, theirs = label_specs(labels), label_specs(data.labels)
@@ -241,10 +241,10 @@ def _notes(engine: Engine, model_tally: _Tally, *, scored: bool) -> tuple[str, .
         height, width = engine.fixed_size
         notes.append(
             f"Fixed input of {height}x{width}: both got the images resized to it, and labels went "
-            "back by nearest for the mean IU."
+            "back by nearest for the mean IoU."
         )
     if not scored:
-        notes.append("The data set has other classes than the model, so there is no mean IU.")
+        notes.append("The dataset has other classes than the model, so there is no mean IoU.")
     heads = len(label_specs(engine.labels))
     if len(model_tally.classes) <= heads:
         notes.append(

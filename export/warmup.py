@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from .network import Size
+from .model_info import Size
 from .serving.client import field, predict_request
 from .signatures import ServingOptions
 

@@ -7,7 +7,7 @@ from keras_fcn import backbones, initializers, layers, losses, metrics, weights
 from keras_fcn.labels import LabelSpec
 from keras_fcn.models import FCN, FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "FCN",

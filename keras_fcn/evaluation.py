@@ -1,4 +1,4 @@
-"""The scores of a network on a data set, as a table, as JSON and as a picture."""
+"""The scores of a network on a dataset, as a table, as JSON and as a picture."""
 
 import difflib
 import json
@@ -14,12 +14,12 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from keras_fcn.datasets.base import SegmentationDataset
+from keras_fcn.data.dataset import SegmentationDataset
+from keras_fcn.data.pipeline import evaluation_batches
 from keras_fcn.labels import LabelSpec
-from keras_fcn.metrics import SCORE_NAMES, Scores, confusion_matrix_of, scores_from_confusion
+from keras_fcn.metrics import METRIC_NAMES, Scores, confusion_matrix_of, scores_from_confusion
 from keras_fcn.modalities import num_channels
-from keras_fcn.pipeline import evaluation_batches
-from keras_fcn.prediction import Predictor, by_head
+from keras_fcn.prediction.predictor import Predictor, by_head
 from keras_fcn.visualization import save_confusion_matrix
 
 _TITLES = {"keras": "Keras", "savedmodel": "SavedModel", "tflite": "TFLite"}
@@ -27,16 +27,16 @@ _TITLES = {"keras": "Keras", "savedmodel": "SavedModel", "tflite": "TFLite"}
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The scores of a network on one split of a data set.
+    """The scores of a network on one split of a dataset.
 
     Printed with rich it is a table.
 
     Attributes:
         model: What was evaluated: a path, or a name.
         format: `"keras"`, `"savedmodel"` or `"tflite"`.
-        dataset: Name of the data set.
+        dataset: Name of the dataset.
         split: Name of the split.
-        class_names: Names of the classes, as the data set has them.
+        class_names: Names of the classes, as the dataset has them.
         confusion_matrix: Counts of pixels, rows by label, columns by prediction, shape
             `(num_classes, num_classes)`.
         num_images: Number of images.
@@ -74,7 +74,7 @@ class Evaluation:
 
     @property
     def mean_iou_of_classes(self) -> float:
-        """Mean IU of `classes`, over those that are labelled or predicted; NaN without any.
+        """Mean IoU of `classes`, over those that are labeled or predicted; NaN without any.
 
         Every pixel counts as in `mean_iou`: one of `classes` that was taken for another class
         is a miss. Only the mean leaves the other classes out.
@@ -88,7 +88,7 @@ class Evaluation:
         per_class = zip(self.class_names, self.scores.per_class_iou.tolist(), strict=True)
         subset = {"mean_iou_of_classes": _defined(self.mean_iou_of_classes)} if self.classes else {}
         return {
-            **{name: _defined(getattr(self.scores, name)) for name in SCORE_NAMES},
+            **{name: _defined(getattr(self.scores, name)) for name in METRIC_NAMES},
             **subset,
             "per_class_iou": {name: _defined(iou) for name, iou in per_class},
             "num_images": self.num_images,
@@ -117,7 +117,7 @@ class Evaluation:
     def _unscored_note(self) -> tuple[str, ...]:
         if not self.unscored:
             return ()
-        return (f"Not in the mean IU, as the data set has it: {', '.join(self.unscored)}.",)
+        return (f"Not in the mean IoU, as the dataset has it: {', '.join(self.unscored)}.",)
 
     @property
     def _of_head(self) -> str:
@@ -138,7 +138,7 @@ class Evaluation:
     def _class_table(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2))
         table.add_column("class")
-        for title in ("IU", "accuracy", "pixels"):
+        for title in ("IoU", "accuracy", "pixels"):
             table.add_column(title, justify="right")
         totals = self.confusion_matrix.sum(axis=1)
         for i, name in enumerate(self.class_names):
@@ -155,14 +155,14 @@ class Evaluation:
         table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
         table.add_column()
         table.add_column(justify="right", style="bold")
-        table.add_row("mean IU", _number(self.scores.mean_iou))
+        table.add_row("mean IoU", _number(self.scores.mean_iou))
         if self.classes:
             table.add_row(
-                f"mean IU of {len(self.classes)} classes *", _number(self.mean_iou_of_classes)
+                f"mean IoU of {len(self.classes)} classes *", _number(self.mean_iou_of_classes)
             )
         table.add_row("pixel accuracy", _number(self.scores.pixel_accuracy))
         table.add_row("mean accuracy", _number(self.scores.mean_accuracy))
-        table.add_row("frequency-weighted IU", _number(self.scores.frequency_weighted_iou))
+        table.add_row("frequency-weighted IoU", _number(self.scores.frequency_weighted_iou))
         return table
 
 
@@ -180,9 +180,9 @@ def evaluate(
 
     Args:
         predictor: The network.
-        dataset: The data set. It must have the classes of the network.
+        dataset: The dataset. It must have the classes of the network.
         split: One of its splits.
-        classes: Names of classes whose mean IU is reported besides the mean of all; with several
+        classes: Names of classes whose mean IoU is reported besides the mean of all; with several
             heads of classes that any of them has.
         batch_size: Largest number of images that run at once; they are of one size, so that it
             changes no score.
@@ -195,13 +195,13 @@ def evaluate(
         An `Evaluation`.
 
     Raises:
-        ValueError: If there is no such split or class, the classes of network and data set
-            do not agree, or the data set lacks images that the network takes.
+        ValueError: If there is no such split or class, the classes of network and dataset
+            do not agree, or the dataset lacks images that the network takes.
 
     Example:
         >>> import numpy as np, keras, keras_fcn
         >>> from keras_fcn.datasets import from_arrays
-        >>> from keras_fcn.prediction import KerasPredictor
+        >>> from keras_fcn.prediction.predictor import KerasPredictor
         >>> image = np.array([[[9, 0, 0], [0, 9, 0]]], "uint8")
         >>> labels = keras_fcn.LabelSpec(("red", "green", "blue"))
         >>> one = {"image": image, "label": np.array([[0, 2]], "uint8")}
@@ -243,7 +243,7 @@ def evaluate_heads(
         One `Evaluation` for each head that the network has; a single head is called "".
 
     Raises:
-        ValueError: As for `evaluate`, or if the data set lacks labels for a head.
+        ValueError: As for `evaluate`, or if the dataset lacks labels for a head.
     """
     heads = _agreed_heads(predictor, dataset)
     _check_classes(classes, [name for spec, _ in heads.values() for name in spec.class_names])
@@ -256,7 +256,7 @@ def evaluate_heads(
         dataset, split, batch_size, modalities=_modalities(predictor, modalities)
     )
     for images, all_labels in batches.as_numpy_iterator():
-        labels, predictions = by_head(all_labels), by_head(predictor.labels_of(images))
+        labels, predictions = by_head(all_labels), by_head(predictor.predict(images))
         for head, (spec, _) in heads.items():
             matrices[head] += confusion_matrix_of(
                 labels[head], predictions[head], spec.num_classes, spec.ignore_class
@@ -307,7 +307,7 @@ def _modalities(predictor: Predictor, modalities: Sequence[str] | None) -> tuple
     if channels != predictor.num_channels:
         raise ValueError(
             f"The network takes images of {predictor.num_channels} channels; "
-            f"{', '.join(modalities) or 'colours'} are {channels}. Set `modalities` to the kinds "
+            f"{', '.join(modalities) or 'colors'} are {channels}. Set `modalities` to the kinds "
             "of images that it takes, in its order."
         )
     return tuple(modalities)
@@ -316,11 +316,11 @@ def _modalities(predictor: Predictor, modalities: Sequence[str] | None) -> tuple
 def _agreed_heads(
     predictor: Predictor, dataset: SegmentationDataset
 ) -> dict[str, tuple[LabelSpec, tuple[str, ...]]]:
-    """Returns by head the data set's labels and what is to be said about the network's."""
+    """Returns by head the dataset's labels and what is to be said about the network's."""
     ours, theirs = by_head(predictor.labels), by_head(dataset.labels)
     if any(head not in theirs for head in ours):
         raise ValueError(
-            f"The data set {dataset.name!r} must have labels for each head of the network: "
+            f"The dataset {dataset.name!r} must have labels for each head of the network: "
             f"{_listed_heads(ours)}. It has labels for: {_listed_heads(theirs)}."
         )
     return {head: _agreed_labels(ours[head], theirs[head], dataset.name) for head in ours}
@@ -333,12 +333,12 @@ def _listed_heads(specs: dict[str, LabelSpec]) -> str:
 def _agreed_labels(
     ours: LabelSpec, theirs: LabelSpec, dataset_name: str
 ) -> tuple[LabelSpec, tuple[str, ...]]:
-    """Returns the data set's labels and what is to be said about those of the network."""
+    """Returns the dataset's labels and what is to be said about those of the network."""
     if ours.num_classes != theirs.num_classes:
         raise ValueError(
             f"The network has {ours.num_classes} classes ({_listed(ours.class_names)}), the data "
             f"set {dataset_name!r} has {theirs.num_classes} ({_listed(theirs.class_names)}). "
-            "Evaluate it on the data set it was trained for, or train it for this one "
+            "Evaluate it on the dataset it was trained for, or train it for this one "
             "(`keras-fcn train --init` keeps the classes they share)."
         )
     names = [name.casefold() for name in ours.class_names]
@@ -347,17 +347,17 @@ def _agreed_labels(
         return theirs, ()
     if sorted(names) == sorted(true_names):
         raise ValueError(
-            f"The network has the classes of the data set {dataset_name!r} in another order: "
+            f"The network has the classes of the dataset {dataset_name!r} in another order: "
             f"{_listed(ours.class_names)} instead of {_listed(theirs.class_names)}. Its labels "
             "mean something else."
         )
     if ours.class_names == LabelSpec.numbered(ours.num_classes).class_names:
-        return theirs, ("The network does not name its classes; the data set's names are shown.",)
+        return theirs, ("The network does not name its classes; the dataset's names are shown.",)
     i = next(i for i, name in enumerate(names) if name != true_names[i])
     differing = sum(a != b for a, b in zip(names, true_names, strict=True))
     note = (
         f"{differing} class names differ, such as {ours.class_names[i]!r} in the network and "
-        f"{theirs.class_names[i]!r} in the data set; classes are compared by number."
+        f"{theirs.class_names[i]!r} in the dataset; classes are compared by number."
     )
     return theirs, (note,)
 

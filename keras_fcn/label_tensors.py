@@ -34,7 +34,7 @@ def label_values(y_true: Any, y_pred: Any) -> KerasTensor:
             "The labels must be class indices of the shape (batch, height, width) or (batch, "
             "height, width, 1) with the height and width of the scores. Received: "
             f"y_true.shape={labels_shape}, y_pred.shape={scores_shape}. Labels with one channel "
-            "a class or colour must become indices first."
+            "a class or color must become indices first."
         )
     is_float = "float" in str(y_true.dtype)
     labels = ops.cast(y_true, "float32")

@@ -1,7 +1,7 @@
 """What the classes of a label map mean."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,17 +10,17 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class LabelSpec:
-    """The classes of a label map: their names, their colours, and the label to ignore.
+    """The classes of a label map: their names, their colors, and the label to ignore.
 
-    It travels with a data set, a model, and every exported artifact, so that
-    a label map can be coloured, scored and read at any stage.
+    It travels with a dataset, a model, and every exported artifact, so that
+    a label map can be colored, scored and read at any stage.
 
     Args:
         class_names: One name a class, in the order of the labels `0, 1, ...`.
         palette: One `(red, green, blue)` a class, each 0..255. Without it the
             PASCAL VOC palette is taken.
         ignore_class: The label of pixels that count nowhere, outside the classes.
-        unscored: Names of the classes that enter no mean IU: those that the data set's test
+        unscored: Names of the classes that enter no mean IoU: those that the dataset's test
             images do not show. Predicting them is as wrong as ever.
 
     Raises:
@@ -49,7 +49,7 @@ class LabelSpec:
             raise ValueError(f"`class_names` must not repeat. Received: {self.class_names}.")
         if len(self.palette) != self.num_classes:
             raise ValueError(
-                f"`palette` must hold one colour a class. Received: {len(self.palette)} colours "
+                f"`palette` must hold one color a class. Received: {len(self.palette)} colors "
                 f"for {self.num_classes} classes."
             )
         check_ignore_class(self.ignore_class, self.num_classes)
@@ -67,7 +67,7 @@ class LabelSpec:
 
     @property
     def unscored_labels(self) -> tuple[int, ...]:
-        """Labels of the classes that enter no mean IU."""
+        """Labels of the classes that enter no mean IoU."""
         return tuple(self.class_names.index(name) for name in self.unscored)
 
     @classmethod
@@ -94,23 +94,123 @@ class LabelSpec:
         )
 
 
-# One spec for a model with a single head, else one for each named head.
+# What users pass and see: one spec for a single head, else one for each head by name.
 Labels = LabelSpec | dict[str, LabelSpec]
+
+
+class Heads(Mapping[str, LabelSpec]):
+    """The heads of a network, or the label maps of a dataset: one `LabelSpec` per name.
+
+    It is always a mapping. Most networks have a single head without a name of its own; their
+    `Heads` is a mapping of one, whose key is `ONLY`. The outputs of such a network are single
+    tensors, not dictionaries: `by_name` and `unwrapped` convert from one to the other, at the
+    edges of the package, so that everything between them works on dictionaries.
+
+    Args:
+        labels: A `LabelSpec` for a single head without a name, or a `LabelSpec` per name.
+
+    Raises:
+        TypeError: If `labels` is neither.
+        ValueError: If there is no head.
+
+    Example:
+        >>> heads = Heads(LabelSpec(("background", "cat")))
+        >>> list(heads), heads.by_name([0, 1]), heads.prefix("segmentation")
+        (['segmentation'], {'segmentation': [0, 1]}, '')
+        >>> heads = Heads({"shape": LabelSpec(("disc", "star"))})
+        >>> list(heads), heads.by_name({"shape": [0, 1]}), heads.prefix("shape")
+        (['shape'], {'shape': [0, 1]}, 'shape_')
+    """
+
+    ONLY = "segmentation"
+
+    def __init__(self, labels: LabelSpec | Mapping[str, LabelSpec]) -> None:
+        self.is_named = not isinstance(labels, LabelSpec)
+        specs = dict(labels) if isinstance(labels, Mapping) else {self.ONLY: labels}
+        if not all(isinstance(spec, LabelSpec) for spec in specs.values()):
+            raise TypeError(
+                "`labels` must be a LabelSpec, or a dictionary of them by head. "
+                f"Received: {labels!r}."
+            )
+        if not specs:
+            raise ValueError("`labels` must have at least one head. Received: none.")
+        if isinstance(labels, Heads):
+            self.is_named = labels.is_named
+        self._specs: dict[str, LabelSpec] = specs
+
+    def __getitem__(self, head: str) -> LabelSpec:
+        return self._specs[head]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Heads)
+            and self.is_named == other.is_named
+            and self._specs == other._specs
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.is_named, tuple(self._specs.items())))
+
+    def __repr__(self) -> str:
+        return f"Heads({self.labels!r})"
+
+    @property
+    def labels(self) -> Labels:
+        """The `LabelSpec` of a single head without a name, else a dictionary of them."""
+        return self.unwrapped(self._specs)
+
+    def by_name(self, value: Any) -> dict[str, Any]:
+        """Returns what belongs to each head: of a single head without a name, `value` itself."""
+        return dict(value) if self.is_named else {self.ONLY: value}
+
+    def unwrapped(self, values: Mapping[str, Any]) -> Any:
+        """Returns the inverse of `by_name`: the single value, or a dictionary by head."""
+        return dict(values) if self.is_named else values[self.ONLY]
+
+    def prefix(self, head: str) -> str:
+        """Returns what precedes a head's names of outputs, files and metrics, such as `shape_`."""
+        return f"{head}_" if self.is_named else ""
+
+    def suffix(self, head: str) -> str:
+        """Returns what follows a head's names of layers, such as `_shape`."""
+        return f"_{head}" if self.is_named else ""
+
+    def to_json(self) -> str:
+        """Returns the text of `labels.json`, the file in every exported model."""
+        return json.dumps(self.to_dict(), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Heads":
+        """Returns the heads that `to_json` described."""
+        return cls.from_dict(json.loads(text))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values: those of the single spec, or `heads` with those of each."""
+        specs = {head: spec.to_dict() for head, spec in self.items()}
+        return {"heads": specs} if self.is_named else specs[self.ONLY]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Heads":
+        """Returns the heads that `to_dict` described."""
+        if "heads" in values:
+            return cls({name: LabelSpec.from_dict(spec) for name, spec in values["heads"].items()})
+        return cls(LabelSpec.from_dict(values))
 
 
 def labels_to_json(labels: Labels) -> str:
     """Returns the text of `labels.json`, the file that exported artifacts carry."""
-    if isinstance(labels, LabelSpec):
-        return json.dumps(labels.to_dict(), indent=1)
-    return json.dumps({"heads": {name: spec.to_dict() for name, spec in labels.items()}}, indent=1)
+    return Heads(labels).to_json()
 
 
 def labels_from_json(text: str) -> Labels:
     """Returns the labels that `labels_to_json` wrote."""
-    values = json.loads(text)
-    if "heads" in values:
-        return {name: LabelSpec.from_dict(spec) for name, spec in values["heads"].items()}
-    return LabelSpec.from_dict(values)
+    return Heads.from_json(text).labels
 
 
 def check_num_classes(num_classes: int) -> None:
@@ -143,7 +243,7 @@ def check_ignore_class(ignore_class: int | None, num_classes: int | None = None)
 
 
 def voc_palette(num_colors: int) -> tuple[Color, ...]:
-    """Returns the first colours of the PASCAL VOC palette, which spreads the bits of the index.
+    """Returns the first colors of the PASCAL VOC palette, which spreads the bits of the index.
 
     Bits 0, 3, 6 of the index become the top bits of red, bits 1, 4, 7 of
     green, and bits 2, 5 of blue.

@@ -30,7 +30,7 @@ class PixelwiseCrossentropy(keras.losses.Loss):
 
     Labels outside the classes other than `ignore_class` are mistakes in the
     data. A loss cannot stop a compiled training step, so it leaves them out;
-    compile with `keras_fcn.metrics.SegmentationScores`, which counts them and
+    compile with `keras_fcn.metrics.SegmentationMetrics`, which counts them and
     raises an error.
 
     Args:

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from keras_fcn.confusion import (
-    ClassScores,
+from keras_fcn.confusion_matrix import (
+    ClassMetrics,
     IntArray,
     Scores,
     check_class_names,
@@ -21,16 +21,16 @@ from keras_fcn.label_tensors import holds_class, label_values
 from keras_fcn.labels import check_ignore_class, check_num_classes
 
 __all__ = [
-    "SCORE_NAMES",
-    "ClassScores",
+    "METRIC_NAMES",
+    "ClassMetrics",
     "Scores",
-    "SegmentationScores",
+    "SegmentationMetrics",
     "confusion_matrix_of",
     "per_class_table",
     "scores_from_confusion",
 ]
 
-SCORE_NAMES = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
+METRIC_NAMES = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
 
 # Behind the matrix come a cell for each label 0..255 that is no class, one for all other such
 # labels, and one for ignored pixels.
@@ -43,7 +43,7 @@ WORD = 2**20
 
 
 @keras.saving.register_keras_serializable(package="keras_fcn")
-class SegmentationScores(keras.metrics.Metric):
+class SegmentationMetrics(keras.metrics.Metric):
     """The four scores of the FCN paper, from one confusion matrix.
 
     All pixels since the last reset are counted in one matrix, on the device and
@@ -58,9 +58,9 @@ class SegmentationScores(keras.metrics.Metric):
 
     A mean leaves out classes for which it is not defined: those absent from the
     labels (`mean_accuracy`), or from both labels and predictions (`mean_iou`).
-    A class that is predicted and nowhere labelled has the IoU 0.
+    A class that is predicted and nowhere labeled has the IoU 0.
 
-    In `compile(metrics=[SegmentationScores(...)])` the scores appear in the logs
+    In `compile(metrics=[SegmentationMetrics(...)])` the scores appear in the logs
     under these names, and with the prefix `val_` for validation data. Under
     `MirroredStrategy` the progress bar shows the mean of the replicas' own
     scores, and the end of the epoch those of all their pixels.
@@ -97,7 +97,7 @@ class SegmentationScores(keras.metrics.Metric):
             was counted.
 
     Example:
-        >>> metric = SegmentationScores(num_classes=2, ignore_class=255)
+        >>> metric = SegmentationMetrics(num_classes=2, ignore_class=255)
         >>> labels = [[[0, 1], [1, 255]]]
         >>> scores = keras.ops.one_hot([[[0, 1], [0, 0]]], 2)
         >>> metric.update_state(labels, scores)
@@ -176,7 +176,7 @@ class SegmentationScores(keras.metrics.Metric):
         scores = _scores(matrix, self.unscored)
         return {
             self.prefix + name: ops.where(num_invalid > 0, float("nan"), score)
-            for name, score in zip(SCORE_NAMES, scores, strict=True)
+            for name, score in zip(METRIC_NAMES, scores, strict=True)
         }
 
     def confusion_matrix(self) -> IntArray:
@@ -189,7 +189,7 @@ class SegmentationScores(keras.metrics.Metric):
         self._raise_if_invalid(counts)
         return counts[: self.num_classes**2].reshape(self.num_classes, self.num_classes)
 
-    def per_class(self) -> list[ClassScores]:
+    def per_class(self) -> list[ClassMetrics]:
         """Returns the table of the classes, as `per_class_table` does."""
         names = self.class_names or [f"class {i}" for i in range(self.num_classes)]
         return per_class_table(self.confusion_matrix(), names)
@@ -227,20 +227,20 @@ class SegmentationScores(keras.metrics.Metric):
 
 
 def _scores(matrix: KerasTensor, unscored: Sequence[int]) -> tuple[KerasTensor, ...]:
-    """Returns the four scores of a float matrix, in the order of SCORE_NAMES; 0 if it is empty."""
-    hits, labelled, predicted = ops.diagonal(matrix), ops.sum(matrix, 1), ops.sum(matrix, 0)
-    union = labelled + predicted - hits
+    """Returns the four scores of a float matrix, in the order of METRIC_NAMES; 0 if it is empty."""
+    hits, labeled, predicted = ops.diagonal(matrix), ops.sum(matrix, 1), ops.sum(matrix, 0)
+    union = labeled + predicted - hits
     # max(..., 1) only guards divisions: where a sum of counts is 0, so are the hits.
     iou = hits / ops.maximum(union, 1.0)
-    accuracy = hits / ops.maximum(labelled, 1.0)
+    accuracy = hits / ops.maximum(labeled, 1.0)
     total = ops.maximum(ops.sum(matrix), 1.0)
     is_scored = np.ones(matrix.shape[0], "float32")
     is_scored[list(unscored)] = 0
     return (
         ops.sum(hits) / total,
-        ops.sum(accuracy) / _num_positive(labelled),
+        ops.sum(accuracy) / _num_positive(labeled),
         ops.sum(iou * is_scored) / _num_positive(union * is_scored),
-        ops.sum(labelled * iou) / total,
+        ops.sum(labeled * iou) / total,
     )
 
 

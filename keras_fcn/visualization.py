@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from keras_fcn.labels import Color, LabelSpec
 
-VOID_COLOR: Color = (224, 224, 192)  # the colour of label 255 in PASCAL VOC's masks
+VOID_COLOR: Color = (224, 224, 192)  # the color of label 255 in PASCAL VOC's masks
 STRAY_COLOR: Color = (255, 0, 255)  # labels that are neither a class nor ignored
 
 _INK = (45, 45, 50)
@@ -26,14 +26,14 @@ _TRAINING, _VALIDATION = "#8a97a8", "#c8374a"
 
 
 def label_image(labels: np.ndarray, spec: LabelSpec) -> Image.Image:
-    """Returns a label map as a palette image (mode "P"): the labels themselves, coloured.
+    """Returns a label map as a palette image (mode "P"): the labels themselves, colored.
 
-    Saved as PNG it is the format of PASCAL VOC's masks; `keras_fcn.preprocessing.read_mask`
+    Saved as PNG it is the format of PASCAL VOC's masks; `keras_fcn.data.image_io.read_mask`
     reads the labels back. Ignored pixels get VOC's (224, 224, 192).
 
     Args:
         labels: Labels, integer, shape `(height, width)`, each in 0..255.
-        spec: The classes and their colours.
+        spec: The classes and their colors.
 
     Raises:
         ValueError: If `labels` is not a two-dimensional map of integers in 0..255.
@@ -53,13 +53,13 @@ def overlay(
 ) -> Image.Image:
     """Returns an image with its label map laid over it.
 
-    A class whose colour is black, such as PASCAL VOC's background, leaves the image as it is.
+    A class whose color is black, such as PASCAL VOC's background, leaves the image as it is.
 
     Args:
         image: RGB, uint8, shape `(height, width, 3)`.
         labels: Labels, integer, shape `(height, width)`.
-        spec: The classes and their colours.
-        alpha: Weight of the colours, from 0 (image only) to 1 (labels only).
+        spec: The classes and their colors.
+        alpha: Weight of the colors, from 0 (image only) to 1 (labels only).
 
     Raises:
         ValueError: If the image and the label map differ in size, or `alpha` is outside [0, 1].
@@ -100,7 +100,7 @@ def save_gallery(
         path: The PNG to write.
         rows: One sequence an example: RGB images uint8 `(height, width, 3)` and label maps
             `(height, width)`, as many as there are `titles`.
-        spec: The classes and their colours; one for each label map if they are not the same.
+        spec: The classes and their colors; one for each label map if they are not the same.
         titles: Headings of the columns.
         captions: One line of text for each example, written below it; none by default.
         examples_per_line: Number of examples beside each other.
@@ -147,7 +147,7 @@ def save_confusion_matrix(
     """Writes a confusion matrix as a PNG: where the pixels of each class went, in percent.
 
     Every row sums to 100: the diagonal is the accuracy of a class. Rows of classes that do not
-    occur in the truth stay grey.
+    occur in the truth stay gray.
 
     Args:
         path: The PNG to write.
@@ -196,7 +196,7 @@ def save_confusion_matrix(
 
 
 def save_curves(csv_path: str | Path, png_path: str | Path) -> Path:
-    """Draws the log of a training run: loss, mean IU, learning rate.
+    """Draws the log of a training run: loss, mean IoU, learning rate.
 
     Args:
         csv_path: The log, as `keras.callbacks.CSVLogger` writes it: a column `epoch` counted
@@ -251,7 +251,7 @@ def save_picture(path: str | Path, picture: Image.Image | Figure) -> Path:
 # What is drawn of a log, in this order, and its heading.
 _PANELS = {
     "loss": "loss",
-    "mean_iou": "mean IU",
+    "mean_iou": "mean IoU",
     "learning_rate": "learning rate",
 }
 
@@ -272,7 +272,7 @@ def _checked_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def _full_palette(spec: LabelSpec) -> list[Color]:
-    """Returns a colour for each of the 256 values that a label can have."""
+    """Returns a color for each of the 256 values that a label can have."""
     colors = [*spec.palette, *[STRAY_COLOR] * (255 - spec.num_classes), VOID_COLOR]
     if 0 <= spec.ignore_class < 256:
         colors[spec.ignore_class] = VOID_COLOR

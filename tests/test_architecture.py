@@ -15,9 +15,16 @@ PACKAGES = {
     "keras_fcn": set(),
     "keras_fcn_train": {"keras_fcn"},
     "keras_fcn_export": {"keras_fcn"},
-    "keras_fcn_cli": {"keras_fcn", "keras_fcn_train", "keras_fcn_export"},
+    # Its scripts may train.
+    "keras_fcn_benchmark": {"keras_fcn", "keras_fcn_train", "keras_fcn_export"},
+    "keras_fcn_cli": {"keras_fcn", "keras_fcn_train", "keras_fcn_export", "keras_fcn_benchmark"},
 }
-FOLDERS = {"keras_fcn_train": "train", "keras_fcn_export": "export", "keras_fcn_cli": "cli"}
+FOLDERS = {
+    "keras_fcn_train": "train",
+    "keras_fcn_export": "export",
+    "keras_fcn_benchmark": "benchmark",
+    "keras_fcn_cli": "cli",
+}
 ROOT = Path(__file__).resolve().parent.parent
 # What `import keras_fcn` must not load by itself: each is heavy, or needs TensorFlow.
 LAZY = ("tensorflow_datasets", "keras_cv", "matplotlib", "PIL", "keras_fcn.datasets")
@@ -44,9 +51,12 @@ def test_packages_import_only_what_they_may(package):
 
 def test_models_and_datasets_do_not_know_each_other():
     library = ROOT / "keras_fcn"
-    models = [library / "models.py", library / "heads.py"]
-    for folder in ("backbones", "layers", "weights"):
-        models += (library / folder).rglob("*.py")
+    models = [
+        path
+        for folder in ("models", "backbones", "layers", "weights")
+        for path in (library / folder).rglob("*.py")
+    ]
+    assert models
     for path in models:
         assert not any(n.startswith("keras_fcn.datasets") for n in imported_modules(path)), path
     for path in (library / "datasets").rglob("*.py"):
@@ -79,7 +89,7 @@ sys.modules["tensorflow"] = None  # any import of it fails
 import keras, keras_fcn, numpy as np
 model = keras_fcn.FCN8s(3, backbone="small_resnet", fc_filters=4)
 model.compile("sgd", keras_fcn.losses.PixelwiseCrossentropy(),
-              metrics=[keras_fcn.metrics.SegmentationScores(3)])
+              metrics=[keras_fcn.metrics.SegmentationMetrics(3)])
 x, y = np.zeros((2, 33, 40, 3)), np.zeros((2, 33, 40), "int32")
 print(sorted(model.fit(x, y, verbose=0).history))
 """

@@ -14,7 +14,7 @@ from keras_fcn import LabelSpec
 from keras_fcn.datasets import SegmentationDataset, from_arrays
 from keras_fcn.evaluation import evaluate, evaluate_heads, save_json
 from keras_fcn.labels import Labels
-from keras_fcn.prediction import KerasPredictor
+from keras_fcn.prediction.predictor import KerasPredictor
 
 SPEC = LabelSpec(("red", "green", "blue"))
 
@@ -44,7 +44,7 @@ def printed(renderable: object) -> str:
     return file.getvalue()
 
 
-# Predicted 0 0 1 / 1 and labelled 0 1 1 / ignored: green 1 of 2 hit, red 1 false positive.
+# Predicted 0 0 1 / 1 and labeled 0 1 1 / ignored: green 1 of 2 hit, red 1 false positive.
 PAIRS = (([[0, 0, 1]], [[0, 1, 1]]), ([[1]], [[255]]))
 
 
@@ -95,7 +95,7 @@ def test_every_head_has_its_own_scores(tmp_path):
     chosen = evaluate_heads(predictor, dataset, classes=["red", "vast"])
     assert [result.classes for result in chosen.values()] == [("red",), ("red", "vast")]
     assert ", head darkest on tiny" in printed(results["darkest"])
-    scores = json.loads(save_json(results, tmp_path / "scores.json").read_text())
+    scores = json.loads(save_json(results, tmp_path / "metrics.json").read_text())
     assert scores["heads"]["darkest"]["pixel_accuracy"] == 0.5
     with pytest.raises(ValueError, match="`evaluate` is for one head"):
         evaluate(predictor, dataset)
@@ -133,22 +133,22 @@ def test_the_mean_of_chosen_classes_stands_beside_that_of_all():
     assert scores["mean_iou_of_classes"] == pytest.approx((2 / 3 + 1 / 3) / 2)
     assert scores["classes"] == ["blue", "red"]
     text = printed(result)
-    assert "mean IU of 2 classes *" in text
+    assert "mean IoU of 2 classes *" in text
     assert "red *" in text
 
 
 def test_classes_that_the_data_set_does_not_score_leave_the_mean():
     labels = LabelSpec(("red", "green", "blue"), unscored=("blue",))
-    # Predicted 0 0 1 2 and labelled 0 1 1 1.
+    # Predicted 0 0 1 2 and labeled 0 1 1 1.
     dataset = dataset_of(([[0, 0, 1, 2]], [[0, 1, 1, 1]]), labels=labels)
 
     result = evaluate(ChannelPredictor(), dataset)
 
-    # Red 1/2, green 1/3; blue, predicted once and nowhere labelled, would be 0.
+    # Red 1/2, green 1/3; blue, predicted once and nowhere labeled, would be 0.
     assert result.scores.mean_iou == pytest.approx((1 / 2 + 1 / 3) / 2)
     assert result.scores.pixel_accuracy == pytest.approx(2 / 4)
     assert result.to_dict()["unscored"] == ["blue"]
-    assert "Not in the mean IU, as the data set has it: blue." in printed(result)
+    assert "Not in the mean IoU, as the dataset has it: blue." in printed(result)
 
 
 def test_unscored_classes_travel_with_the_labels():
@@ -170,7 +170,7 @@ def test_images_of_several_kinds_are_joined_for_the_network():
     predictor.labels = LabelSpec(("red", "green", "blue", "far"))
     example = {
         "image": image_of([[0, 1, 2]]),
-        "depth": np.array([[[100], [300], [100]]], "uint16"),  # colours are 200
+        "depth": np.array([[[100], [300], [100]]], "uint16"),  # colors are 200
         "label": np.array([[0, 3, 2]], "uint8"),
     }
     dataset = from_arrays("rgbd", predictor.labels, {"val": [example]})
@@ -195,7 +195,7 @@ def test_the_table_shows_scores_counts_and_notes():
     assert "Note: Fixed input of 4x4" in text
     rows = [line.split() for line in text.splitlines()]
     assert ["blue", "-", "-", "0.00%"] in rows
-    assert ["mean", "IU", "0.5000"] in rows
+    assert ["mean", "IoU", "0.5000"] in rows
 
 
 def test_the_confusion_matrix_is_drawn(tmp_path):

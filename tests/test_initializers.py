@@ -16,7 +16,7 @@ def test_kernel_sums_to_the_area_of_an_input_pixel(factor):
 
 
 def test_kernel_by_hand():
-    # Factor 2: pixel centres of the output lie 1/4 and 3/4 between those of the input.
+    # Factor 2: pixel centers of the output lie 1/4 and 3/4 between those of the input.
     expected = np.array([0.25, 0.75, 0.75, 0.25])
 
     np.testing.assert_allclose(bilinear_kernel(4), np.outer(expected, expected))
@@ -42,7 +42,7 @@ def test_interior_equals_upsampling2d(factor):
 
 
 def test_odd_kernel_keeps_the_input_pixels():
-    # A kernel of 2f - 1 interpolates between pixel centres, so it reproduces them at stride f.
+    # A kernel of 2f - 1 interpolates between pixel centers, so it reproduces them at stride f.
     scores = np.random.default_rng(0).normal(size=(1, 4, 4, 2)).astype("float32")
     transposed = keras.layers.Conv2DTranspose(
         2, 15, strides=8, padding="valid", use_bias=False, kernel_initializer=Bilinear()

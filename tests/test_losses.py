@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_fcn.losses import PixelwiseCrossentropy
 
-SCRIPTS = Path(__file__).parent / "scripts"
+HERE = Path(__file__).parent
 
 
 def log_softmax(scores):
@@ -250,7 +250,7 @@ def test_scores_without_a_batch_are_refused():
     ],
 )
 def test_two_replicas_train_as_one_device(normalization, num_images):
-    command = [sys.executable, SCRIPTS / "losses_distributed.py", normalization, str(num_images)]
+    command = [sys.executable, HERE / "losses_distributed.py", normalization, str(num_images)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=550)
     assert finished.returncode == 0, finished.stderr[-2000:]
     one, two = json.loads(finished.stdout.splitlines()[-1]).values()

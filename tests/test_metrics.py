@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from keras_fcn.losses import PixelwiseCrossentropy
-from keras_fcn.metrics import SCORE_NAMES, WORD, SegmentationScores
+from keras_fcn.metrics import METRIC_NAMES, WORD, SegmentationMetrics
 
 LABELS = np.array([[[0, 0, 1], [1, 2, 2]]], "uint8")
 PREDICTIONS = np.array([[[0, 1, 1], [1, 2, 0]]], "uint8")
@@ -34,7 +34,7 @@ def floats(result):
 
 
 def test_the_four_scores_by_hand():
-    metric = SegmentationScores(num_classes=3)
+    metric = SegmentationMetrics(num_classes=3)
 
     metric.update_state(LABELS, scores_for(PREDICTIONS, 3))
 
@@ -56,32 +56,32 @@ def test_the_four_scores_by_hand():
 
 
 def test_means_leave_out_classes_for_which_they_are_not_defined():
-    metric = SegmentationScores(num_classes=4)
+    metric = SegmentationMetrics(num_classes=4)
 
     metric.update_state(np.array([[[0, 0, 0, 1]]]), scores_for([[[0, 0, 2, 1]]], 4))
 
     result = floats(metric.result())
-    # Class 2 is predicted once and never labelled: no accuracy, but IoU 0. Class 3 is nowhere.
+    # Class 2 is predicted once and never labeled: no accuracy, but IoU 0. Class 3 is nowhere.
     assert result["mean_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
     assert result["mean_iou"] == pytest.approx((2 / 3 + 1 + 0) / 3)
     assert result["frequency_weighted_iou"] == pytest.approx(3 / 4 * 2 / 3 + 1 / 4 * 1)
 
 
 def test_unscored_classes_leave_the_mean_iou_only():
-    metric = SegmentationScores(num_classes=3, unscored=[2])
+    metric = SegmentationMetrics(num_classes=3, unscored=[2])
 
     metric.update_state(np.array([[[0, 1, 1, 1]]]), scores_for(np.array([[[0, 0, 1, 2]]]), 3))
     scores = floats(metric.result())
 
-    # class 0: 1/2, class 1: 1/3; class 2, predicted and nowhere labelled, would be 0.
+    # class 0: 1/2, class 1: 1/3; class 2, predicted and nowhere labeled, would be 0.
     assert scores["mean_iou"] == pytest.approx((1 / 2 + 1 / 3) / 2)
     assert scores["pixel_accuracy"] == pytest.approx(2 / 4)
     assert scores["mean_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
-    assert SegmentationScores.from_config(metric.get_config()).unscored == [2]
+    assert SegmentationMetrics.from_config(metric.get_config()).unscored == [2]
 
 
 def test_ignored_pixels_do_not_count():
-    metric = SegmentationScores(num_classes=3, ignore_class=-1)
+    metric = SegmentationMetrics(num_classes=3, ignore_class=-1)
 
     metric.update_state(np.array([[[0, -1, -1]]]), scores_for([[[0, 1, 2]]], 3))
 
@@ -89,17 +89,17 @@ def test_ignored_pixels_do_not_count():
 
 
 def test_without_a_counted_pixel_all_scores_are_0():
-    metric = SegmentationScores(num_classes=3)
+    metric = SegmentationMetrics(num_classes=3)
 
     metric.update_state(np.full((1, 2, 2), 255), np.zeros((1, 2, 2, 3), "float32"))
 
-    assert floats(metric.result()) == dict.fromkeys(SCORE_NAMES, 0.0)
+    assert floats(metric.result()) == dict.fromkeys(METRIC_NAMES, 0.0)
 
 
 def test_the_first_of_equal_scores_is_the_prediction():
     # The scores of a new FCN are all 0.
     scores = np.array([[[[0.0, 0.0, 0.0], [1.0, 0.0, 1.0]]]], "float32")
-    metric = SegmentationScores(num_classes=3)
+    metric = SegmentationMetrics(num_classes=3)
 
     metric.update_state(np.zeros((1, 1, 2), "uint8"), scores)
 
@@ -109,7 +109,7 @@ def test_the_first_of_equal_scores_is_the_prediction():
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
 @pytest.mark.parametrize("scores_dtype", ["float32", "bfloat16"])
 def test_takes_labels_and_scores_of_any_dtype(dtype, scores_dtype):
-    metric = SegmentationScores(num_classes=3)
+    metric = SegmentationMetrics(num_classes=3)
     scores = ops.cast(scores_for(PREDICTIONS, 3), scores_dtype)
 
     metric.update_state(LABELS.astype(dtype)[..., None], scores)
@@ -124,7 +124,7 @@ def test_counts_the_fewest_and_the_most_classes(num_classes):
     labels = random.integers(0, num_classes, (2, 60, 50)).astype("uint8")
     predictions = random.integers(0, num_classes, (2, 60, 50))
     labels[0] = 255
-    metric = SegmentationScores(num_classes)
+    metric = SegmentationMetrics(num_classes)
 
     metric.update_state(labels, scores_for(predictions, num_classes))
 
@@ -139,7 +139,7 @@ def test_neither_order_nor_batches_matter(data):
     # Six pixels a batch always, because JAX compiles for each size anew.
     pixels = data.draw(st.lists(st.tuples(label, prediction), min_size=12, max_size=12))
     shuffled = np.array(data.draw(st.permutations(pixels)))
-    metric = SegmentationScores(num_classes=3)
+    metric = SegmentationMetrics(num_classes=3)
 
     for batch in shuffled.reshape(2, 1, 2, 3, 2):
         metric.update_state(batch[..., 0], scores_for(batch[..., 1], 3))
@@ -151,7 +151,7 @@ def test_neither_order_nor_batches_matter(data):
 
 @pytest.mark.parametrize("count", [WORD - 1, 2**31 - 1, 2**31, 6_200_000_007])
 def test_counts_are_exact_beyond_32_bits(count):
-    metric = SegmentationScores(num_classes=3)
+    metric = SegmentationMetrics(num_classes=3)
     cell = 3 * 1 + 2  # label 1, prediction 2
     words = np.zeros(metric.counts.shape, "int64")
     words[:, cell] = count % WORD, count // WORD
@@ -162,12 +162,12 @@ def test_counts_are_exact_beyond_32_bits(count):
     assert metric.confusion_matrix()[1, 2] == count + 4
     assert metric.confusion_matrix()[1, 1] == 1
     assert int(metric.confusion_matrix().sum()) == count + 5
-    # Class 2 is predicted, never labelled: of the labelled pixels 1 is right.
+    # Class 2 is predicted, never labeled: of the labeled pixels 1 is right.
     assert float(metric.result()["pixel_accuracy"]) == pytest.approx(1 / (count + 5), rel=1e-5)
 
 
 def test_reset_forgets_all_pixels():
-    metric = SegmentationScores(num_classes=3)
+    metric = SegmentationMetrics(num_classes=3)
     metric.update_state(LABELS, scores_for(PREDICTIONS, 3))
 
     metric.reset_state()
@@ -176,7 +176,7 @@ def test_reset_forgets_all_pixels():
 
 
 def test_table_of_the_classes():
-    metric = SegmentationScores(num_classes=3, class_names=["sky", "road", "car"])
+    metric = SegmentationMetrics(num_classes=3, class_names=["sky", "road", "car"])
     metric.update_state(LABELS, scores_for(PREDICTIONS, 3))
 
     assert [(row.name, row.iou) for row in metric.per_class()] == [
@@ -201,7 +201,7 @@ def test_table_of_the_classes():
     ],
 )
 def test_labels_outside_the_classes_are_named(labels, num_classes, message):
-    metric = SegmentationScores(num_classes)
+    metric = SegmentationMetrics(num_classes)
     metric.update_state(
         np.array([[labels]]), scores_for(np.zeros((1, 1, len(labels)), int), num_classes)
     )
@@ -215,7 +215,7 @@ def test_labels_outside_the_classes_are_named(labels, num_classes, message):
 
 
 def test_void_is_an_invalid_label_where_nothing_is_ignored():
-    metric = SegmentationScores(3, ignore_class=None)
+    metric = SegmentationMetrics(3, ignore_class=None)
     metric.update_state(np.full((1, 1, 1), 255), scores_for([[[0]]], 3))
 
     with pytest.raises(ValueError, match=r"must lie in \[0, 3\)\. Received: 255 \(1 pixel\)"):
@@ -228,7 +228,7 @@ def small_model(**compile_arguments):
     model.compile(
         "sgd",
         loss=PixelwiseCrossentropy(),
-        metrics=[SegmentationScores(3)],
+        metrics=[SegmentationMetrics(3)],
         **compile_arguments,
     )
     return model
@@ -277,7 +277,7 @@ def test_scores_of_a_batch_with_invalid_labels_are_nan(examples):
 
     logs = small_model().train_on_batch(images, bad, return_dict=True)
 
-    assert all(np.isnan(logs[name]) for name in SCORE_NAMES)
+    assert all(np.isnan(logs[name]) for name in METRIC_NAMES)
     assert np.isfinite(logs["loss"])
 
 
@@ -294,7 +294,7 @@ def test_logs_hold_the_four_scores(examples, tmp_path):
     ).history
     evaluation = model.evaluate(images, labels, verbose=0, return_dict=True)
 
-    names = {"loss", *SCORE_NAMES}
+    names = {"loss", *METRIC_NAMES}
     assert history.keys() == names | {f"val_{name}" for name in names}
     with (tmp_path / "log.csv").open() as file:
         assert next(csv.DictReader(file)).keys() == {"epoch", *history}
@@ -317,8 +317,8 @@ def test_heads_with_prefixes_share_the_logs(examples):
         "sgd",
         loss={name: PixelwiseCrossentropy() for name in heads},
         metrics={
-            "semantic": SegmentationScores(3, prefix="semantic_"),
-            "geometric": SegmentationScores(4, prefix="geometric_"),
+            "semantic": SegmentationMetrics(3, prefix="semantic_"),
+            "geometric": SegmentationMetrics(4, prefix="geometric_"),
         },
     )
 
@@ -326,14 +326,14 @@ def test_heads_with_prefixes_share_the_logs(examples):
         images, {"semantic": labels, "geometric": labels}, verbose=0, return_dict=True
     )
 
-    expected = {f"{head}_{name}" for head in heads for name in SCORE_NAMES}
+    expected = {f"{head}_{name}" for head in heads for name in METRIC_NAMES}
     assert logs.keys() == expected | {"loss", "semantic_loss", "geometric_loss"}
 
 
 def test_a_saved_model_keeps_its_metric(tmp_path, examples):
     images, labels, _ = examples
     model = small_model()
-    metric = SegmentationScores(3, None, ["a", "b", "c"], prefix="head_", name="mine")
+    metric = SegmentationMetrics(3, None, ["a", "b", "c"], prefix="head_", name="mine")
     model.compile("sgd", PixelwiseCrossentropy(), metrics=[metric])
     model.save(tmp_path / "model.keras")
 
@@ -341,7 +341,7 @@ def test_a_saved_model_keeps_its_metric(tmp_path, examples):
 
     loaded.evaluate(images, labels % 3, verbose=0)
     (copy,) = loaded.metrics[1].metrics
-    assert isinstance(copy, SegmentationScores)
+    assert isinstance(copy, SegmentationMetrics)
     assert copy.get_config() == metric.get_config()
 
 
@@ -356,11 +356,11 @@ def test_a_saved_model_keeps_its_metric(tmp_path, examples):
 )
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        SegmentationScores(**arguments)
+        SegmentationMetrics(**arguments)
 
 
 def test_inputs_that_do_not_fit_are_refused():
-    metric = SegmentationScores(3)
+    metric = SegmentationMetrics(3)
 
     with pytest.raises(ValueError, match="must hold 3 classes"):
         metric.update_state(np.zeros((1, 2, 2)), np.zeros((1, 2, 2, 4), "float32"))

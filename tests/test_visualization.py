@@ -8,7 +8,7 @@ from keras_fcn import visualization
 from keras_fcn.labels import LabelSpec
 
 SPEC = LabelSpec(("background", "cat", "dog"))
-BLACK, RED, GREEN = (0, 0, 0), (128, 0, 0), (0, 128, 0)  # the first colours of the VOC palette
+BLACK, RED, GREEN = (0, 0, 0), (128, 0, 0), (0, 128, 0)  # the first colors of the VOC palette
 
 
 def test_label_image_holds_the_labels_and_their_colors():
@@ -114,8 +114,8 @@ def test_confusion_matrix_is_written_also_with_absent_classes(tmp_path):
     path = visualization.save_confusion_matrix(tmp_path / "m.png", matrix, SPEC.class_names)
 
     picture = np.asarray(Image.open(path).convert("RGB"))
-    grey_row = (picture == round(0.93 * 255)).all(-1).mean()
-    assert 0.05 < grey_row < 0.3  # a third of the square is the absent class
+    gray_row = (picture == round(0.93 * 255)).all(-1).mean()
+    assert 0.05 < gray_row < 0.3  # a third of the square is the absent class
 
 
 def test_confusion_matrix_refuses_other_names(tmp_path):

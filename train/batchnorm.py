@@ -12,7 +12,7 @@ def measure_batchnorm(network: keras.Model, batches: Iterable[tf.Tensor]) -> Non
 
     The moving average of a network's weights is a network that never saw a
     batch: statistics that were averaged along with the weights belong to none
-    of them. On CamVid this was worth 0.3 to 0.6 points of mean IU.
+    of them. On CamVid this was worth 0.3 to 0.6 points of mean IoU.
 
     Args:
         network: The network, whose statistics are set.

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fcn.datasets import Example, SegmentationDataset
-from keras_fcn.prediction import by_head
+from keras_fcn.prediction.predictor import by_head
 
 
 def count_classes(
@@ -15,7 +15,7 @@ def count_classes(
     Labels of a single head belong to "".
 
     Args:
-        dataset: The data set; every mask of the split is read.
+        dataset: The dataset; every mask of the split is read.
         split: One of its splits.
         limit: Number of examples to count, from the first; `None` counts all.
     """
@@ -53,7 +53,7 @@ def balanced_weights(counts: np.ndarray, exponent: float) -> list[float]:
     [0.5555555555555556, 5.0, 1.0]
     """
     if not counts.sum():
-        raise ValueError("The training split holds no labelled pixel: every label is ignored.")
+        raise ValueError("The training split holds no labeled pixel: every label is ignored.")
     present = counts > 0
     share = counts / counts.sum()
     weights = np.ones(len(counts))

@@ -41,10 +41,10 @@ class Config:
         "sample", "One of those that `keras-fcn datasets list` shows, or folder:PATH.", "NAME"
     )
     source: str | None = _setting(
-        None, "Folder of the data set's files as published; prepared when needed.", "PATH"
+        None, "Folder of the dataset's files as published; prepared when needed.", "PATH"
     )
     data_dir: str | None = _setting(
-        None, "Where prepared data sets lie; ~/tensorflow_datasets by default.", "DIR"
+        None, "Where prepared datasets lie; ~/tensorflow_datasets by default.", "DIR"
     )
     train_split: str = _setting("train", "Split to train on.", "SPLIT")
     validation_split: str | None = _setting(
@@ -75,7 +75,7 @@ class Config:
     )
     mean: tuple[float, ...] | None = _setting(
         None,
-        "Mean of each channel, blue, green, red for colours, where a Caffe-trained backbone "
+        "Mean of each channel, blue, green, red for colors, where a Caffe-trained backbone "
         "or depth needs another than the default.",
         "LIST",
     )
@@ -123,7 +123,7 @@ class Config:
     crop: tuple[int, int] | None = _setting(
         None, "Height and width of the training crops; 'none' trains at native size.", "HxW"
     )
-    augment: bool = _setting(True, "Scale, flip and recolour the training images.")
+    augment: bool = _setting(True, "Scale, flip and recolor the training images.")
     scale: tuple[float, float] = _setting(
         (0.5, 2.0), "Range of the random scale; equal ends switch it off.", "LOW,HIGH"
     )
@@ -136,7 +136,7 @@ class Config:
     contrast: float = _setting(0.2, "Largest random change of contrast, in [0, 1].", "X")
     saturation: float = _setting(0.2, "Largest random change of saturation, in [0, 1].", "X")
     hue: float = _setting(0.0, "Largest random turn of the hue, in [0, 0.5].", "TURNS")
-    grayscale: float = _setting(0.0, "Share of the images that lose their colour.", "SHARE")
+    grayscale: float = _setting(0.0, "Share of the images that lose their color.", "SHARE")
     autocontrast: float = _setting(0.0, "Share of the images that are autocontrasted.", "SHARE")
     equalize: float = _setting(0.0, "Share of the images that are equalized.", "SHARE")
     replacement: bool = _setting(

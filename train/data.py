@@ -5,10 +5,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_fcn.augmentation import Augmentation
+from keras_fcn.data.augmentation import Augmentation
+from keras_fcn.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from keras_fcn.datasets import SegmentationDataset, open_dataset
 from keras_fcn.labels import Labels
-from keras_fcn.pipeline import evaluation_batches, steps_per_epoch, training_batches
 
 from .class_weights import balanced_weights, count_classes
 from .config import Config
@@ -18,14 +18,14 @@ _STRIDES = {"fcn32s": 32, "fcn16s": 16}
 
 
 class TrainingData:
-    """The data set of a configuration: its batches, its steps, its class weights.
+    """The dataset of a configuration: its batches, its steps, its class weights.
 
     Args:
-        config: Names the data set, the splits, crops and augmentation.
-        dataset: The data set itself, where `config.dataset` is none that can be opened by name.
+        config: Names the dataset, the splits, crops and augmentation.
+        dataset: The dataset itself, where `config.dataset` is none that can be opened by name.
 
     Raises:
-        ValueError: If the data set or a split does not exist, or lacks a modality, or `dataset`
+        ValueError: If the dataset or a split does not exist, or lacks a modality, or `dataset`
             has another name than `config.dataset`.
     """
 
@@ -34,10 +34,10 @@ class TrainingData:
         if dataset is not None and dataset.name != config.dataset:
             raise ValueError(
                 "`dataset` must have the name that the configuration gives, which the network "
-                f"keeps. Received: a data set named {dataset.name!r}, config.dataset="
+                f"keeps. Received: a dataset named {dataset.name!r}, config.dataset="
                 f"{config.dataset!r}."
             )
-        # The seed of the training is not the data set's: else another seed would move images
+        # The seed of the training is not the dataset's: else another seed would move images
         # between the splits of a folder, and `evaluate` would see what was trained on.
         self.dataset = dataset or open_dataset(config.dataset, config.source, config.data_dir)
         self.labels: Labels = self.dataset.labels
@@ -111,7 +111,7 @@ def augmentation_of(config: Config) -> Augmentation:
 def first_examples(
     dataset: SegmentationDataset, split: str, limit: int | None
 ) -> SegmentationDataset:
-    """Returns the data set with at most `limit` examples in this split."""
+    """Returns the dataset with at most `limit` examples in this split."""
     if limit is None or limit >= dataset.splits[split]:
         return dataset
     return replace(

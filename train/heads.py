@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_fcn.labels import Labels
 from keras_fcn.losses import PixelwiseCrossentropy
-from keras_fcn.metrics import SegmentationScores
-from keras_fcn.prediction import by_head
+from keras_fcn.metrics import SegmentationMetrics
+from keras_fcn.prediction.predictor import by_head
 
 
 def head_losses(
@@ -17,7 +17,7 @@ def head_losses(
     normalization: str = "valid",
     class_arguments: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, PixelwiseCrossentropy]:
-    """Returns the loss of each head; a training minimises their sum.
+    """Returns the loss of each head; a training minimizes their sum.
 
     Args:
         labels: The classes.
@@ -32,10 +32,10 @@ def head_losses(
     }
 
 
-def head_scores(labels: Labels) -> dict[str, SegmentationScores]:
+def head_scores(labels: Labels) -> dict[str, SegmentationMetrics]:
     """Returns the metric of each head; in the logs its scores begin with the head's name."""
     return {
-        head: SegmentationScores(
+        head: SegmentationMetrics(
             spec.num_classes,
             ignore_class=spec.ignore_class,
             class_names=spec.class_names,
@@ -49,7 +49,7 @@ def head_scores(labels: Labels) -> dict[str, SegmentationScores]:
 def compile_heads(
     network: keras.Model,
     losses: Mapping[str, PixelwiseCrossentropy],
-    scores: Mapping[str, SegmentationScores],
+    scores: Mapping[str, SegmentationMetrics],
     **options: Any,
 ) -> None:
     """Compiles a network with the losses and metrics of its heads.
@@ -78,7 +78,7 @@ def loss_metrics(network: keras.Model) -> list[keras.metrics.Metric]:
 
 
 def mean_over_heads(logs: Mapping[str, float], labels: Labels) -> float:
-    """Returns the mean IU of the logs, with several heads the mean of theirs.
+    """Returns the mean IoU of the logs, with several heads the mean of theirs.
 
     >>> from keras_fcn import LabelSpec
     >>> labels = {"shape": LabelSpec(("disc", "star")), "place": LabelSpec(("left", "right"))}

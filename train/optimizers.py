@@ -19,7 +19,7 @@ class CaffeSGD(keras.optimizers.Optimizer):
     through the momentum (L2 regularisation), unlike the `weight_decay` of
     Keras' optimizers, which shrinks the weights beside it. Biases learn
     `bias_multiplier` times as fast. Vectors (biases, and the scales and offsets
-    of normalisations) do not decay. Biases of `kernel_like` layers do, and learn as
+    of normalizations) do not decay. Biases of `kernel_like` layers do, and learn as
     fast as kernels, which is what Caffe does where a definition sets no multipliers.
 
     On TensorFlow a step makes no copies of the weights: it is one fused
@@ -156,7 +156,7 @@ def build_optimizer(
         config: Says which, with what learning rate, schedule, momentum and decay.
         total_steps: Steps of the whole training, at whose end the learning rate is 0.
         variables: The trainable variables. Vectors among them (biases, scales and
-            offsets of normalisations) do not decay.
+            offsets of normalizations) do not decay.
     """
     learning_rate: Any = config.learning_rate
     if config.schedule == "polynomial" or config.warmup:

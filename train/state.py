@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .files import replacing
+from keras_fcn.files import replacing
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_fcn.datasets import SegmentationDataset
-from keras_fcn.metrics import SCORE_NAMES, SegmentationScores
+from keras_fcn.metrics import METRIC_NAMES, SegmentationMetrics
 from keras_fcn.models import FCN
 
 from .callbacks import (
@@ -30,12 +30,12 @@ from .callbacks import (
 from .config import Config
 from .data import TrainingData
 from .devices import Devices
+from .evaluation_model import InferenceCopy
 from .heads import compile_heads, head_losses, head_scores, loss_metrics
-from .inference_copy import InferenceCopy
 from .interrupts import Interrupts
 from .memory import keep_freed_memory
+from .model import build_network
 from .moving_average import MovingAverage
-from .network import build_network
 from .optimizers import build_optimizer
 from .rates import rate_warning
 from .recipes import check_needs
@@ -75,7 +75,7 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
 
     Args:
         config: All settings.
-        dataset: The data set, where `config.dataset` is none that `open_dataset` knows, but the
+        dataset: The dataset, where `config.dataset` is none that `open_dataset` knows, but the
             name of one of your own (`keras_fcn.datasets.from_arrays`).
 
     Raises:
@@ -133,7 +133,7 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
 
 def compile_network(
     network: FCN, config: Config, data: TrainingData
-) -> dict[str, SegmentationScores]:
+) -> dict[str, SegmentationMetrics]:
     """Gives the network its losses, metrics and optimizer; returns the metric of each head."""
     optimizer = build_optimizer(
         config, config.epochs * data.steps_per_epoch, network.trainable_variables
@@ -179,7 +179,7 @@ def _run(
 
 
 def _variables(
-    network: FCN, scores: dict[str, SegmentationScores], average: MovingAverage | None
+    network: FCN, scores: dict[str, SegmentationMetrics], average: MovingAverage | None
 ) -> dict[str, list[Any]]:
     # `network.metrics_variables` lacks those of the scores until the first step.
     metrics = [*loss_metrics(network), *scores.values()]
@@ -220,7 +220,7 @@ def _scores(logs: dict[str, float]) -> dict[str, float]:
     return {
         name.removeprefix(prefix): float(value)
         for name, value in logs.items()
-        if name.startswith(prefix) and name.endswith((*SCORE_NAMES, "loss"))
+        if name.startswith(prefix) and name.endswith((*METRIC_NAMES, "loss"))
     }
 
 

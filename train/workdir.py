@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_fcn.files import write_text
+
 from .config import Config
-from .files import write_text
 
 # Settings that another run of the same training may change: they change no weight.
 _FREE = ("workdir", "resume", "source", "data_dir", "save_every")
@@ -27,7 +28,7 @@ class Workdir:
 
     @property
     def best(self) -> Path:
-        """The network with the best validation mean IU so far."""
+        """The network with the best validation mean IoU so far."""
         return self.path / "best.keras"
 
     @property

@@ -202,7 +202,7 @@ def _rest_error(error: urllib.error.HTTPError) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Get the masks of image files from a model on TensorFlow Serving.",
-        epilog="Masks are PNGs of the size of their images; pixels are class numbers, coloured by "
+        epilog="Masks are PNGs of the size of their images; pixels are class numbers, colored by "
         "a palette. One file that the server cannot read makes it refuse the whole batch. The "
         "orientation that cameras note in EXIF is not applied: turn such photographs first.",
     )

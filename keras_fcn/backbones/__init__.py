@@ -1,4 +1,4 @@
-"""Feature extractors: normalised images in, features at strides 8, 16 and 32 out.
+"""Feature extractors: normalized images in, features at strides 8, 16 and 32 out.
 
 `BACKBONES` is the table of those that `FCN8s(backbone=...)` knows by name.
 """
@@ -12,8 +12,8 @@ import keras
 from keras import KerasTensor
 
 from keras_fcn.backbones.alexnet import alexnet
+from keras_fcn.backbones.applications import Taps, application, tapped
 from keras_fcn.backbones.googlenet import googlenet
-from keras_fcn.backbones.pretrained import Taps, application, tapped
 from keras_fcn.backbones.small_resnet import small_resnet
 from keras_fcn.backbones.vgg import VGG16_BLOCKS, VGG19_BLOCKS, vgg
 from keras_fcn.layers.normalization import NormalizationMode
@@ -39,7 +39,7 @@ class Backbone:
             by layer: the function that does so.
         min_border: The narrowest border that the layout works with in the reference's
             geometry; 0 if it has none there.
-        centred: Whether, without a border, its features lie on the middle of
+        centerd: Whether, without a border, its features lie on the middle of
             the pixels that they stand for.
         upsampling_kernel: Size of the upsampling kernels for a factor f, by default.
         removed_pooling: Window of the pooling after the last features that the
@@ -55,7 +55,7 @@ class Backbone:
     options: dict[str, Any] = field(default_factory=dict)
     layout: Callable[..., dict[str, KerasTensor]] | None = None
     min_border: int = 0
-    centred: bool = True
+    centerd: bool = True
     upsampling_kernel: str = "2f"
     removed_pooling: int = 0
 
@@ -87,7 +87,7 @@ def _alexnet(normalization: NormalizationMode, layout: Callable[..., Any]) -> Ba
         # From 85 on it scores every image of 64 pixels and more.
         min_border=82,
         # Its pools are 3 pixels wide: with kernels of 2f the crops would be half pixels.
-        centred=False,
+        centerd=False,
         upsampling_kernel="2f-1",
     )
 
@@ -104,7 +104,7 @@ BACKBONES: dict[str, Backbone] = {
         has_alpha=True,
         layout=googlenet,
         min_border=3,
-        centred=False,
+        centerd=False,
         upsampling_kernel="2f-1",
         removed_pooling=7,
     ),

@@ -1,10 +1,10 @@
-"""AlexNet as Caffe trained it (CaffeNet: pooled first, then normalised), and as torchvision did."""
+"""AlexNet as Caffe trained it (CaffeNet: pooled first, then normalized), and as torchvision did."""
 
 from typing import Any
 
 from keras import KerasTensor, layers
 
-from keras_fcn.backbones.width import scaled
+from keras_fcn.backbones.blocks import scaled
 from keras_fcn.layers import GroupedConv2D, LocalResponseNormalization
 
 # Filters of conv1 to conv5, and the groups that they are in.
@@ -27,9 +27,9 @@ def alexnet(
     Layers have the names of the reference's `voc-fcn-alexnet`.
 
     Args:
-        images: Normalised images, shape `(batch, height, width, channels)`.
+        images: Normalized images, shape `(batch, height, width, channels)`.
         torchvision: Whether it is torchvision's, which has other filters in one group
-            (Krizhevsky, arXiv 1404.5997) and no response normalisation. Its pools leave
+            (Krizhevsky, arXiv 1404.5997) and no response normalization. Its pools leave
             out what does not fill a window; here the last windows look at what is left.
         padding: `"same"` for images whose sides 32 divides: the features then
             have 1/8, 1/16 and 1/32 of their size. `"valid"`, as in the

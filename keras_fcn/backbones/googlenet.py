@@ -3,8 +3,7 @@
 from keras import KerasTensor, layers
 
 from keras_fcn.backbones.alexnet import ceil_pool
-from keras_fcn.backbones.width import scaled
-from keras_fcn.heads import classifier_block
+from keras_fcn.backbones.blocks import classifier_block, scaled
 from keras_fcn.layers import LocalResponseNormalization
 
 # Filters of 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
@@ -38,10 +37,10 @@ def googlenet(
     paper on FCN, the final average pooling is left out.
 
     Args:
-        images: Normalised images, shape `(batch, height, width, channels)`.
+        images: Normalized images, shape `(batch, height, width, channels)`.
         torchvision: Whether it is torchvision's, which has 3x3 kernels in place of the
-            5x5 ones, 2x2 windows in pool4 and no response normalisation. Its batch
-            normalisation is part of the convolutions, see `keras_fcn.weights`.
+            5x5 ones, 2x2 windows in pool4 and no response normalization. Its batch
+            normalization is part of the convolutions, see `keras_fcn.weights`.
         padding: `"same"` for images whose sides 32 divides, `"valid"` for
             images with a border: conv1 is not padded.
         alpha: Width multiplier.

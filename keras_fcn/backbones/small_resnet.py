@@ -18,7 +18,7 @@ def small_resnet(
 ) -> keras.Model:
     """Returns a network of nine 3x3 convolutions, called like those of `keras.applications`.
 
-    Nobody published weights for it. It is for data sets of a kind that ImageNet
+    Nobody published weights for it. It is for datasets of a kind that ImageNet
     does not help with, and for machines that cannot download weights: plain
     convolutions learn from scratch where depthwise ones hardly begin to.
 

@@ -2,7 +2,7 @@
 
 from keras import KerasTensor, layers
 
-from keras_fcn.backbones.width import scaled
+from keras_fcn.backbones.blocks import scaled
 
 # Convolutions in each of the five blocks (Simonyan and Zisserman, ICLR 2015, table 1, D and E).
 VGG16_BLOCKS = (2, 2, 3, 3, 3)
@@ -26,7 +26,7 @@ def vgg(
     for fc6 and fc7: the two fully connected layers as convolutions.
 
     Args:
-        images: Normalised images, shape `(batch, height, width, channels)`.
+        images: Normalized images, shape `(batch, height, width, channels)`.
         blocks: Number of convolutions in each of the five blocks.
         padding: `"same"` for images whose sides 32 divides: the features then
             have 1/8, 1/16 and 1/32 of their size. `"valid"`, as in the

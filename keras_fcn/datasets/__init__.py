@@ -1,4 +1,4 @@
-"""Data sets: those of the FCN papers, CamVid, a folder of images and masks, the built-in sample.
+"""Datasets: those of the FCN papers, CamVid, a folder of images and masks, the built-in sample.
 
 `open_dataset` opens each of them by name. TensorFlow Datasets is imported
 when a set that it prepares is opened, not before.
@@ -7,7 +7,7 @@ when a set that it prepares is opened, not before.
 import difflib
 from pathlib import Path
 
-from keras_fcn.datasets.base import Example, SegmentationDataset, from_arrays
+from keras_fcn.data.dataset import Example, SegmentationDataset, from_arrays
 
 # What `open_dataset` opens, in a line each; `folder` takes a path, as in `folder:path/to/data`.
 SUMMARIES = {
@@ -47,7 +47,7 @@ def open_dataset(
     data_dir: str | Path | None = None,
     seed: int = 0,
 ) -> SegmentationDataset:
-    """Opens a data set by name, and prepares it first where `source` is given.
+    """Opens a dataset by name, and prepares it first where `source` is given.
 
     Args:
         name: A generated set (`sample`, `sample_rgbd`, `sample_geometric`), `folder:PATH`, or
@@ -75,7 +75,7 @@ def open_dataset(
         from keras_fcn.datasets.folder import open_folder
 
         return open_folder(path, seed=seed)
-    from keras_fcn.datasets.prepared import open_prepared
+    from keras_fcn.datasets.tfds_reader import open_prepared
 
     return open_prepared(name, source, data_dir)
 
@@ -83,7 +83,7 @@ def open_dataset(
 def prepare_dataset(
     name: str, source: str | Path | None = None, data_dir: str | Path | None = None
 ) -> SegmentationDataset:
-    """Prepares a data set unless it is prepared, downloading its archives without `source`.
+    """Prepares a dataset unless it is prepared, downloading its archives without `source`.
 
     Args:
         name: As for `open_dataset`; the sample and folders need no preparation.
@@ -91,7 +91,7 @@ def prepare_dataset(
         data_dir: As for `open_dataset`.
 
     Returns:
-        The data set, opened.
+        The dataset, opened.
 
     Raises:
         ValueError: If the name is unknown, or the files are wrong.
@@ -100,19 +100,19 @@ def prepare_dataset(
     kind, _ = _checked_name(name, source)
     if kind in (*_GENERATED, "folder"):
         return open_dataset(name)
-    from keras_fcn.datasets import prepared
+    from keras_fcn.datasets import tfds_reader
 
-    return prepared.prepare(name, source, data_dir)
+    return tfds_reader.prepare(name, source, data_dir)
 
 
 def _checked_name(name: str, source: str | Path | None) -> tuple[str, str]:
-    """Returns the kind of data set and what follows its colon, after checking both."""
+    """Returns the kind of dataset and what follows its colon, after checking both."""
     kind, _, path = name.partition(":")
     if kind not in SUMMARIES or bool(path) != (kind == "folder"):
         nearest = difflib.get_close_matches(kind, SUMMARIES, n=2)
         meant = f" Did you mean {' or '.join(nearest)}?" if nearest and nearest != [kind] else ""
         raise ValueError(
-            f"Unknown data set {name!r}.{meant} Expected one of: "
+            f"Unknown dataset {name!r}.{meant} Expected one of: "
             f"{', '.join(known for known in SUMMARIES if known != 'folder')}, or folder:PATH for "
             "your own images and masks."
         )

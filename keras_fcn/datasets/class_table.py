@@ -1,4 +1,4 @@
-"""The table of classes beside a folder of masks: names, colours, and what is void."""
+"""The table of classes beside a folder of masks: names, colors, and what is void."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class ClassTable:
 
     Args:
         labels: Names and palette of the classes.
-        colors: Label by colour, void included; `None` if the file has no colours.
+        colors: Label by color, void included; `None` if the file has no colors.
         label_of_line: Label by line, counted from 0, which is also the number in
             masks that hold numbers.
     """
@@ -39,15 +39,15 @@ def find_class_table(folder: Path) -> ClassTable | None:
 def read_class_table(path: Path) -> ClassTable:
     """Reads a table of classes.
 
-    Each line is a name, or a name and a colour: `car 64 0 128` or
+    Each line is a name, or a name and a color: `car 64 0 128` or
     `car,64,0,128`. In masks that hold numbers, the first line is number 0, the
     second 1. Lines called `void` or `ignore`, of which there may be several, are
     no class: their pixels count nowhere. Empty lines, and what follows a `#`,
     do not count.
 
     Raises:
-        ValueError: If a line cannot be read, a colour or name repeats, or some lines have
-            a colour and some have none. The message names the file and the line.
+        ValueError: If a line cannot be read, a color or name repeats, or some lines have
+            a color and some have none. The message names the file and the line.
     """
     names: list[str] = []
     palette: list[Color] = []
@@ -56,9 +56,9 @@ def read_class_table(path: Path) -> ClassTable:
     for number, line in _lines(path):
         name, color = _name_and_color(line, f"{path}, line {number}")
         if label_of_line and (color is None) != (not colors):
-            raise ValueError(f"{path}, line {number}: either all lines have a colour or none.")
+            raise ValueError(f"{path}, line {number}: either all lines have a color or none.")
         if color in colors:
-            raise ValueError(f"{path}, line {number}: the colour {color} repeats.")
+            raise ValueError(f"{path}, line {number}: the color {color} repeats.")
         label = _VOID if name.lower() in _VOID_NAMES else len(names)
         if label != _VOID:
             names.append(name)
@@ -91,7 +91,7 @@ def _name_and_color(line: str, place: str) -> tuple[str, Color | None]:
         return " ".join(parts), None
     if len(numbers) != 3 or parts[-3:] != numbers or not all(0 <= int(n) <= 255 for n in numbers):
         raise ValueError(
-            f"{place}: expected `name` or `name red green blue` with colours from 0 to 255. "
+            f"{place}: expected `name` or `name red green blue` with colors from 0 to 255. "
             f"Received: {line!r}."
         )
     red, green, blue = (int(number) for number in numbers)

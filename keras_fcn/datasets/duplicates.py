@@ -1,4 +1,4 @@
-"""Finding images that occur twice, above all in two splits of a data set."""
+"""Finding images that occur twice, above all in two splits of a dataset."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 _SIDE = 16
-# Root mean square of the difference of two thumbnails, in grey levels. Measured: up to 2.4 for
-# copies resized to a half or saved as JPEG of quality 30, 3.7 for neighbours in a video of a
+# Root mean square of the difference of two thumbnails, in gray levels. Measured: up to 2.4 for
+# copies resized to a half or saved as JPEG of quality 30, 3.7 for neighbors in a video of a
 # standing car, above 21 for different photographs.
 _NEAR = 3.0
 
@@ -24,7 +24,7 @@ def content_digest(image: np.ndarray) -> bytes:
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """Returns 16x16 mean colours, float32, shape `(768,)`: nearly equal for resized copies."""
+    """Returns 16x16 mean colors, float32, shape `(768,)`: nearly equal for resized copies."""
     small = Image.fromarray(image).resize((_SIDE, _SIDE), Image.Resampling.BOX)
     return np.asarray(small).astype(np.float32).reshape(-1)
 

@@ -1,4 +1,4 @@
-"""Reading one example of a data set for what is wrong with it."""
+"""Reading one example of a dataset for what is wrong with it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from keras_fcn.data.image_io import check_labels, check_size, read_mask
 from keras_fcn.datasets.duplicates import content_digest, thumbnail
 from keras_fcn.labels import Color, LabelSpec
-from keras_fcn.preprocessing import check_labels, check_size, read_mask
 
 _VOID = 255
 
@@ -39,7 +39,7 @@ class Mask:
 
     name: str
     read: Callable[[], np.ndarray]
-    # Colour of each palette index, where the mask is a palette image read by its indices.
+    # Color of each palette index, where the mask is a palette image read by its indices.
     palette: Callable[[], dict[int, Color]] = dict
 
 
@@ -139,7 +139,7 @@ def _checked(facts: Facts, name: str, label: np.ndarray, labels: LabelSpec | Non
 
 
 def palette_of(path: Path) -> dict[int, Color]:
-    """Returns the colour of each index that occurs in a palette image; else nothing."""
+    """Returns the color of each index that occurs in a palette image; else nothing."""
     if path.suffix == ".mat":
         return {}
     with Image.open(path) as image:

@@ -9,7 +9,7 @@ extension:
 * `train/images/`, `train/masks/` and `val/images/`, `val/masks/`.
 
 `test` is a third split where there is one. `classes.txt` (`class_table.py`) gives
-names and colours; without it the classes are counted in the masks.
+names and colors; without it the classes are counted in the masks.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_fcn.datasets.base import Example, SegmentationDataset
+from keras_fcn.data.dataset import Example, SegmentationDataset
+from keras_fcn.data.image_io import check_labels, check_size, read_image, read_mask
+from keras_fcn.data.parallel import parallel_map
 from keras_fcn.datasets.class_table import ClassTable, find_class_table
-from keras_fcn.datasets.parallel import parallel_map
 from keras_fcn.labels import LabelSpec
-from keras_fcn.preprocessing import check_labels, check_size, read_image, read_mask
 
 SPLITS = ("train", "val", "test")
 _VAL_SHARE = 0.2

@@ -1,4 +1,4 @@
-"""A picture of what is in a data set."""
+"""A picture of what is in a dataset."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_fcn.datasets.base import IMAGE_KEYS, SegmentationDataset
+from keras_fcn.data.dataset import IMAGE_KEYS, SegmentationDataset
 from keras_fcn.labels import Labels, LabelSpec
 from keras_fcn.visualization import save_gallery
 
@@ -22,7 +22,7 @@ def save_examples(
     Images of every kind and label maps of every head are shown; of depth, the nearer the brighter.
 
     Args:
-        dataset: The data set.
+        dataset: The dataset.
         path: The PNG to write.
         split: One of its splits.
         num_examples: How many to show, at most.
@@ -66,9 +66,9 @@ def _label_maps(label: Any, labels: Labels) -> list[np.ndarray]:
 
 
 def _picture(kind: str, image: np.ndarray) -> np.ndarray:
-    """Returns an image as it is; of a depth map, the disparity as a grey picture."""
+    """Returns an image as it is; of a depth map, the disparity as a gray picture."""
     if kind != "depth":
         return image
     disparity = np.where(image > 0, 1000 / np.maximum(image, 1), 0.0)
-    grey = np.rint(255 * disparity / max(disparity.max(), 1e-9)).astype(np.uint8)
-    return np.repeat(grey, 3, axis=-1)
+    gray = np.rint(255 * disparity / max(disparity.max(), 1e-9)).astype(np.uint8)
+    return np.repeat(gray, 3, axis=-1)

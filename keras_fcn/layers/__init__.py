@@ -2,9 +2,9 @@
 
 from keras_fcn.layers.cropping import CropLike
 from keras_fcn.layers.grouped_convolution import GroupedConv2D
+from keras_fcn.layers.lrn import LocalResponseNormalization
 from keras_fcn.layers.normalization import ImageNormalization
 from keras_fcn.layers.padding import PadToStride
-from keras_fcn.layers.response_normalization import LocalResponseNormalization
 from keras_fcn.layers.upsampling import BilinearUpsampling
 
 __all__ = [

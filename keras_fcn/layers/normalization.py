@@ -71,7 +71,7 @@ class ImageNormalization(keras.layers.Layer):
         wanted = {"caffe": len(self.mean), "torch": 3}.get(self.mode)
         if wanted not in (None, input_shape[-1]):
             raise ValueError(
-                f'Images normalised with mode="{self.mode}" must have {wanted} channels, one for '
+                f'Images normalized with mode="{self.mode}" must have {wanted} channels, one for '
                 f"each mean. Received: {input_shape[-1]} channels and mean={self.mean}. For other "
                 'images pass the `mean` of each channel, or choose another mode, such as "none".'
             )

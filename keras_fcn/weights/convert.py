@@ -13,8 +13,8 @@ import numpy as np
 
 from keras_fcn.layers.normalization import ImageNormalization
 from keras_fcn.modalities import MODALITIES
+from keras_fcn.weights.adapt import FOLDABLE_MODES, fold_normalization
 from keras_fcn.weights.files import open_weight_file
-from keras_fcn.weights.folding import FOLDABLE_MODES, fold_normalization
 from keras_fcn.weights.source import Shape, SourceLayer, StoredTensor, WeightFile
 from keras_fcn.weights.streams import extend_input_channels
 
@@ -92,8 +92,8 @@ def assign_weights(model: keras.Model, source: WeightFile) -> ConversionReport:
     `ImageNormalization` makes (torchvision's on RGB, the model on BGR, say)
     has the difference folded into its first convolution. That is exact where
     the convolution does not reach into the padding, which is zero after
-    normalisation and so stands for another colour than in training. For an exact
-    result, build the model with the file's normalisation.
+    normalization and so stands for another color than in training. For an exact
+    result, build the model with the file's normalization.
 
     Args:
         model: The network to fill.
@@ -276,7 +276,7 @@ def _scale_mismatches(layers: Mapping[str, Any], source: WeightFile) -> list[str
 
 
 def _other_normalization(model: keras.Model, source: WeightFile) -> ImageNormalization | None:
-    """Returns a normalisation of the model's that is not what the file was trained with."""
+    """Returns a normalization of the model's that is not what the file was trained with."""
     for layer in _leaf_layers(model):
         # A logarithm is for depth, which no file to convert from was trained on alone.
         if isinstance(layer, ImageNormalization) and layer.mode not in (
@@ -288,7 +288,7 @@ def _other_normalization(model: keras.Model, source: WeightFile) -> ImageNormali
 
 
 def _normalization_mismatches(model: keras.Model, source: WeightFile) -> list[str]:
-    """Returns why a difference in normalisation cannot be folded into the first convolution."""
+    """Returns why a difference in normalization cannot be folded into the first convolution."""
     normalization = _other_normalization(model, source)
     first = source.layers.get(source.input_layer)
     if normalization is None or first is None:
@@ -297,7 +297,7 @@ def _normalization_mismatches(model: keras.Model, source: WeightFile) -> list[st
     if is_rgb and normalization.mode in FOLDABLE_MODES and first.bias is not None:
         return []
     return [
-        f"{normalization.name}: the model normalises as {normalization.mode!r}, the file was "
+        f"{normalization.name}: the model normalizes as {normalization.mode!r}, the file was "
         f"trained with {source.normalization!r}"
     ]
 
@@ -307,7 +307,7 @@ def _normalization_notes(model: keras.Model, source: WeightFile) -> tuple[str, .
     if normalization is None:
         return ()
     return (
-        f"trained on inputs normalised as {source.normalization!r}, the model normalises as "
+        f"trained on inputs normalized as {source.normalization!r}, the model normalizes as "
         f"{normalization.mode!r}: folded into {source.input_layer}, exact but for the image's "
         "border",
     )

@@ -43,7 +43,7 @@ def open_weight_file(path: str | Path) -> WeightFile:
 def network_arguments(source: WeightFile) -> dict[str, Any]:
     """Returns the arguments of `FCN` that a weight file tells: what to build it for.
 
-    What a network of three channels sees, colours or HHA, and which mean it
+    What a network of three channels sees, colors or HHA, and which mean it
     subtracts, no file tells.
 
     Args:

@@ -106,7 +106,7 @@ def convolutionalize(classifier: keras.Model, model: keras.Model, suffix: str = 
     (paper, section 3.1). Both are flattened row, column, channel in Keras, so a
     reshape moves it. fc6 and fc7 keep their random weights where the network
     has another width than the classifier. A first convolution for further
-    channels than colours is extended, see `extend_input_channels`.
+    channels than colors is extended, see `extend_input_channels`.
 
     Args:
         classifier: `keras.applications.VGG16` or `VGG19`, with or without its top.

@@ -25,7 +25,7 @@ class PublishedScore:
     """A measured score; scores of different splits are not comparable.
 
     Args:
-        split: Data set and split, with the number of images where it is known.
+        split: Dataset and split, with the number of images where it is known.
         source: Where the number is published.
         mean_iou: Percent, as all others.
         pixel_accuracy: `None` where it was not published.
@@ -54,8 +54,8 @@ class WeightCard:
         backbone: The name in `backbone=` whose layers it fits.
         stride: 32, 16 or 8; `None` for a classifier.
         mean: What was subtracted from each channel, in the order that the network
-            takes them: blue, green, red for colours. Empty for torchvision's, which
-            normalises otherwise.
+            takes them: blue, green, red for colors. Empty for torchvision's, which
+            normalizes otherwise.
         inputs: What it sees: `("color",)`, `("hha",)` or both.
         at_once: Whether the skips are scaled, as in FCN-8s at-once.
         sha256: Checksum of the file, or its first digits, where it is published.
@@ -335,5 +335,5 @@ _CARDS = (
     ),
 )
 CARDS: dict[str, WeightCard] = {card.name: card for card in _CARDS}
-# Data sets that whole networks were published for.
+# Datasets that whole networks were published for.
 NETWORK_DATASETS = tuple(_DATASETS)

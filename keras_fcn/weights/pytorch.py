@@ -42,12 +42,12 @@ _BATCH_NORM_EPSILON = 1e-3  # of torchvision's GoogLeNet
 # What the report says, above all where the model that is filled has Caffe's layers.
 _ALEXNET_NOTE = (
     "torchvision's AlexNet is not CaffeNet: 64 to 256 filters without groups, and no local "
-    'response normalisation; it fits backbone="alexnet_torchvision"'
+    'response normalization; it fits backbone="alexnet_torchvision"'
 )
 _GOOGLENET_NOTE = (
     "torchvision's GoogLeNet is not BVLC's: 3x3 kernels instead of 5x5, 2x2 pooling before "
-    "inception_5a, and no local response normalisation; it fits "
-    'backbone="googlenet_torchvision", with its batch normalisation folded into the convolutions'
+    "inception_5a, and no local response normalization; it fits "
+    'backbone="googlenet_torchvision", with its batch normalization folded into the convolutions'
 )
 
 
@@ -96,7 +96,7 @@ def open_state_dict(path: str | Path) -> WeightFile:
     tensors = read_state_dict(path)
     if "features.1.running_mean" in tensors:
         raise WeightFileError(
-            f"{str(path)!r} is a VGG network with batch normalisation, which the networks here "
+            f"{str(path)!r} is a VGG network with batch normalization, which the networks here "
             "do not have. Use torchvision's vgg16 instead of vgg16_bn."
         )
     for last, blocks in _VGG_BLOCKS.items():
@@ -181,7 +181,7 @@ def _googlenet_names() -> Iterator[tuple[str, str]]:
 
 
 def _without_batch_norm(tensors: Tensors, name: str) -> SourceLayer:
-    """Returns a convolution and its batch normalisation as one convolution with a bias."""
+    """Returns a convolution and its batch normalization as one convolution with a bias."""
     weight = tensors[f"{name}.conv.weight"]
 
     def scale() -> np.ndarray:

@@ -55,7 +55,7 @@ class WeightFile:
         path: The file.
         layers: Reference name, such as `conv1_1` or `score_fr`, to layer.
         input_layer: Reference name of the layer that sees the image.
-        normalization: What the images were normalised with, see `ImageNormalization`.
+        normalization: What the images were normalized with, see `ImageNormalization`.
         is_classifier: Whether the file holds an ImageNet classifier, without scores.
         records_scales: Whether the file tells if pool3 and pool4 are scaled before
             their scores, as in FCN-8s at-once. Caffe's do, PyTorch's do not.

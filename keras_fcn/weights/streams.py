@@ -1,4 +1,4 @@
-"""Weights for networks that see more than colours."""
+"""Weights for networks that see more than colors."""
 
 from collections.abc import Mapping
 

@@ -45,7 +45,7 @@ def transfer(source: keras.Model, target: keras.Model) -> TransferReport:
     the FCN-32s it came from. Where the number of classes differs, score layers
     keep the classes that both have: by name if the networks share names, else
     by index; new classes keep the target's initial weights. A network for
-    further channels, such as depth, starts with their mean over the colours,
+    further channels, such as depth, starts with their mean over the colors,
     see `extend_input_channels`.
 
     Args:
@@ -162,7 +162,7 @@ def _differ_in_classes_only(old: list[np.ndarray], new: list[np.ndarray]) -> boo
 def _differ_in_channels_only(
     old: list[np.ndarray], new: list[np.ndarray], channels: tuple[int, int]
 ) -> bool:
-    """Whether these are a first convolution over colours and one over more channels."""
+    """Whether these are a first convolution over colors and one over more channels."""
     kernels = old[0].shape, new[0].shape
     return (
         channels[0] < channels[1]

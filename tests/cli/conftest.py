@@ -45,7 +45,7 @@ def channel_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set for that network, with one pixel of the last image labelled wrongly."""
+    """A dataset for that network, with one pixel of the last image labeled wrongly."""
     folder = tmp_path_factory.mktemp("data") / "photos"
     generator = np.random.default_rng(0)
     for kind in ("images", "masks"):

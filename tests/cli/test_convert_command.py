@@ -88,7 +88,7 @@ def test_published_files_are_listed(run):
     assert result.exit_code == 0
     assert (
         "voc-fcn16s  http://dl.caffe.berkeleyvision.org/fcn16s-heavy-pascal.caffemodel\n"
-        "    mean IU 65 on VOC 2011 seg11valid, 736 images (shelhamer/fcn.berkeleyvision.org, "
+        "    mean IoU 65 on VOC 2011 seg11valid, 736 images (shelhamer/fcn.berkeleyvision.org, "
         "README.md)\n"
     ) in result.output
     assert "    not verified: no checksum is published\n" in result.output

@@ -3,21 +3,21 @@ import json
 import pytest
 from PIL import Image
 
-# In the data set `photos` one pixel of 30 * (23 + 24 + 25) is labelled wrongly.
+# In the dataset `photos` one pixel of 30 * (23 + 24 + 25) is labeled wrongly.
 NUM_PIXELS = 30 * (23 + 24 + 25)
 
 
 def test_the_table_and_the_json_have_the_scores(run, channel_model, photos, tmp_path):
     result = run(
         "evaluate", "--model", channel_model, "--dataset", f"folder:{photos}", "--split", "val",
-        "--json", tmp_path / "new" / "scores.json", "--classes", "red, blue",
+        "--json", tmp_path / "new" / "metrics.json", "--classes", "red, blue",
     )  # fmt: skip
 
     assert result.exit_code == 0, result.stderr
     # Where a line is too long for the table's width, it is broken.
     assert f"3 images, {NUM_PIXELS:,} pixels" in " ".join(result.stdout.split())
-    assert "mean IU of 2 classes *" in result.stdout
-    scores = json.loads((tmp_path / "new" / "scores.json").read_text())
+    assert "mean IoU of 2 classes *" in result.stdout
+    scores = json.loads((tmp_path / "new" / "metrics.json").read_text())
     assert scores["pixel_accuracy"] == pytest.approx(1 - 1 / NUM_PIXELS)
     assert set(scores["per_class_iou"]) == {"red", "green", "blue"}
     assert (scores["num_images"], scores["format"]) == (3, "keras")
@@ -36,9 +36,9 @@ def test_the_table_is_the_same_for_every_format(run, channel_model, photos, tmp_
         assert done.exit_code == 0, done.stderr
 
     for model in (channel_model, "saved", "m.tflite"):
-        result = run("evaluate", "--model", model, *data, "--json", "scores.json")
+        result = run("evaluate", "--model", model, *data, "--json", "metrics.json")
         assert result.exit_code == 0, result.stderr
-        scores.append(json.loads((tmp_path / "scores.json").read_text()))
+        scores.append(json.loads((tmp_path / "metrics.json").read_text()))
         tables.append(result.stdout.partition("class ")[2])
 
     assert [values.pop("format") for values in scores] == ["keras", "savedmodel", "tflite"]
@@ -52,11 +52,11 @@ def test_the_table_is_the_same_for_every_format(run, channel_model, photos, tmp_
 def test_variants_and_tiles_are_noted_with_the_scores(run, channel_model, photos, tmp_path):
     result = run(
         "evaluate", "--model", channel_model, "--dataset", f"folder:{photos}", "--flip",
-        "--scales", "1,2", "--tile", "--json", "scores.json",
+        "--scales", "1,2", "--tile", "--json", "metrics.json",
     )  # fmt: skip
 
     assert result.exit_code == 0, result.stderr
-    scores = json.loads((tmp_path / "scores.json").read_text())
+    scores = json.loads((tmp_path / "metrics.json").read_text())
     assert 0.8 < scores["pixel_accuracy"] < 1  # noise, blurred at twice its size
     assert any("the mirrored image and scales 1, 2" in note for note in scores["notes"])
     assert any("Tiles of 1408x1408" in note for note in scores["notes"])
@@ -72,17 +72,17 @@ def test_nothing_is_written_unless_asked_for(run, channel_model, photos, tmp_pat
 def test_the_confusion_matrix_can_go_elsewhere(run, channel_model, photos, tmp_path):
     run(
         "evaluate", "--model", channel_model, "--dataset", f"folder:{photos}",
-        "--json", "scores.json", "--confusion-matrix", "matrix.png",
+        "--json", "metrics.json", "--confusion-matrix", "matrix.png",
     )  # fmt: skip
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["matrix.png", "scores.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["matrix.png", "metrics.json"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
         (["--model", "no.keras", "--dataset", "sample"], "There is no model at no.keras."),
-        (["--model", "{model}", "--dataset", "sampel"], "Unknown data set 'sampel'. Did you mean"),
+        (["--model", "{model}", "--dataset", "sampel"], "Unknown dataset 'sampel'. Did you mean"),
         (["--model", "{model}", "--dataset", "folder:nowhere"], "nowhere: there is no such folder"),
         (["--model", "{model}", "--dataset", "sample"], "The network has 3 classes"),
         (["--model", "{model}", "--dataset", "{data}", "--split", "test"], "has no split 'test'"),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_fcn.preprocessing import read_image, read_mask
+from keras_fcn.data.image_io import read_image, read_mask
 
 
 def test_label_maps_and_overlays_are_written(run, channel_model, photos, tmp_path):

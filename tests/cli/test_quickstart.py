@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_fcn.prediction import open_predictor
+from keras_fcn.prediction.predictor import open_predictor
 
 
 @pytest.mark.full
@@ -17,7 +17,7 @@ def test_the_quickstart_leaves_everything_behind(run, tmp_path):
     folder = tmp_path / "run"
     for name in ("curves.png", "gallery.png", "confusion_matrix.png", "log.csv", "config.json"):
         assert (folder / name).is_file()
-    assert json.loads((folder / "scores.json").read_text())["num_images"] == 100
+    assert json.loads((folder / "metrics.json").read_text())["num_images"] == 100
     for name in ("best.keras", "savedmodel", "model.tflite"):
         assert open_predictor(folder / name).labels.num_classes == 7
     assert first.stdout.count("Passed") == 2

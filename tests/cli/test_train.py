@@ -88,7 +88,7 @@ def test_a_training_is_resumed_with_its_own_settings(run, trained, tmp_path):
         (["--epochs", "0"], "`epochs` must be at least 1. Received: epochs=0."),
         (["--recipe", "sample_quickstrat"], "Did you mean 'sample_quickstart'?"),
         (["--resume", "--workdir", "nothing"], "There is no training to resume in nothing"),
-        (["--dataset", "sampel"], "Unknown data set 'sampel'. Did you mean sample?"),
+        (["--dataset", "sampel"], "Unknown dataset 'sampel'. Did you mean sample?"),
         (["--dataset", "folder:nothing"], "nothing: there is no such folder."),
         (["--init", "nothing.keras"], "nothing.keras"),
     ],
@@ -128,5 +128,5 @@ def test_recipes_are_listed_and_described(run):
         assert name in listed
 
     described = run("train", "--describe-recipe", "fcn16s_vgg16_voc").output
-    assert "65.0 mean IU on seg11valid" in described
+    assert "65.0 mean IoU on seg11valid" in described
     assert "--init runs/fcn32s_vgg16_voc/last.keras" in described

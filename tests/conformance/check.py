@@ -187,9 +187,9 @@ def _evaluate(model):
 def _metric_config():
     import keras
 
-    from keras_fcn.metrics import SegmentationScores
+    from keras_fcn.metrics import SegmentationMetrics
 
-    return keras.saving.serialize_keras_object(SegmentationScores(3))
+    return keras.saving.serialize_keras_object(SegmentationMetrics(3))
 
 
 def _expected(name, folder, size):

@@ -18,7 +18,7 @@ from keras_fcn.layers import (
     PadToStride,
 )
 from keras_fcn.losses import PixelwiseCrossentropy
-from keras_fcn.metrics import SegmentationScores
+from keras_fcn.metrics import SegmentationMetrics
 
 NUM_CLASSES = 3
 
@@ -64,7 +64,7 @@ def network(variant, **options):
 def compiled(loss):
     """A network that is saved together with its loss and metric."""
     model = network(keras_fcn.FCN8s)
-    model.compile("sgd", loss, metrics=[SegmentationScores(NUM_CLASSES)])
+    model.compile("sgd", loss, metrics=[SegmentationMetrics(NUM_CLASSES)])
     return model
 
 

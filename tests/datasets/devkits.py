@@ -1,4 +1,4 @@
-"""Tiny folders in the layouts of published data sets, made by the tests."""
+"""Tiny folders in the layouts of published datasets, made by the tests."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ PHOTO_SIZE = (20, 30)  # height, width
 
 
 def photo(seed: int) -> np.ndarray:
-    """A picture that JPEG changes: coarse coloured noise."""
+    """A picture that JPEG changes: coarse colored noise."""
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
     return coarse.repeat(4, axis=0).repeat(5, axis=1)
 
@@ -82,7 +82,7 @@ def write_sbd_images(root: Path, ids: list[str]) -> None:
 
 
 def depth(seed: int) -> np.ndarray:
-    """Distances in millimetres, uint16."""
+    """Distances in millimeters, uint16."""
     return np.random.default_rng(seed).integers(500, 9000, PHOTO_SIZE, dtype=np.uint16)
 
 

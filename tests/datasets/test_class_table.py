@@ -30,7 +30,7 @@ def test_names_alone(tmp_path):
     ],
     ids=["spaces", "commas", "heading", "byte order mark"],
 )
-def test_names_with_colours(tmp_path, text):
+def test_names_with_colors(tmp_path, text):
     read = table(tmp_path, text)
 
     assert read.labels.class_names == ("sky", "traffic sign")
@@ -44,9 +44,9 @@ def test_names_with_colours(tmp_path, text):
     [
         ("sky 1 2\ncar 1 2 3\n", "line 1: expected `name` or `name red green blue`"),
         ("sky 1 2 3\ncar 1 2 300\n", "line 2: expected `name` or `name red green blue`"),
-        ("sky 1 2 3\ncar\n", "line 2: either all lines have a colour or none"),
-        ("sky\ncar 1 2 3\n", "line 2: either all lines have a colour or none"),
-        ("sky 1 2 3\n#\ncar 1 2 3\n", "line 3: the colour (1, 2, 3) repeats"),
+        ("sky 1 2 3\ncar\n", "line 2: either all lines have a color or none"),
+        ("sky\ncar 1 2 3\n", "line 2: either all lines have a color or none"),
+        ("sky 1 2 3\n#\ncar 1 2 3\n", "line 3: the color (1, 2, 3) repeats"),
         ("sky\nsky\n", "classes.txt: `class_names` must not repeat"),
         ("sky\n", "classes.txt: `num_classes` must lie in [2, 255]"),
         ("", "classes.txt: `num_classes` must lie in [2, 255]"),

@@ -6,12 +6,13 @@ import tarfile
 import threading
 from pathlib import Path
 
-import devkits
 import pytest
 
 from keras_fcn.datasets import open_dataset, prepare_dataset
-from keras_fcn.datasets.builder import Archive
+from keras_fcn.datasets.tfds_builder import Archive
 from keras_fcn.datasets.voc import voc_dataset_builder
+
+from . import devkits
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

@@ -117,7 +117,7 @@ def test_images_of_other_kinds_match_by_name(folder):
     assert open_dataset(f"folder:{folder}").splits == {"train": 8, "val": 2}
 
 
-def test_names_and_colours_come_from_the_table(folder):
+def test_names_and_colors_come_from_the_table(folder):
     (folder / "classes.txt").write_text("sky\nroad sign\ncar\n")
     assert open_dataset(f"folder:{folder}").labels.class_names == ("sky", "road sign", "car")
 

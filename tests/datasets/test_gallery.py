@@ -23,7 +23,7 @@ def test_gallery_spreads_over_the_split(tmp_path):
     path = save_examples(dataset_of(100), tmp_path / "page.png", num_examples=4)
 
     shown = np.asarray(Image.open(path).convert("RGB"))
-    # Of 100 examples, number 0, 25, 50 and 75 are shown; image i has the colour (i, i, i).
+    # Of 100 examples, number 0, 25, 50 and 75 are shown; image i has the color (i, i, i).
     for number in (0, 25, 50, 75):
         assert (shown == number).all(axis=-1).any()
     assert not (shown == 1).all(axis=-1).any()

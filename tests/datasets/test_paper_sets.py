@@ -3,20 +3,21 @@
 import re
 import shutil
 
-import devkits
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
+from keras_fcn.data.hha import encode_hha
+from keras_fcn.data.image_io import read_depth, read_image
 from keras_fcn.datasets import open_dataset
-from keras_fcn.datasets.checking import check
+from keras_fcn.datasets.checks import check
 from keras_fcn.datasets.gallery import save_examples
 from keras_fcn.datasets.nyudv2.unpacking import unpack
 from keras_fcn.datasets.pascal_context.pascal_context_dataset_builder import Builder as Context
-from keras_fcn.datasets.prepared import find_source_files
-from keras_fcn.hha import encode_hha
-from keras_fcn.preprocessing import read_depth, read_image
+from keras_fcn.datasets.tfds_reader import find_source_files
+
+from . import devkits
 
 
 @pytest.fixture
@@ -66,9 +67,9 @@ def test_nyudv2_without_hha_makes_it_of_the_depth(nyudv2, data_dir):
     # The reference's size: rows 46 to 470 and columns 41 to 600 of the camera's 480x640.
     size = (425, 560)
     rows, columns = np.mgrid[: size[0], : size[1]]
-    millimetres = (2000 + rows + 2 * columns).astype(np.uint16)
+    millimeters = (2000 + rows + 2 * columns).astype(np.uint16)
     for id_ in ("5001", "5003", "5010", "5011"):
-        Image.fromarray(millimetres).save(nyudv2 / "data" / "depth" / f"img_{id_}.png")
+        Image.fromarray(millimeters).save(nyudv2 / "data" / "depth" / f"img_{id_}.png")
         photo = Image.new("RGB", size[::-1], (9, 9, 9))
         photo.save(nyudv2 / "data" / "images" / f"img_{id_}.png")
         devkits.savemat(
@@ -79,7 +80,7 @@ def test_nyudv2_without_hha_makes_it_of_the_depth(nyudv2, data_dir):
     (example,) = by_id(open_dataset("nyudv2", nyudv2, data_dir), "trainval").values()
 
     camera = [[518.8579, 0, 325.58245 - 40], [0, 519.46961, 253.73617 - 45], [0, 0, 1]]
-    np.testing.assert_array_equal(example["hha"], encode_hha(millimetres / 1000, camera))
+    np.testing.assert_array_equal(example["hha"], encode_hha(millimeters / 1000, camera))
 
 
 def test_nyudv2_that_lacks_files_says_which(nyudv2, data_dir, tmp_path):
@@ -118,30 +119,30 @@ def test_depth_of_8_bits_is_refused(nyudv2):
 
     (problem,) = [str(problem) for problem in check("nyudv2", nyudv2).problems if problem.severe]
 
-    assert "img_5003.png: depth must be a grey image of 16 bits" in problem
+    assert "img_5003.png: depth must be a gray image of 16 bits" in problem
 
 
 def write_nyus_own_files(folder):
     """Writes frames of 480x640 as NYU publishes them: HDF5, axes reversed, 894 labels."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (3, 480, 640, 3), dtype=np.uint8)
-    metres = 1 + np.arange(3 * 480 * 640, dtype=np.float32).reshape(3, 480, 640) / 250_000
+    meters = 1 + np.arange(3 * 480 * 640, dtype=np.float32).reshape(3, 480, 640) / 250_000
     numbers = np.zeros((3, 480, 640), np.uint16)
     numbers[:, 100:] = 894
     numbers[:, 200:] = 3
     with h5py.File(folder / "nyu_depth_v2_labeled.mat", "w") as file:
         file["images"] = images.transpose(0, 3, 2, 1)
-        file["depths"] = metres.transpose(0, 2, 1)
+        file["depths"] = meters.transpose(0, 2, 1)
         file["labels"] = numbers.transpose(0, 2, 1)
     devkits.savemat(folder / "splits.mat", {"trainNdxs": [[1], [3]], "testNdxs": [[2]]})
     mapping = np.full((1, 894), 40)
     mapping[0, 3 - 1] = 5
     devkits.savemat(folder / "classMapping40.mat", {"mapClass": mapping})
-    return images, metres
+    return images, meters
 
 
 def test_nyus_own_files_become_a_source(tmp_path):
-    images, metres = write_nyus_own_files(tmp_path)
+    images, meters = write_nyus_own_files(tmp_path)
     target = tmp_path / "unpacked"
 
     assert unpack(tmp_path, target) == 3
@@ -153,7 +154,7 @@ def test_nyus_own_files_become_a_source(tmp_path):
     }
     files = splits["test"]["5002"]
     np.testing.assert_array_equal(read_image(files["image"]), images[1])
-    np.testing.assert_allclose(read_depth(files["depth"]), 1000 * metres[1], atol=0.51)
+    np.testing.assert_allclose(read_depth(files["depth"]), 1000 * meters[1], atol=0.51)
     label = builder.read_label(files["label"])
     # Void, then label 894 of class 40, then label 3 of class 5.
     assert [set(np.unique(rows)) for rows in np.split(label, [100, 200])] == [{255}, {39}, {4}]
@@ -191,9 +192,9 @@ def test_real_samples_of_nyudv2_are_read(shared_data, data_dir, name, modalities
         assert used.max() < dataset.labels.num_classes
         assert len(used) >= 4
         if "hha" in modalities:
-            # The set's HHA images are of its depth maps: disparity is 310 over metres.
-            metres = example["depth"][..., 0] / 1000
-            expected = np.clip(310 / np.maximum(metres, 1), 0, 255)
+            # The set's HHA images are of its depth maps: disparity is 310 over meters.
+            meters = example["depth"][..., 0] / 1000
+            expected = np.clip(310 / np.maximum(meters, 1), 0, 255)
             assert np.abs(example["hha"][..., 0] - expected).max() < 2
 
 
@@ -202,7 +203,7 @@ def test_real_samples_of_nyudv2_are_read(shared_data, data_dir, name, modalities
 
 @pytest.fixture
 def siftflow(tmp_path):
-    # The first two are in the reference's list of test images; nobody labelled the last.
+    # The first two are in the reference's list of test images; nobody labeled the last.
     ids = ["coast_natu975", "highway_gre141", "coast_bea1", "coast_bea9", "highway_bost181"]
     return devkits.write_siftflow(tmp_path / "SiftFlowDataset", ids)
 
@@ -368,6 +369,6 @@ def test_gallery_shows_every_image_and_label_map(tmp_path):
 
     rgbd_width, maps_width, plain_width = (read_image(p).shape[1] for p in (rgbd, maps, plain))
     cell = 320 + 8
-    # colour, HHA, depth, mask; colour, two masks; colour, mask.
+    # color, HHA, depth, mask; color, two masks; color, mask.
     assert rgbd_width - plain_width == 2 * cell
     assert maps_width - plain_width == cell

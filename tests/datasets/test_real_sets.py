@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from keras_fcn.data.image_io import decode_image, read_image
 from keras_fcn.datasets import open_dataset
-from keras_fcn.datasets.prepared import find_source_files
-from keras_fcn.preprocessing import decode_image, read_image
+from keras_fcn.datasets.tfds_reader import find_source_files
 
 
 @pytest.fixture(scope="module")

@@ -84,8 +84,8 @@ def test_different_labels_never_touch(examples):
             assert ((one == other) | (one == 255) | (other == 255)).all()
 
 
-def test_the_class_cannot_be_told_from_colour(examples):
-    # The best guess from a pixel's colour: per bin of colour, the commonest class of the
+def test_the_class_cannot_be_told_from_color(examples):
+    # The best guess from a pixel's color: per bin of color, the commonest class of the
     # training pixels; once by count, once as if all classes were equally common.
     counts = sum(np.bincount(cells(e), minlength=16**3 * 7) for e in examples["train"])
     counts = counts.reshape(16**3, 7)
@@ -101,14 +101,14 @@ def test_the_class_cannot_be_told_from_colour(examples):
             cell = labels * 7 + guess[colors]
             confusion[name] += np.bincount(cell, minlength=49).reshape(7, 7)
 
-    # One class everywhere: mean IU 0.79 / 7 = 0.11, mean accuracy 1 / 7 = 0.14.
+    # One class everywhere: mean IoU 0.79 / 7 = 0.11, mean accuracy 1 / 7 = 0.14.
     assert scores_from_confusion(confusion["count"]).mean_iou < 0.13
     assert scores_from_confusion(confusion["balanced"]).mean_iou < 0.13
     assert scores_from_confusion(confusion["balanced"]).mean_accuracy < 0.19
 
 
 def cells(example):
-    """Returns for each pixel that counts the number of its colour, times 7, plus its label."""
+    """Returns for each pixel that counts the number of its color, times 7, plus its label."""
     counted = example["label"] != 255
     red, green, blue = np.moveaxis(example["image"][counted].astype(int) // 16, -1, 0)
     return (red * 256 + green * 16 + blue) * 7 + example["label"][counted]
@@ -184,7 +184,7 @@ def test_objects_are_seen_and_come_from_the_farthest_to_the_nearest():
         assert len(scene.objects) >= 1
         for thing_ in scene.objects:
             assert all(0 < c < s for c, s in zip(thing_.center, scene.size, strict=True))
-            # Its mean colour differs from the background's.
+            # Its mean color differs from the background's.
             means = [np.mean(t.colors, axis=0) for t in (thing_.texture, scene.background)]
             assert np.linalg.norm(means[0] - means[1]) > 90
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import keras
 import pytest
-from export_samples import tiny_model
 from keras_fcn_export import export_savedmodel
+
+from .export_samples import tiny_model
 
 
 @pytest.fixture(scope="session")

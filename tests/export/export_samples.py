@@ -46,7 +46,7 @@ def randomize_scores(model: keras.Model, seed: int = 0, scale: float = 3.0) -> N
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Returns coloured blobs, uint8, shape `(height, width, 3)`."""
+    """Returns colored blobs, uint8, shape `(height, width, 3)`."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (height // 16 + 2, width // 16 + 2, 3), dtype="uint8")
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))

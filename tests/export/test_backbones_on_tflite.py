@@ -2,12 +2,13 @@
 
 import keras
 import pytest
-from export_samples import picture, randomize_scores
 from keras_fcn_export import export_tflite, list_operators, verify
 from keras_fcn_export.operators import float_islands
 
 import keras_fcn
 from keras_fcn.backbones import BACKBONES, backbone_names
+
+from .export_samples import picture, randomize_scores
 
 SIZE = (64, 96)
 IMAGES = [picture(*SIZE, seed=300), picture(*SIZE, seed=301)]
@@ -48,7 +49,7 @@ def check_on_tflite(model, backbone, tmp_path):
 
 
 def test_alexnet(tmp_path):
-    """Local response normalisation, and grouped convolutions."""
+    """Local response normalization, and grouped convolutions."""
     check_on_tflite(narrow_model("alexnet"), "alexnet", tmp_path)
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from export_samples import file_bytes, labels_of, picture
 from keras_fcn_export.serving import client
 from PIL import Image
+
+from .export_samples import file_bytes, labels_of, picture
 
 IMAGES = [picture(40, 30, seed=1), picture(33, 70, seed=2)]
 FILES = [file_bytes(image) for image in IMAGES]

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from export_samples import LABELS, file_bytes, labels_of, picture, tiny_model
 from keras_fcn_export import export_savedmodel, export_tflite, verify
 from PIL import Image
 
 from keras_fcn.datasets import from_arrays
 from keras_fcn.evaluation import evaluate
-from keras_fcn.file_prediction import predict_files
 from keras_fcn.labels import labels_from_json
-from keras_fcn.prediction import open_predictor
+from keras_fcn.prediction.image_files import predict_files
+from keras_fcn.prediction.predictor import open_predictor
+
+from .export_samples import LABELS, file_bytes, labels_of, picture, tiny_model
 
 HEADS = {"semantic": 3, "geometric": 2}
 IMAGE = picture(40, 56)
@@ -53,7 +54,7 @@ def test_a_tflite_file_has_one_output_a_head(two_heads, expected, tmp_path):
     path = export_tflite(two_heads, tmp_path / "m.tflite")
 
     report = verify(path, two_heads, [IMAGE])
-    predicted = open_predictor(path).labels_of(IMAGE[None])
+    predicted = open_predictor(path).predict(IMAGE[None])
 
     assert report.passed
     for head, labels in expected.items():
@@ -81,7 +82,7 @@ def test_other_channels_are_floats(tmp_path):
         export_tflite(model, path, quantize="int8", calibration=[])
 
 
-def test_a_model_of_colour_and_depth_is_verified_on_a_data_set(tmp_path):
+def test_a_model_of_color_and_depth_is_verified_on_a_data_set(tmp_path):
     model = tiny_model(input_shape=(None, None, 4), modalities=("color", "depth"))
     depth = np.random.default_rng(0).integers(500, 5000, (40, 56, 1)).astype("uint16")
     truth = labels_of(model, np.concatenate([IMAGE, depth], axis=-1)).astype("uint8")
@@ -130,7 +131,7 @@ def test_other_channels_are_resized_for_a_file_of_one_size(tmp_path):
 
     assert report.passed
     assert "Fixed input of 64x32" in report.notes[0]
-    # All is labelled as class 0: its IU is the share of pixels that are predicted so, of the
+    # All is labeled as class 0: its IoU is the share of pixels that are predicted so, of the
     # smaller labels enlarged by nearest.
     planes = [
         np.asarray(Image.fromarray(plane).resize((32, 64), Image.Resampling.BILINEAR))

@@ -1,4 +1,4 @@
-"""The form of a network that is quantised to integers throughout."""
+"""The form of a network that is quantized to integers throughout."""
 
 import keras
 import numpy as np

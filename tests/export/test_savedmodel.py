@@ -3,16 +3,17 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
-from export_samples import LABELS, file_bytes, labels_of, picture, tiny_model
 from keras_fcn_export import export_savedmodel
 from PIL import Image
 
-from keras_fcn.averaged_prediction import AveragedPredictor
-from keras_fcn.file_prediction import predict_files
+from keras_fcn.data.image_io import read_image
 from keras_fcn.labels import labels_from_json
-from keras_fcn.prediction import open_predictor
-from keras_fcn.preprocessing import read_image
-from keras_fcn.tiled_prediction import TiledPredictor
+from keras_fcn.prediction.image_files import predict_files
+from keras_fcn.prediction.predictor import open_predictor
+from keras_fcn.prediction.test_time_augmentation import AveragedPredictor
+from keras_fcn.prediction.tiling import TiledPredictor
+
+from .export_samples import LABELS, file_bytes, labels_of, picture, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +50,11 @@ def test_files_of_different_sizes_get_masks_of_their_sizes(model, signatures):
 
 
 def test_a_grey_image_counts_as_three_equal_channels(model, signatures):
-    grey = picture(40, 40)[..., 0]
+    gray = picture(40, 40)[..., 0]
 
-    mask = signatures["encoded"](image_bytes=tf.constant([file_bytes(grey)]))["mask_png_bytes"]
+    mask = signatures["encoded"](image_bytes=tf.constant([file_bytes(gray)]))["mask_png_bytes"]
 
-    expected = labels_of(model, np.stack([grey] * 3, axis=-1))
+    expected = labels_of(model, np.stack([gray] * 3, axis=-1))
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(mask[0].numpy()))), expected)
 
 
@@ -125,7 +126,7 @@ def test_baked_in_options(tmp_path):
 
     small = tf.image.resize(image[None].astype("float32"), (64, 32), antialias=True).numpy()
     logits = (model(small).numpy() + model(small[:, :, ::-1]).numpy()[:, :, ::-1]) / 2
-    # Nearest neighbour: pixel i of n takes the source pixel under its centre.
+    # Nearest neighbor: pixel i of n takes the source pixel under its center.
     rows = ((np.arange(90) + 0.5) * 64 / 90).astype(int)
     columns = ((np.arange(50) + 0.5) * 32 / 50).astype(int)
     logits = logits[:, rows][:, :, columns]
@@ -206,7 +207,7 @@ def test_images_over_the_limit_are_left_out_by_name_but_can_be_tiled(savedmodel,
     assert "Received: 100x500" in large.error and "--tile" in large.error
     assert small.error is None and small.written == (tmp_path / "out" / "small.png",)
     tiled = TiledPredictor(predictor, tile_size=(128, 256), overlap=64)
-    assert tiled.labels_of(picture(100, 500)[None]).shape == (1, 100, 500)
+    assert tiled.predict(picture(100, 500)[None]).shape == (1, 100, 500)
 
 
 def file_in_16_bits() -> bytes:

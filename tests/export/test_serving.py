@@ -8,12 +8,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from export_samples import file_bytes, labels_of, picture, randomize_scores
 from keras_fcn_export import export_savedmodel
 from PIL import Image
 
 import keras_fcn
-from keras_fcn.preprocessing import read_image
+from keras_fcn.data.image_io import read_image
+
+from .export_samples import file_bytes, labels_of, picture, randomize_scores
 
 
 def answers_of_server(folder, images, image_bytes, tmp_path):

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from export_samples import LABELS, labels_of, picture, tiny_model
 from keras_fcn_export import export_tflite, list_operators
 from keras_fcn_export.operators import describe_operators, float_islands
 
 from keras_fcn.labels import labels_from_json
+
+from .export_samples import LABELS, labels_of, picture, tiny_model
 
 CALIBRATION = [picture(64, 96, seed) for seed in range(100)]
 

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from export_samples import LABELS, labels_of, picture, tiny_model
 from keras_fcn_export import (
     Comparison,
     VerificationReport,
@@ -8,10 +7,12 @@ from keras_fcn_export import (
     export_tflite,
     verify,
 )
-from test_tflite import CALIBRATION
 
 import keras_fcn
-from keras_fcn.datasets.base import from_arrays
+from keras_fcn.data.dataset import from_arrays
+
+from .export_samples import LABELS, labels_of, picture, tiny_model
+from .test_tflite import CALIBRATION
 
 IMAGES = [picture(40, 70, seed=300), picture(64, 33, seed=301)]
 
@@ -61,10 +62,10 @@ def test_mean_iou_of_both_by_hand(model, tmp_path):
     path = export_tflite(model, tmp_path / "m.tflite")
     predictions = labels_of(model, IMAGES[0]).astype("uint8")
     first = predictions[0, 0]
-    # Half the rows are labelled as the model predicts, the rest is void: mean IU is 1.
+    # Half the rows are labeled as the model predicts, the rest is void: mean IoU is 1.
     labels = np.where(np.arange(40)[:, None] < 20, predictions, np.uint8(255))
     dataset = from_arrays("two", LABELS, {"val": [{"image": IMAGES[0], "label": labels}] * 2})
-    # All labelled as the class of the first pixel: its IU is its share, every other one's 0.
+    # All labeled as the class of the first pixel: its IoU is its share, every other one's 0.
     wrong = from_arrays(
         "one",
         LABELS,
@@ -89,7 +90,7 @@ def test_a_data_set_of_other_classes_gives_no_mean_iou(model, savedmodel):
 
     assert report.passed
     assert report.model_mean_iou is None
-    assert "no mean IU" in report.notes[0]
+    assert "no mean IoU" in report.notes[0]
 
 
 def test_another_models_artifact_fails(savedmodel):

@@ -9,7 +9,8 @@ from keras_fcn_train.callbacks.log import CsvLog, read_log
 from keras_fcn_train.callbacks.tensorboard import TensorBoardLog
 from keras_fcn_train.state import Position
 from keras_fcn_train.workdir import Workdir
-from tiny_training import tiny_config
+
+from .tiny_training import tiny_config
 
 
 class FixedScores:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 from keras_fcn_train.class_weights import balanced_weights, count_classes
-from tiny_training import SPEC, tiny_dataset
+
+from .tiny_training import SPEC, tiny_dataset
 
 
 def test_pixels_are_counted_without_the_ignored():
@@ -39,5 +40,5 @@ def test_exponent_zero_weighs_all_pixels_alike():
 
 
 def test_split_without_labels_is_refused():
-    with pytest.raises(ValueError, match="holds no labelled pixel"):
+    with pytest.raises(ValueError, match="holds no labeled pixel"):
         balanced_weights(np.zeros(3, "int64"), exponent=0.5)

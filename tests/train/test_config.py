@@ -4,7 +4,7 @@ import pytest
 from keras_fcn_train import Config
 from keras_fcn_train.config import setting_names
 
-from keras_fcn.augmentation import Augmentation
+from keras_fcn.data.augmentation import Augmentation
 
 
 def test_unknown_setting_stops_with_the_nearest_names():

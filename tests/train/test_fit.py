@@ -10,7 +10,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tiny_training
 from keras_fcn_train import (
     Config,
     TrainingDiverged,
@@ -22,9 +21,11 @@ from keras_fcn_train import (
 from keras_fcn_train.callbacks import SaveState, Tracker
 from keras_fcn_train.callbacks.log import read_log
 from keras_fcn_train.workdir import Workdir
-from tiny_training import SPEC, tiny_config, tiny_dataset
 
 from keras_fcn.metrics import scores_from_confusion
+
+from . import tiny_training
+from .tiny_training import SPEC, tiny_config, tiny_dataset
 
 
 @pytest.fixture(scope="module", autouse=True)

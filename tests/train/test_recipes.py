@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from keras_fcn_train import Config, describe_recipe, load_recipe, recipe_names
 from keras_fcn_train.data import TrainingData
-from keras_fcn_train.network import build_network
+from keras_fcn_train.model import build_network
 from keras_fcn_train.recipes import check_needs
 from keras_fcn_train.smoke import smoke_config
 from keras_fcn_train.training import compile_network

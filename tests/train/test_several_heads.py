@@ -3,17 +3,18 @@
 import keras
 import numpy as np
 import pytest
-import tiny_training
 from keras_fcn_train import TrainingInterrupted, fit
 from keras_fcn_train.callbacks.log import read_log
 from keras_fcn_train.class_weights import count_classes
 from keras_fcn_train.workdir import Workdir
-from test_fit import press_ctrl_c_after
-from tiny_training import HEADS, tiny_config, tiny_dataset
 
 from keras_fcn.evaluation import evaluate_heads
 from keras_fcn.metrics import scores_from_confusion
-from keras_fcn.prediction import KerasPredictor
+from keras_fcn.prediction.predictor import KerasPredictor
+
+from . import tiny_training
+from .test_fit import press_ctrl_c_after
+from .tiny_training import HEADS, tiny_config, tiny_dataset
 
 CONFIG = tiny_config(
     dataset="tiny_heads",

@@ -115,7 +115,7 @@ def test_the_table_of_patches_is_by_steps():
     report = patch_sampling.report(trained, dataset_of(16))
 
     assert report.header[1:] == (
-        "loss, all cells", "loss, 1 in 2", "mean IU, all cells", "mean IU, 1 in 2",
+        "loss, all cells", "loss, 1 in 2", "mean IoU, all cells", "mean IoU, 1 in 2",
     )  # fmt: skip
     # An epoch of whole images is 8 steps: 6 seconds for 16, and 16 with half of the cells.
     assert report.rows == [

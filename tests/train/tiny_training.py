@@ -1,4 +1,4 @@
-"""A data set and a backbone so small that a training takes a second.
+"""A dataset and a backbone so small that a training takes a second.
 
 Import it before a training; it works in a fresh process too, where
 monkeypatching from a test does not reach.
@@ -76,7 +76,7 @@ def tiny_config(**settings: Any) -> Config:
 
 
 def install() -> None:
-    """Makes the data set and the backbones known by name."""
+    """Makes the dataset and the backbones known by name."""
     data.open_dataset = tiny_dataset
     for name, normalized in (("tiny", False), ("tiny_normalized", True)):
         BACKBONES[name] = Backbone(

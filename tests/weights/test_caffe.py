@@ -3,10 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from caffe_files import field, write_caffemodel
 
 from keras_fcn.weights.caffe import open_caffemodel, read_caffemodel
 from keras_fcn.weights.source import WeightFileError
+
+from .caffe_files import field, write_caffemodel
 
 KERNEL = np.arange(2 * 3 * 2 * 2, dtype="float32").reshape(2, 3, 2, 2) / 7
 BIAS = np.array([-1.5, 2.25], "float32")

@@ -1,14 +1,15 @@
 import keras
 import numpy as np
 import pytest
-from caffe_files import fcn_layers, random, write_caffemodel
 
 import keras_fcn
 from keras_fcn.layers import ImageNormalization
+from keras_fcn.weights.adapt import fold_normalization
 from keras_fcn.weights.convert import assign_weights, load_weight_file, reference_name
 from keras_fcn.weights.files import network_arguments, open_weight_file
-from keras_fcn.weights.folding import fold_normalization
 from keras_fcn.weights.source import WeightFileError
+
+from .caffe_files import fcn_layers, random, write_caffemodel
 
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 RNG = np.random.default_rng(0)
@@ -191,7 +192,7 @@ def test_a_classifier_leaves_scores_and_upsampling_alone(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_fourth_channel_starts_as_the_mean_of_the_colours(tmp_path):
+def test_a_fourth_channel_starts_as_the_mean_of_the_colors(tmp_path):
     path, layers = classifier_file(tmp_path)
     model = classifier_model(channels=4)
 
@@ -235,7 +236,7 @@ def test_scaled_skips_must_agree(tmp_path, model_scale, file_scale, problem):
 
 @pytest.mark.parametrize("applied", ["caffe", "tf", "torch", "none"])
 @pytest.mark.parametrize("trained_with", ["caffe", "tf", "torch", "none"])
-def test_another_normalisation_is_folded_into_the_first_convolution(trained_with, applied):
+def test_another_normalization_is_folded_into_the_first_convolution(trained_with, applied):
     kernel, bias = random(3, 3, 3, 2), random(2)
     pixels = RNG.uniform(0, 255, (1, 5, 6, 3)).astype("float32")
     theirs = keras.ops.conv(ImageNormalization(trained_with)(pixels), kernel) + bias
@@ -249,7 +250,7 @@ def test_another_normalisation_is_folded_into_the_first_convolution(trained_with
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * scale)
 
 
-def test_a_difference_in_normalisation_is_noted(tmp_path):
+def test_a_difference_in_normalization_is_noted(tmp_path):
     kernel = random(2, 3, 1, 1)
     path = write_caffemodel(tmp_path / "n.caffemodel", {"conv1_1": [kernel, np.zeros(2)]})
     images = keras.Input((None, None, 3))
@@ -259,7 +260,7 @@ def test_a_difference_in_normalisation_is_noted(tmp_path):
     report = load_weight_file(model, path)
 
     [note] = report.notes
-    assert "trained on inputs normalised as 'caffe', the model normalises as 'none'" in note
+    assert "trained on inputs normalized as 'caffe', the model normalizes as 'none'" in note
     pixel = np.array([10.0, 20.0, 30.0])
     expected = kernel[:, :, 0, 0] @ (pixel[::-1] - CAFFE_MEAN)
     np.testing.assert_allclose(np.ravel(model(pixel[None, None, None])), expected, rtol=1e-4)
@@ -271,7 +272,7 @@ def test_a_difference_that_cannot_be_folded_is_a_mismatch(tmp_path):
     x = ImageNormalization("none", name="normalization")(images)
     model = keras.Model(images, keras.layers.Conv2D(2, 1, name="block1_conv1")(x))
 
-    with pytest.raises(ValueError, match="normalization: the model normalises as 'none', the file"):
+    with pytest.raises(ValueError, match="normalization: the model normalizes as 'none', the file"):
         load_weight_file(model, path)
 
 
@@ -299,7 +300,7 @@ def test_unknown_suffixes_and_missing_files(tmp_path):
             "scale_pool3": ("Scale", [np.full(32, 0.0001, "float32")])},
          {"num_classes": 3, "stride": 8, "skip_scales": (0.01, 0.0001)}),
     ],
-    ids=["two heads", "two streams", "colour and depth", "at once"],
+    ids=["two heads", "two streams", "color and depth", "at once"],
 )  # fmt: skip
 def test_the_references_other_networks(tmp_path, layers, told):
     source = open_weight_file(write_caffemodel(tmp_path / "n.caffemodel", layers))

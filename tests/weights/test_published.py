@@ -4,11 +4,12 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from caffe_files import fcn_layers, write_caffemodel
 
 import keras_fcn
 from keras_fcn.weights.published import CARDS, WeightCard, download, find_card
 from keras_fcn.weights.source import WeightFileError
+
+from .caffe_files import fcn_layers, write_caffemodel
 
 CONTENT = b"weights of a network"
 
@@ -35,7 +36,7 @@ def test_scores_name_their_split_and_checksums_their_source():
     for card in CARDS.values():
         assert all(score.split and score.source for score in card.scores)
         assert bool(card.checksum_source) == bool(card.sha256 or card.sha1)
-        # Nobody measured the published files of the other data sets.
+        # Nobody measured the published files of the other datasets.
         assert card.dataset == "voc" or not card.scores
 
 

@@ -70,8 +70,8 @@ def test_torchvisions_vgg16_sees_what_it_was_trained_on(tmp_path):
     report = load_weight_file(model, path)
 
     assert "folded into conv1_1" in report.notes[0]
-    normalised = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    x = normalised.astype("float32")
+    normalized = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    x = normalized.astype("float32")
     for name in ("features.0", "features.28"):
         kernel = tensors[f"{name}.weight"].transpose(2, 3, 1, 0)
         x = keras.ops.conv(x, kernel) + tensors[f"{name}.bias"]
@@ -129,7 +129,7 @@ def googlenet_tensors():
     return tensors
 
 
-def test_batch_normalisation_of_googlenet_is_folded(tmp_path, googlenet_tensors):
+def test_batch_normalization_of_googlenet_is_folded(tmp_path, googlenet_tensors):
     path = write(tmp_path / "googlenet.safetensors", googlenet_tensors)
     image = random(1, 9, 9, 3)
 

@@ -14,7 +14,7 @@ nn, F = torch.nn, torch.nn.functional
 
 
 class Convolution(nn.Module):
-    """Convolution, batch normalisation and ReLU, as in torchvision's GoogLeNet."""
+    """Convolution, batch normalization and ReLU, as in torchvision's GoogLeNet."""
 
     def __init__(self, inputs, outputs, size, **options):
         super().__init__()
@@ -94,7 +94,7 @@ def alexnet():
 
 
 def randomized(network):
-    """Gives layers weights that keep their inputs' size, and batch normalisation statistics."""
+    """Gives layers weights that keep their inputs' size, and batch normalization statistics."""
     torch.manual_seed(0)
     for name, values in network.state_dict().items():
         if values.ndim > 1:

@@ -10,7 +10,7 @@ from ..workdir import Workdir
 
 
 class Curves(keras.callbacks.Callback):
-    """Draws loss, mean IU and learning rate from the log, after each epoch.
+    """Draws loss, mean IoU and learning rate from the log, after each epoch.
 
     Args:
         workdir: Where the log is and the picture goes.

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fcn.metrics import SegmentationScores
+from keras_fcn.metrics import SegmentationMetrics
 
 from ..config import Config
 from ..errors import TrainingDiverged
@@ -82,7 +82,7 @@ class WarnOfOneClass(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, scores: SegmentationScores, config: Config, tracker: Tracker, head: str = ""
+        self, scores: SegmentationMetrics, config: Config, tracker: Tracker, head: str = ""
     ) -> None:
         super().__init__()
         self._scores = scores

@@ -10,7 +10,7 @@ from ..heads import mean_over_heads
 
 
 class MeanOverHeads(keras.callbacks.Callback):
-    """Adds `mean_iou` to the logs of an epoch: the mean of the heads' mean IU.
+    """Adds `mean_iou` to the logs of an epoch: the mean of the heads' mean IoU.
 
     With a single head it is there already.
 

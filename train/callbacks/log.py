@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from ..files import write_text
+from keras_fcn.files import write_text
 
 
 class CsvLog(keras.callbacks.Callback):

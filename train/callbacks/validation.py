@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from ..config import Config
-from ..inference_copy import InferenceCopy
+from ..evaluation_model import InferenceCopy
 from ..workdir import Workdir
 from .tracking import Tracker
 

@@ -1,4 +1,4 @@
-"""Recipes: complete settings for a network and a data set, by name.
+"""Recipes: complete settings for a network and a dataset, by name.
 
 A recipe is a module with a docstring (source, command, measured time and
 score) and `CONFIG`, in this folder or a file of the user's. Where its `CONFIG` lacks

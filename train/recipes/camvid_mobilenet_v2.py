@@ -3,7 +3,7 @@
 Run:       keras-fcn train --recipe camvid_mobilenet_v2 --source path/to/CamVid
            (--backbone-weights FILE where Keras cannot download them)
 BatchNorm: trained with the rest, measured anew for the averaged weights.
-Result:    0.6904 mean IU on the 101 validation images (best epoch 70 of 80), one seed,
+Result:    0.6904 mean IoU on the 101 validation images (best epoch 70 of 80), one seed,
            2026-11-21; 3,274 s of processor time, which is 27 minutes of two cores.
 """
 

@@ -3,7 +3,7 @@
 Run:       keras-fcn train --recipe voc_mobilenet_v2 --source path/to/VOCdevkit
            (--backbone-weights FILE where Keras cannot download them)
 BatchNorm: trained with the rest.
-Result:    0.511 mean IU over background, cat, cow, dog, horse, person and sheep on the 150
+Result:    0.511 mean IoU over background, cat, cow, dog, horse, person and sheep on the 150
            validation images of a part of the set (860 training images, mostly of these
            classes; all others score near 0), after 20 epochs; one seed, 2026-11-21. A step
            of 8 took 0.6 to 0.8 s on two busy cores.

@@ -1,6 +1,6 @@
 """What a network sees of an object: itself, what is around it, or its outline (PAMI, Table 8).
 
-Foreground or background of the images are hidden behind one colour, for training, for testing,
+Foreground or background of the images are hidden behind one color, for training, for testing,
 or for both.
 """
 
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from keras_fcn.datasets import SegmentationDataset
 from keras_fcn.evaluation import evaluate
 from keras_fcn.labels import LabelSpec
-from keras_fcn.prediction import open_predictor
+from keras_fcn.prediction.predictor import open_predictor
 from keras_fcn.visualization import save_picture
 
 from ..config import Config
@@ -26,7 +26,7 @@ from .report import Report, percent
 from .runs import Run, Trained
 
 BACKGROUND = ("background",)
-# The mean colour is that of so many training images.
+# The mean color is that of so many training images.
 NUM_MEAN_IMAGES = 500
 WHITE = (255, 255, 255)
 
@@ -60,7 +60,7 @@ class Setting:
         name: The paper's name.
         train: What is seen in training.
         test: What is seen in testing.
-        paper: The paper's mean IU without the background, FCN-32s on PASCAL VOC.
+        paper: The paper's mean IoU without the background, FCN-32s on PASCAL VOC.
     """
 
     name: str
@@ -85,7 +85,7 @@ def masked_image(
 ) -> Any:
     """Returns an image of which only the foreground, the background or the outlines are seen.
 
-    What is hidden takes one colour; for outlines, where all is hidden, the foreground is white.
+    What is hidden takes one color; for outlines, where all is hidden, the foreground is white.
     Ignored pixels are neither: they are hidden when anything is.
 
     Args:
@@ -117,7 +117,7 @@ def masked_image(
 def masked_dataset(
     dataset: SegmentationDataset, view: View, color: Sequence[int], background: Sequence[int]
 ) -> SegmentationDataset:
-    """Returns a data set with masked images; its name says so. Arguments as for `masked_image`."""
+    """Returns a dataset with masked images; its name says so. Arguments as for `masked_image`."""
 
     def decode(record: Any) -> Any:
         example = dataset.decode(record)
@@ -150,7 +150,7 @@ def background_labels(spec: LabelSpec, names: Sequence[str] = BACKGROUND) -> lis
     unknown = [name for name in names if name not in spec.class_names]
     if unknown or not names or len(set(names)) == spec.num_classes:
         raise ValueError(
-            "`background` must name classes of the data set, not all of them: "
+            "`background` must name classes of the dataset, not all of them: "
             f"{', '.join(spec.class_names)}. Received: {', '.join(names) or 'none'}."
         )
     return [spec.class_names.index(name) for name in names]
@@ -163,7 +163,7 @@ def runs(
 
     Args:
         base: The settings.
-        dataset: The data set.
+        dataset: The dataset.
         background: Names of the classes that are background.
     """
     views = dict.fromkeys(setting.train for setting in SETTINGS)
@@ -178,7 +178,7 @@ def report(
     dataset: SegmentationDataset,
     background: Sequence[str] = BACKGROUND,
 ) -> Report:
-    """Returns the mean IU of the classes that are no background, for the paper's six settings."""
+    """Returns the mean IoU of the classes that are no background, for the paper's six settings."""
     assert isinstance(dataset.labels, LabelSpec)
     config = trained[ALL.name].config
     sets = _masked_sets(config, dataset, background)
@@ -197,7 +197,7 @@ def report(
         )
         scores[setting.name] = evaluation.mean_iou_of_classes
     return Report(
-        header=("", "training sees", "testing sees", "mean IU", "the paper's"),
+        header=("", "training sees", "testing sees", "mean IoU", "the paper's"),
         rows=[
             (
                 setting.name,
@@ -209,7 +209,7 @@ def report(
             for setting in SETTINGS
         ],
         notes=(
-            f"Mean IU of the {len(objects)} classes that are no background.",
+            f"Mean IoU of the {len(objects)} classes that are no background.",
             "The paper's: FCN-32s on PASCAL VOC (PAMI, Table 8).",
         ),
         save_picture=partial(_save_bars, scores=scores, sets=sets, split=split),
@@ -249,7 +249,7 @@ def _save_bars(
     for bars in (ours, theirs):
         axes.bar_label(bars, fmt="%.1f", fontsize=8)
     axes.set_xticks(places, list(scores))
-    axes.set(ylabel="mean IU without background", ylim=(0, 100))
+    axes.set(ylabel="mean IoU without background", ylim=(0, 100))
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return save_picture(path, figure)

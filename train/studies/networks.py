@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_fcn.datasets import SegmentationDataset
 from keras_fcn.labels import LabelSpec
-from keras_fcn.prediction import open_predictor
+from keras_fcn.prediction.predictor import open_predictor
 from keras_fcn.visualization import save_gallery
 
 from ..config import Config
@@ -94,6 +94,6 @@ def _save_predictions(
     for one in trained.values():
         predictor = open_predictor(one.network)
         for row, example in zip(columns, examples, strict=True):
-            row.append(np.asarray(predictor.labels_of(example["image"][None]))[0])
+            row.append(np.asarray(predictor.predict(example["image"][None]))[0])
     titles = ("image", "truth", *(TITLES[name].partition(", from")[0] for name in trained))
     return save_gallery(path, columns, dataset.labels, titles=titles, cell_width=150)

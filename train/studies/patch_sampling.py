@@ -50,7 +50,7 @@ def runs(base: Config, dataset: SegmentationDataset) -> list[Run]:
 
 
 def report(trained: Mapping[str, Trained], dataset: SegmentationDataset) -> Report:
-    """Returns validation loss and mean IU by steps, and the time that they took."""
+    """Returns validation loss and mean IoU by steps, and the time that they took."""
     curves = {_title(one): _curve(one, dataset) for one in trained.values()}
     steps = [step for step, *_ in next(iter(curves.values()))]
     rows = [
@@ -72,7 +72,7 @@ def report(trained: Mapping[str, Trained], dataset: SegmentationDataset) -> Repo
         header=(
             "steps",
             *(f"loss, {name}" for name in curves),
-            *(f"mean IU, {name}" for name in curves),
+            *(f"mean IoU, {name}" for name in curves),
         ),
         rows=rows,
         notes=(
@@ -86,7 +86,7 @@ def report(trained: Mapping[str, Trained], dataset: SegmentationDataset) -> Repo
     )
 
 
-# Steps, seconds, validation loss and mean IU, each time it was validated.
+# Steps, seconds, validation loss and mean IoU, each time it was validated.
 Curve = list[tuple[int, float, float, float]]
 
 

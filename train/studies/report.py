@@ -11,7 +11,7 @@ from rich.table import Table
 from keras_fcn.visualization import save_picture
 
 SCORES = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
-SCORE_TITLES = ("pixel acc.", "mean acc.", "mean IU", "f.w. IU")
+SCORE_TITLES = ("pixel acc.", "mean acc.", "mean IoU", "f.w. IoU")
 
 # Coordinates of a line: those along x, and those along y.
 Line = tuple[Sequence[float], Sequence[float]]
@@ -58,7 +58,7 @@ def save_lines(path: str | Path, panels: Mapping[tuple[str, str], Mapping[str, L
     Args:
         path: The PNG to write.
         panels: Lines by name, by the titles of the panel's two axes. Lines of a name have the
-            same colour in all panels.
+            same color in all panels.
 
     Returns:
         `path`.

@@ -25,7 +25,7 @@ class Run:
         name: Name of its folder.
         config: Its settings; `workdir`, `resume` and, with `starts_from`, `init` are filled in.
         starts_from: Name of an earlier run, from whose last network it starts.
-        dataset: The data set, where `config.dataset` is none that can be opened by name.
+        dataset: The dataset, where `config.dataset` is none that can be opened by name.
     """
 
     name: str
@@ -65,12 +65,12 @@ class Trained:
 
 
 def check_base(base: Config) -> tuple[Config, SegmentationDataset]:
-    """Returns the settings that a study starts from, and their data set.
+    """Returns the settings that a study starts from, and their dataset.
 
     With `smoke` they are those of a training of seconds, on the sample set.
 
     Raises:
-        ValueError: If the data set has several label maps, or nothing is validated.
+        ValueError: If the dataset has several label maps, or nothing is validated.
     """
     if base.smoke:
         # The recipe's needs are met by tiny sizes; what a run starts from is the study's matter.

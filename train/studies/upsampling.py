@@ -60,7 +60,7 @@ def _learned_parameters(path: Path) -> int:
 
 def _save_curves(path: str | Path, trained: Mapping[str, Trained]) -> Path:
     lines: dict[tuple[str, str], dict[str, tuple[list[float], list[float]]]] = {}
-    for title, name in (("validation loss", "val_loss"), ("mean IU", "val_mean_iou")):
+    for title, name in (("validation loss", "val_loss"), ("mean IoU", "val_mean_iou")):
         for kind, one in trained.items():
             scored = [row for row in one.log if name in row]
             epochs = [row["epoch"] + 1 for row in scored]

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from keras_fcn.datasets.builder import (
+from keras_fcn.data.image_io import read_mask
+from keras_fcn.datasets.tfds_builder import (
     Archive,
     SegmentationBuilder,
     SegmentationConfig,
@@ -14,9 +15,8 @@ from keras_fcn.datasets.builder import (
     find_folder,
 )
 from keras_fcn.labels import LabelSpec
-from keras_fcn.preprocessing import read_mask
 
-# Names and colours as SegNet draws them.
+# Names and colors as SegNet draws them.
 _CLASSES = {
     "Sky": (128, 128, 128),
     "Building": (128, 0, 0),

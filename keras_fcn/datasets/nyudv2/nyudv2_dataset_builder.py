@@ -1,4 +1,4 @@
-"""NYU Depth V2 with colour, depth and HHA images, in 40 or 13 classes."""
+"""NYU Depth V2 with color, depth and HHA images, in 40 or 13 classes."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_fcn.datasets.builder import (
+from keras_fcn.data.hha import encode_hha
+from keras_fcn.data.image_io import read_depth, read_mask
+from keras_fcn.datasets.mat_files import from_one, read_mat_labels
+from keras_fcn.datasets.tfds_builder import (
     Archive,
     Files,
     SegmentationBuilder,
@@ -16,10 +19,7 @@ from keras_fcn.datasets.builder import (
     SplitFiles,
     png_of,
 )
-from keras_fcn.datasets.mat_files import from_one, read_mat_labels
-from keras_fcn.hha import encode_hha
 from keras_fcn.labels import Labels, LabelSpec
-from keras_fcn.preprocessing import read_depth, read_mask
 
 _CLASSES_40 = (
     "wall,floor,cabinet,bed,chair,sofa,table,door,window,bookshelf,picture,counter,blinds,desk,"
@@ -34,8 +34,8 @@ _LABELS = {
     "40": LabelSpec(tuple(_CLASSES_40.split(","))),
     "13": LabelSpec(tuple(_CLASSES_13.split(","))),
 }
-# The colour camera in pixels, from the data set's toolbox (camera_params.m), and where the
-# colour image of each size begins in that of 640x480.
+# The color camera in pixels, from the dataset's toolbox (camera_params.m), and where the
+# color image of each size begins in that of 640x480.
 _CAMERA = np.array([[518.85790, 0, 325.58245], [0, 519.46961, 253.73617], [0, 0, 1]])
 _CROPS = {(480, 640): (0, 0), (425, 560): (45, 40)}
 
@@ -103,7 +103,7 @@ def _camera(size: tuple[int, ...], path: Path) -> np.ndarray:
         known = ", ".join(f"{width}x{height}" for height, width in _CROPS)
         raise ValueError(
             f"{path}: the camera is known for images of {known} only, and there is no HHA image. "
-            "Add the HHA images; `keras_fcn.hha` makes them if you know the camera."
+            "Add the HHA images; `keras_fcn.data.hha` makes them if you know the camera."
         )
     top, left = _CROPS[size]
     return _CAMERA - np.array([[0, 0, left], [0, 0, top], [0, 0, 0]])

@@ -1,10 +1,10 @@
-"""NYUDv2's labelled frames from the one file that NYU publishes, to the folder of the reference.
+"""NYUDv2's labeled frames from the one file that NYU publishes, to the folder of the reference.
 
     python -m keras_fcn.datasets.nyudv2.unpacking SOURCE TARGET
 
-SOURCE is a folder with `nyu_depth_v2_labeled.mat` and `splits.mat` of the data set's site, and with
+SOURCE is a folder with `nyu_depth_v2_labeled.mat` and `splits.mat` of the dataset's site, and with
 `classMapping40.mat` of Gupta, Arbelaez and Malik (CVPR 2013), which says to which of the 40 classes
-each of the 894 labels belongs. TARGET then is a source of the data set `nyudv2`.
+each of the 894 labels belongs. TARGET then is a source of the dataset `nyudv2`.
 """
 
 import argparse
@@ -24,9 +24,9 @@ _FILES = ("nyu_depth_v2_labeled.mat", "splits.mat", "classMapping40.mat")
 
 
 def unpack(source: Path, target: Path, on_frame: Callable[[int, int], None] | None = None) -> int:
-    """Writes images, depth in millimetres, label maps of 40 classes, and the lists of the splits.
+    """Writes images, depth in millimeters, label maps of 40 classes, and the lists of the splits.
 
-    HHA images are made when the data set is prepared. The lists are written last: a folder that
+    HHA images are made when the dataset is prepared. The lists are written last: a folder that
     was not finished has none.
 
     Args:
@@ -86,7 +86,7 @@ def _write_frames(
 
 
 def _frame(file: Any, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns image, depth in metres and labels of a frame; MATLAB stores columns first."""
+    """Returns image, depth in meters and labels of a frame; MATLAB stores columns first."""
     return tuple(file[name][index].T for name in ("images", "depths", "labels"))
 
 
@@ -96,10 +96,10 @@ def _write_frame(
     frame: tuple[np.ndarray, np.ndarray, np.ndarray],
     class_of_label: np.ndarray,
 ) -> None:
-    image, metres, labels = frame
-    millimetres = np.clip(np.rint(metres * 1000), 0, 65535).astype(np.uint16)
+    image, meters, labels = frame
+    millimeters = np.clip(np.rint(meters * 1000), 0, 65535).astype(np.uint16)
     Image.fromarray(np.ascontiguousarray(image)).save(target / "data/images" / f"img_{number}.png")
-    Image.fromarray(millimetres).save(target / "data/depth" / f"img_{number}.png")
+    Image.fromarray(millimeters).save(target / "data/depth" / f"img_{number}.png")
     segmentation = class_of_label[labels].astype(np.uint8)
     savemat(target / "segmentation" / f"img_{number}.mat", {"segmentation": segmentation})
 

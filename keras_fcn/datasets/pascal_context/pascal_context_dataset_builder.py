@@ -6,17 +6,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from keras_fcn.datasets.builder import (
+from keras_fcn.data.image_io import read_mask
+from keras_fcn.datasets.mat_files import read_mat_labels
+from keras_fcn.datasets.tfds_builder import (
     Archive,
     SegmentationBuilder,
     SegmentationConfig,
     SplitFiles,
     find_folder,
 )
-from keras_fcn.datasets.mat_files import read_mat_labels
 from keras_fcn.datasets.voc.voc_dataset_builder import find_devkit
 from keras_fcn.labels import Labels, LabelSpec
-from keras_fcn.preprocessing import read_mask
 
 # The classes in the order of the authors' lists (59_labels.txt, 33_labels.txt), each with its
 # number in the label maps of all 459 (labels.txt). There `table`, `bedclothes` and `cloth` are what

@@ -1,7 +1,7 @@
 """The built-in sample set: shapes over textures, generated from a seed, nothing to download.
 
-A class is a shape. Textures and colours are drawn from the same distribution
-for every class and for the background, so that a pixel's colour says nothing
+A class is a shape. Textures and colors are drawn from the same distribution
+for every class and for the background, so that a pixel's color says nothing
 about its class: a network has to look at outlines. `scenes` says what there
 is to see, `rendering` draws it. `sample_rgbd` adds what a depth camera would see of
 the same scenes, `sample_geometric` a second, coarser label map.
@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_fcn.datasets.base import Example, SegmentationDataset
+from keras_fcn.data.dataset import Example, SegmentationDataset
+from keras_fcn.data.hha import encode_hha
 from keras_fcn.datasets.sample.rendering import render
 from keras_fcn.datasets.sample.room import camera_matrix, render_depth
 from keras_fcn.datasets.sample.scenes import SHAPES, random_scene
-from keras_fcn.hha import encode_hha
 from keras_fcn.labels import LabelSpec
 
 SPLITS = {"train": 1000, "val": 100}
 
 DESCRIPTION = (
     "Generated images of discs, rings, squares, triangles, crosses and stars over textures, with "
-    "a 255 outline around each object. The class cannot be told from colour. Five image sizes."
+    "a 255 outline around each object. The class cannot be told from color. Five image sizes."
 )
 
 # Whether an object's outline is curved: what a second head learns beside the shape itself.
@@ -76,7 +76,7 @@ def sample_rgbd_dataset(seed: int = 0) -> SegmentationDataset:
     """Returns the sample set with what a depth camera sees: examples have `depth` and `hha`, too.
 
     Images and labels are those of `sample_dataset`. The scenes stand in a room: behind the
-    objects are a floor and a wall, which the colour images do not show.
+    objects are a floor and a wall, which the color images do not show.
 
     Example:
         >>> example = next(iter(sample_rgbd_dataset().examples("val")))
@@ -169,7 +169,7 @@ def _draw(seed: int, split: int, position: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def _draw_depth(seed: int, split: int, position: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the depth map in millimetres and its HHA image."""
+    """Returns the depth map in millimeters and its HHA image."""
     scene = random_scene((seed, int(split), int(position)))
     depth = render_depth(scene)
     # A room's camera is level: gravity need not be found.

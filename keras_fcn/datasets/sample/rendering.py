@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_fcn.datasets.sample.scenes import SHAPES, Scene, SceneObject, Texture
 
-# Pixels nearer than this to an object's edge are labelled 255, as PASCAL VOC does.
+# Pixels nearer than this to an object's edge are labeled 255, as PASCAL VOC does.
 OUTLINE_WIDTH = 1.5
 NOISE_SIGMA = 6.0
 
@@ -60,7 +60,7 @@ def _window(thing: SceneObject, size: tuple[int, int]) -> tuple[slice, ...]:
 
 
 def _paint(texture: Texture, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Returns the texture's colours at these pixels, float64, shape `(height, width, 3)`."""
+    """Returns the texture's colors at these pixels, float64, shape `(height, width, 3)`."""
     across = np.cos(texture.angle) * columns + np.sin(texture.angle) * rows
     along = np.cos(texture.angle) * rows - np.sin(texture.angle) * columns
     first, second = np.asarray(texture.colors)
@@ -68,7 +68,7 @@ def _paint(texture: Texture, rows: np.ndarray, columns: np.ndarray) -> np.ndarra
 
 
 def _mix(texture: Texture, across: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """Returns the share of the second colour at each pixel, 0..1."""
+    """Returns the share of the second color at each pixel, 0..1."""
     turn = 2 * np.pi / texture.period
     wave = np.sin(turn * across + texture.phase)
     if texture.pattern == "plain":

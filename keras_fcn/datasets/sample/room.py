@@ -5,7 +5,7 @@ import numpy as np
 from keras_fcn.datasets.sample.rendering import covered
 from keras_fcn.datasets.sample.scenes import Scene
 
-# A level camera at this height above the floor looks at a wall at this distance, in metres.
+# A level camera at this height above the floor looks at a wall at this distance, in meters.
 CAMERA_HEIGHT = 1.6
 WALL_DISTANCE = 16.0
 # Focal length in heights of the image. The floor comes into view at

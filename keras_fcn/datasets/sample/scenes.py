@@ -18,11 +18,11 @@ Color = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Texture:
-    """A pattern that mixes two colours.
+    """A pattern that mixes two colors.
 
     Args:
         pattern: One of `PATTERNS`.
-        colors: The two colours, each red, green and blue in 0..255.
+        colors: The two colors, each red, green and blue in 0..255.
         angle: Direction of the pattern in radians.
         period: Length in pixels after which the pattern repeats.
         phase: Shift of the pattern in radians.
@@ -40,11 +40,11 @@ class SceneObject:
     """One object of a scene.
 
     Args:
-        shape: One of `SHAPES`, or `bar`: clutter that is labelled background.
+        shape: One of `SHAPES`, or `bar`: clutter that is labeled background.
         center: Row and column in pixels.
-        radius: Distance in pixels from the centre to the farthest point.
+        radius: Distance in pixels from the center to the farthest point.
         angle: Rotation in radians.
-        depth: Distance from the viewer in metres; nearer objects hide farther ones.
+        depth: Distance from the viewer in meters; nearer objects hide farther ones.
         texture: How it is painted.
     """
 
@@ -100,7 +100,7 @@ def random_scene(seed: Sequence[int]) -> Scene:
 def _free_place(
     rng: np.random.Generator, size: tuple[int, int], radius: float, objects: Sequence[SceneObject]
 ) -> tuple[float, float] | None:
-    """Returns a centre at which little of the other objects is hidden, or None if none is found."""
+    """Returns a center at which little of the other objects is hidden, or None if none is found."""
     for _ in range(20):
         # Up to a third of the radius may leave the image.
         row, column = (rng.uniform(0.7 * radius, length - 0.7 * radius) for length in size)
@@ -114,7 +114,7 @@ def _free_place(
 
 
 def _random_texture(rng: np.random.Generator, unlike: Texture | None = None) -> Texture:
-    """Returns a texture, its mean colour well apart from that of `unlike`."""
+    """Returns a texture, its mean color well apart from that of `unlike`."""
     while True:
         middle = rng.uniform(30, 225, size=3)
         if unlike is None or np.linalg.norm(middle - np.mean(unlike.colors, axis=0)) > 90:

@@ -6,14 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from keras_fcn.datasets.builder import (
+from keras_fcn.datasets.mat_files import from_one, read_mat_labels
+from keras_fcn.datasets.tfds_builder import (
     Archive,
     SegmentationBuilder,
     SegmentationConfig,
     SplitFiles,
     find_folder,
 )
-from keras_fcn.datasets.mat_files import from_one, read_mat_labels
 from keras_fcn.labels import LabelSpec
 
 _SEMANTIC = (
@@ -23,7 +23,7 @@ _SEMANTIC = (
 )
 _GEOMETRIC = "sky horizontal vertical"
 _CATEGORIES = "spatial_envelope_256x256_static_8outdoorcategories"
-# Two images that nobody labelled.
+# Two images that nobody labeled.
 _WITHOUT_LABELS = ("highway_bost181", "street_urb506")
 # The reference's list, for a folder that brings none.
 _TEST_LIST = Path(__file__).parent / "test_ids.txt"

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from keras_fcn.datasets.builder import (
+from keras_fcn.data.image_io import read_mask
+from keras_fcn.datasets.tfds_builder import (
     Archive,
     Files,
     SegmentationBuilder,
@@ -16,7 +17,6 @@ from keras_fcn.datasets.builder import (
     find_folder,
 )
 from keras_fcn.labels import LabelSpec
-from keras_fcn.preprocessing import read_mask
 
 _CLASSES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "

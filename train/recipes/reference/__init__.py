@@ -1,6 +1,6 @@
 """The reference's fifteen networks, stage by stage, and the paper's FCN-GoogLeNet.
 
-One file a data set. The reference is github.com/shelhamer/fcn.berkeleyvision.org.
+One file a dataset. The reference is github.com/shelhamer/fcn.berkeleyvision.org.
 """
 
 from . import nyud, pascal_context, siftflow, voc

@@ -4,7 +4,7 @@ from .solver import HEAVY, reference_recipe, solver_of
 
 _DATA = "PASCAL-Context, 59 classes and background"
 _PAPER = (
-    "{} mean IU over 59 classes (arXiv 1411.4038v2, appendix B), {} (the authors' PDF),\n"
+    "{} mean IoU over 59 classes (arXiv 1411.4038v2, appendix B), {} (the authors' PDF),\n"
     "           both with the paper's solver."
 )
 # 81 epochs are 404,838 images; the reference takes 400,000 (by its solve.py; its solver file has

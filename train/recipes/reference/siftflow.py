@@ -29,7 +29,7 @@ RECIPES = (
         _VGG16.replace(variant="fcn16s", learning_rate=1e-12),
         source=solver_of("siftflow-fcn16s"),
         published=(
-            "39.5 mean IU and 94.3 geometric pixel accuracy on test, 200 images, with the\n"
+            "39.5 mean IoU and 94.3 geometric pixel accuracy on test, 200 images, with the\n"
             "           paper's solver (CVPR 2015, Table 5)."
         ),
         after=("fcn32s_vgg16_siftflow",),
@@ -37,7 +37,7 @@ RECIPES = (
     reference_recipe(
         "fcn8s_vgg16_siftflow",
         f"FCN-8s on VGG16 on {_DATA}, from FCN-16s",
-        # Not 1e-14, as for the other data sets.
+        # Not 1e-14, as for the other datasets.
         _VGG16.replace(variant="fcn8s", learning_rate=1e-12),
         source=solver_of("siftflow-fcn8s"),
         published=_NONE,

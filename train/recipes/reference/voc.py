@@ -3,7 +3,7 @@
 from .solver import ACCUMULATED, HEAVY, reference_recipe, solver_of
 
 _DATA = "PASCAL VOC 2011 with SBD's masks"
-_README = "{} mean IU on seg11valid, 736 images (README of the reference)"
+_README = "{} mean IoU on seg11valid, 736 images (README of the reference)"
 # Blue, green, red, of the reference's data layer.
 _MEAN = (104.00699, 116.66877, 122.67892)
 # 12 epochs are 101,976 images; the reference takes 100,000.
@@ -70,7 +70,7 @@ RECIPES = (
             validate_every=4,
         ),
         source="CVPR 2015, section 4.3: SGD with twenty images, momentum 0.9, learning rate 5e-5",
-        published="42.5 mean IU on VOC 2011 val (CVPR 2015, Table 1).",
+        published="42.5 mean IoU on VOC 2011 val (CVPR 2015, Table 1).",
         note=(
             "The reference has no such network. The paper does not say what its loss is divided\n"
             "by and when it stops: the mean over the pixels and 200 epochs are our choice."

@@ -1,0 +1,1 @@
+"""Pixels: reading images, augmenting pairs of image and label, batches."""

@@ -1,0 +1,151 @@
+"""The interface of a segmentation dataset: named splits of images with their label maps."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import tensorflow as tf
+
+from keras_fcn.labels import Heads, Labels
+
+# Where an example has each kind of image that a network takes (`keras_fcn.modalities`).
+IMAGE_KEYS = {"color": "image", "hha": "hha", "depth": "depth"}
+
+# Tensors, or on the way to them encoded bytes, paths or seeds, by name.
+Example = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationDataset:
+    """Named splits of images with their label maps.
+
+    A split is read in two steps, so that a pipeline can shuffle, shard and
+    cache what is small, and decode in parallel what is large: `records` gives
+    what identifies an example (a path, encoded bytes, a seed), `decode` turns
+    one record into an example. `examples` does both.
+
+    An example is a dictionary with at least:
+
+    * `image`: uint8, shape `(height, width, 3)`, RGB;
+    * `label`: uint8, shape `(height, width)`, each value a class or
+      `ignore_class`; a dictionary of such maps, with the keys of `labels`,
+      where `labels` is a dictionary;
+    * `id`: string scalar, unique in the split.
+
+    Sets with other kinds of images (`modalities`) have of the same height and width
+
+    * `depth`: uint16, shape `(height, width, 1)`, distance in millimeters, 0 where unknown;
+    * `hha`: uint8, shape `(height, width, 3)`, as `keras_fcn.data.hha` makes it.
+
+    Args:
+        name: The name that `open_dataset` knows, such as `camvid`.
+        labels: What the labels mean.
+        splits: Number of examples by split, such as `{"train": 367, "val": 101}`.
+        records: Function from a split to a finite `tf.data.Dataset` of
+            records, dictionaries of tensors, in a fixed order.
+        decode: Function from a record to an example, in TensorFlow operations.
+        description: A few sentences: what it shows, where it comes from.
+        citation: BibTeX of the papers to cite, or "".
+        modalities: The kinds of images that every example has, names in `IMAGE_KEYS`.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_fcn import LabelSpec
+        >>> one = {"image": np.zeros((4, 6, 3), "uint8"), "label": np.ones((4, 6), "uint8")}
+        >>> dataset = from_arrays("tiny", LabelSpec.numbered(2), {"train": [one]})
+        >>> [(e["id"].numpy(), e["label"].shape) for e in dataset.examples("train")]
+        [(b'train/0', TensorShape([4, 6]))]
+    """
+
+    name: str
+    labels: Labels
+    splits: Mapping[str, int]
+    records: Callable[[str], tf.data.Dataset] = field(repr=False)
+    decode: Callable[[Example], Example] = field(repr=False)
+    description: str = field(default="", repr=False)
+    citation: str = field(default="", repr=False)
+    modalities: tuple[str, ...] = ("color",)
+
+    @property
+    def heads(self) -> Heads:
+        """The label maps by name; of a dataset with a single one a mapping of one."""
+        return Heads(self.labels)
+
+    def examples(self, split: str) -> tf.data.Dataset:
+        """Returns the decoded examples of a split, in a fixed order.
+
+        Raises:
+            ValueError: If there is no such split.
+        """
+        self.check_split(split)
+        return self.records(split).map(
+            self.decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+
+    def check_split(self, split: str) -> None:
+        """Raises ValueError, with the names there are, unless `split` is one of the splits."""
+        if split not in self.splits:
+            raise ValueError(
+                f"Dataset {self.name!r} has no split {split!r}. Its splits: "
+                f"{', '.join(f'{name} ({count})' for name, count in self.splits.items())}."
+            )
+
+    def check_modalities(self, modalities: Sequence[str]) -> None:
+        """Raises ValueError, with the kinds there are, unless examples have all of these."""
+        missing = [name for name in modalities if name not in self.modalities]
+        if missing:
+            raise ValueError(
+                f"Dataset {self.name!r} has no images of the kind {missing[0]!r}. It has: "
+                f"{', '.join(self.modalities)}."
+            )
+
+
+def modalities_of(keys: Iterable[str]) -> tuple[str, ...]:
+    """Returns the kinds of images among the keys of an example.
+
+    >>> modalities_of(["id", "image", "depth", "label"])
+    ('color', 'depth')
+    """
+    present = set(keys)
+    return tuple(name for name, key in IMAGE_KEYS.items() if key in present)
+
+
+def from_arrays(
+    name: str, labels: Labels, splits: Mapping[str, list[Mapping[str, Any]]]
+) -> SegmentationDataset:
+    """Returns a dataset of examples held in memory: NumPy arrays that may differ in size.
+
+    Args:
+        name: Name of the dataset.
+        labels: What the labels mean.
+        splits: Lists of examples, as `SegmentationDataset` describes them; an
+            example without `id` gets `split/position`.
+    """
+    held = {
+        split: [{"id": f"{split}/{i}", **example} for i, example in enumerate(examples)]
+        for split, examples in splits.items()
+    }
+
+    def records(split: str) -> tf.data.Dataset:
+        examples = held[split]
+        signature = tf.nest.map_structure(_spec_of_any_size, examples[0])
+        count = tf.data.experimental.assert_cardinality(len(examples))
+        return tf.data.Dataset.from_generator(
+            lambda: iter(examples), output_signature=signature
+        ).apply(count)
+
+    return SegmentationDataset(
+        name=name,
+        labels=labels,
+        splits={split: len(examples) for split, examples in held.items()},
+        records=records,
+        decode=dict,
+        modalities=modalities_of(next((e[0] for e in held.values() if e), {})),
+    )
+
+
+def _spec_of_any_size(value: Any) -> tf.TensorSpec:
+    tensor = tf.convert_to_tensor(value)
+    # Height and width may differ between examples; channels may not.
+    shape = (None, None, *tensor.shape[2:]) if len(tensor.shape) > 1 else tensor.shape
+    return tf.TensorSpec(shape, tensor.dtype)

@@ -1,0 +1,75 @@
+"""Images of several kinds (color, HHA, depth) of one scene, each in a file of its own."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from keras_fcn.data.image_io import read_depth, read_image
+
+_READERS: dict[str, Callable[[Path], np.ndarray]] = {
+    "color": read_image,
+    "hha": read_image,
+    "depth": lambda path: read_depth(path)[..., None],
+}
+
+
+def find_partner(path: Path, folder: Path) -> Path:
+    """Returns the file in a folder that has the name of another, whatever its suffix.
+
+    Raises:
+        ValueError: If there is none, or several.
+    """
+    found = sorted(file for file in folder.glob("*") if file.stem == path.stem and file.is_file())
+    if len(found) != 1:
+        listed = ", ".join(file.name for file in found) or "no such file"
+        raise ValueError(
+            f"The folder {folder} must hold one file {path.stem}.* for {path}. Found: {listed}."
+        )
+    return found[0]
+
+
+def read_kinds(files: Mapping[str, Path]) -> dict[str, np.ndarray]:
+    """Reads the images of one scene.
+
+    Args:
+        files: File by modality.
+
+    Returns:
+        By modality `color` and `hha`: uint8, shape `(height, width, 3)`; `depth`: uint16,
+        `(height, width, 1)`.
+
+    Raises:
+        ValueError: If a file is damaged or of another kind, or sizes differ.
+        FileNotFoundError: If one is missing.
+    """
+    images = {name: _READERS[name](path) for name, path in files.items()}
+    (first, *others) = files
+    for name in others:
+        if images[name].shape[:2] != images[first].shape[:2]:
+            raise ValueError(
+                f"{files[name]} must have the size of {files[first]}, height and width "
+                f"{images[first].shape[:2]}. It has {images[name].shape[:2]}."
+            )
+    return images
+
+
+def joined(images: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns images one after the other along the channels, as a `Predictor` takes them.
+
+    >>> parts = {"color": np.zeros((2, 2, 3), "uint8"), "depth": np.ones((2, 2, 1), "uint16")}
+    >>> joined(parts).shape, joined(parts).dtype
+    ((2, 2, 4), dtype('float32'))
+    """
+    together = np.concatenate(list(images.values()), axis=-1)
+    return together if together.shape[-1] == 3 else together.astype("float32")
+
+
+def shown(images: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns what a viewer shows of a scene: the first image with colors, else depth in gray."""
+    for image in images.values():
+        if image.shape[-1] == 3:
+            return image
+    (depth,) = images.values()
+    gray = 255 * (depth / max(int(depth.max()), 1))
+    return np.repeat(gray.astype("uint8"), 3, axis=-1)

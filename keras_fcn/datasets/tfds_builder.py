@@ -1,0 +1,329 @@
+"""The base of the datasets that TensorFlow Datasets (tfds) prepares.
+
+A set is a folder with a `<name>_dataset_builder.py` that derives from
+`SegmentationBuilder` and says what the labels mean, where the archives are,
+and which file belongs to which example; see `camvid`, the shortest. Reading,
+checking, storing and opening are the same for all.
+"""
+
+import abc
+import dataclasses
+import hashlib
+import io
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
+
+from keras_fcn.data.dataset import IMAGE_KEYS
+from keras_fcn.data.image_io import (
+    check_labels,
+    check_size,
+    read_depth,
+    read_image,
+    read_mask,
+)
+from keras_fcn.data.parallel import parallel_map
+from keras_fcn.labels import Labels, LabelSpec, labels_to_json
+
+# The files of one example by what they are: `image`, `depth`, `hha`, and `label`, or the name of
+# each label map where there are several.
+Files = Mapping[str, Path]
+# Split -> id of the example -> its files.
+SplitFiles = Mapping[str, Mapping[str, Files]]
+
+_EXIF_ORIENTATION = 0x0112
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """A published archive.
+
+    Args:
+        url: Where it lies.
+        checksum: `md5:` or `sha256:` and the hexadecimal digest; "" where nobody whom
+            we could name publishes one. The set's README says which.
+    """
+
+    url: str
+    checksum: str = ""
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class SegmentationConfig(tfds.core.BuilderConfig):
+    """One way to prepare a set.
+
+    Args:
+        variant: Which of the set's variants, such as `2012_aug`.
+        source: Folder of the files; "" takes the archives.
+    """
+
+    variant: str
+    source: str = ""
+
+
+class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
+    """Prepares images with label maps, from archives or from a folder of the user's.
+
+    Images are stored as the files that they are (a JPEG stays a JPEG), label
+    maps as gray PNG files of the labels, depth as PNG files of 16 bits. Each
+    image is decoded and each label compared with the classes once, here, so
+    that a damaged file is named before any training.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    HOMEPAGE: ClassVar[str] = ""
+    LABELS: ClassVar[Labels]
+    # Archives by variant; their unpacked folders are where `find_files` looks.
+    ARCHIVES: ClassVar[Mapping[str, Sequence[Archive]]]
+
+    @classmethod
+    @abc.abstractmethod
+    def find_files(cls, folders: Sequence[Path], variant: str) -> SplitFiles:
+        """Returns which files make up which example of which split.
+
+        Args:
+            folders: The folder that the user named, or the unpacked archives.
+            variant: One of the keys of `ARCHIVES`.
+
+        Returns:
+            Files by split and id, some of which may be missing.
+
+        Raises:
+            ValueError: If the folders do not hold the set, with what was expected.
+        """
+
+    @property
+    def labels(self) -> Labels:
+        """What the labels of this variant mean."""
+        return self.LABELS
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The kinds of images that every example has."""
+        return ("color",)
+
+    def features(self) -> dict[str, Any]:
+        """Returns what is stored of an example, by name."""
+        labels = self.labels
+        kinds = {IMAGE_KEYS[name]: _IMAGE_FEATURES[name]() for name in self.modalities}
+        return {
+            **kinds,
+            "label": _label_feature(labels)
+            if isinstance(labels, LabelSpec)
+            else {head: _label_feature(spec) for head, spec in labels.items()},
+            "id": tfds.features.Text(),
+        }
+
+    def read_example(self, files: Files) -> dict[str, Any]:
+        """Returns the stored form of an example, but its id, after checking it."""
+        contents, size = stored_image(files["image"])
+        example: dict[str, Any] = {"image": io.BytesIO(contents)}
+        for name in self.modalities:
+            if name != "color":
+                example[name] = self.read_further_image(name, files, size)
+        labels = self.labels
+        if isinstance(labels, LabelSpec):
+            return {**example, "label": self._stored_label(files, size, labels, "")}
+        maps = {head: self._stored_label(files, size, spec, head) for head, spec in labels.items()}
+        return {**example, "label": maps}
+
+    def read_label(self, path: Path, head: str = "") -> np.ndarray:
+        """Returns the labels of a file, uint8, shape `(height, width)`.
+
+        Args:
+            path: One of the files that `find_files` found.
+            head: Name of the label map, where there are several.
+        """
+        return read_mask(path)
+
+    def read_further_image(self, name: str, files: Files, size: tuple[int, int]) -> Any:
+        """Returns the stored form of an image of another kind than `color`.
+
+        Args:
+            name: `depth` or `hha`.
+            files: The files of the example.
+            size: Height and width of its color image.
+        """
+        if name == "depth":
+            depth = read_depth(files[name])
+            check_size(files["image"], size, files[name], depth.shape, "depth map")
+            return depth[..., None]
+        contents, own_size = stored_image(files[name])
+        check_size(files["image"], size, files[name], own_size, "HHA image")
+        return io.BytesIO(contents)
+
+    def _stored_label(
+        self, files: Files, size: tuple[int, int], spec: LabelSpec, head: str
+    ) -> io.BytesIO:
+        path = files[head or "label"]
+        label = self.read_label(path, head)
+        check_size(files["image"], size, path, label.shape)
+        check_labels(label, spec, path)
+        return io.BytesIO(png_of(label))
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(self.features()),
+            homepage=self.HOMEPAGE,
+            metadata=tfds.core.MetadataDict(
+                labels=labels_to_json(self.labels), source=self.builder_config.source
+            ),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[Any]]:
+        source = self.builder_config.source
+        variant = self.builder_config.variant
+        if source:
+            folders = [Path(source)]
+        elif not self.ARCHIVES[variant]:
+            raise ValueError(
+                f"{self.name}/{variant} is not published as an archive. Give the folder of its "
+                "files as `source`."
+            )
+        else:
+            folders = [_download(dl_manager, archive) for archive in self.ARCHIVES[variant]]
+        splits = self.find_files(folders, variant)
+        check_present(splits)
+        console = Console(stderr=True)
+        progress = Progress(console=console, transient=True, disable=not console.is_terminal)
+        task = progress.add_task(
+            f"Preparing {self.name}", total=sum(len(examples) for examples in splits.values())
+        )
+        return {
+            split: self._generate_examples(examples, progress, task)
+            for split, examples in splits.items()
+        }
+
+    def _generate_examples(
+        self, examples: Mapping[str, Files], progress: Progress, task: Any
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        stored = parallel_map(self.read_example, examples.values())
+        with progress:
+            for example_id, example in zip(examples, stored, strict=True):
+                yield example_id, {**example, "id": example_id}
+                progress.advance(task)
+
+
+_IMAGE_FEATURES: dict[str, Callable[[], Any]] = {
+    "color": lambda: tfds.features.Image(shape=(None, None, 3)),
+    "hha": lambda: tfds.features.Image(shape=(None, None, 3)),
+    "depth": lambda: tfds.features.Image(
+        shape=(None, None, 1), dtype=np.uint16, encoding_format="png"
+    ),
+}
+
+
+def _label_feature(spec: LabelSpec) -> Any:
+    return tfds.features.LabeledImage(
+        labels=list(spec.class_names), shape=(None, None, 1), encoding_format="png"
+    )
+
+
+def fingerprint(splits: SplitFiles) -> str:
+    """Returns eight digits that change when a file is added, taken away or changed."""
+    digest = hashlib.blake2b(digest_size=4)
+    for split, examples in sorted(splits.items()):
+        for example_id, files in sorted(examples.items()):
+            for kind, path in sorted(files.items()):
+                stat = path.stat()
+                digest.update(
+                    f"{split}/{example_id}/{kind}/{path.parent.name}/{path.name}/"
+                    f"{stat.st_size}/{stat.st_mtime_ns}\n".encode()
+                )
+    return digest.hexdigest()
+
+
+def stored_image(path: Path) -> tuple[bytes, tuple[int, int]]:
+    """Returns an image as bytes that `decode_image` reads exactly, and its (height, width).
+
+    A JPEG or PNG that is shown as it is stored stays the file that it is;
+    everything else (other kinds, turned by EXIF) becomes a PNG.
+    """
+    pixels = read_image(path)
+    with Image.open(path) as image:
+        as_it_is = (
+            image.format in ("JPEG", "PNG")
+            and image.mode in ("RGB", "L")
+            and image.getexif().get(_EXIF_ORIENTATION, 1) == 1
+        )
+    if as_it_is:
+        return path.read_bytes(), pixels.shape[:2]
+    return png_of(pixels), pixels.shape[:2]
+
+
+def png_of(array: np.ndarray) -> bytes:
+    """Returns a PNG of a label map or of an RGB image, uint8."""
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def check_present(splits: SplitFiles) -> None:
+    """Raises ValueError that names what is missing unless all files are there."""
+    missing = [
+        path
+        for examples in splits.values()
+        for files in examples.values()
+        for path in files.values()
+        if not path.exists()
+    ]
+    if missing:
+        raise ValueError(
+            f"{missing[0]} is missing{f', and {len(missing) - 1} more files' * (len(missing) > 1)}"
+            ". Is the folder complete?"
+        )
+
+
+def find_folder(folders: Sequence[Path], places: Sequence[str], what: str) -> Path:
+    """Returns the first folder `folder/place` that there is; `place` may hold wildcards.
+
+    Raises:
+        ValueError: If there is none, with the places where it was looked for.
+    """
+    for folder in folders:
+        for place in places:
+            # `glob` would not yield the folder itself for "".
+            found = sorted(folder.glob(place)) if place else [folder]
+            if found and found[0].is_dir():
+                return found[0]
+    raise ValueError(
+        f"No {what} found in {', '.join(str(folder) for folder in folders)}. Looked for the "
+        f"folders: {', '.join(place or '.' for place in places)}."
+    )
+
+
+def _download(dl_manager: Any, archive: Archive) -> Path:
+    if sys.stderr.isatty():
+        tfds.enable_progress_bar()
+    try:
+        path = Path(dl_manager.download(archive.url))
+    except Exception as error:  # tfds, `requests` and the network have errors of many kinds
+        raise ConnectionError(
+            f"{archive.url} cannot be downloaded ({type(error).__name__}). Download it by another "
+            "way, unpack it, and give the folder as `source`."
+        ) from error
+    finally:
+        tfds.disable_progress_bar()
+    if archive.checksum:
+        _verify(path, archive)
+    return Path(dl_manager.extract(path))
+
+
+def _verify(path: Path, archive: Archive) -> None:
+    kind, _, expected = archive.checksum.partition(":")
+    with path.open("rb") as file:
+        received = hashlib.file_digest(file, kind).hexdigest()
+    if received != expected:
+        path.unlink()
+        raise ValueError(
+            f"{archive.url}: the download is damaged or was replaced. Expected {archive.checksum}, "
+            f"received {kind}:{received}. It was deleted; try again."
+        )

@@ -1,0 +1,216 @@
+"""Preparing and opening the datasets that TensorFlow Datasets (tfds) stores."""
+
+import contextlib
+import importlib
+import io
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import logging
+
+from keras_fcn.data.dataset import Example, SegmentationDataset, modalities_of
+from keras_fcn.data.image_io import decode_image, decode_label
+from keras_fcn.datasets.tfds_builder import (
+    SegmentationBuilder,
+    SegmentationConfig,
+    SplitFiles,
+    check_present,
+    fingerprint,
+)
+from keras_fcn.labels import labels_from_json
+
+# Name -> (module of the builder, variant).
+BUILDERS = {
+    "camvid": ("keras_fcn.datasets.camvid.camvid_dataset_builder", "segnet"),
+    "voc2011": ("keras_fcn.datasets.voc.voc_dataset_builder", "2011"),
+    "voc2012": ("keras_fcn.datasets.voc.voc_dataset_builder", "2012"),
+    "voc2011_sbd": ("keras_fcn.datasets.voc.voc_dataset_builder", "2011_sbd"),
+    "voc2012_aug": ("keras_fcn.datasets.voc.voc_dataset_builder", "2012_aug"),
+    "nyudv2": ("keras_fcn.datasets.nyudv2.nyudv2_dataset_builder", "40"),
+    "nyudv2_13": ("keras_fcn.datasets.nyudv2.nyudv2_dataset_builder", "13"),
+    "siftflow": ("keras_fcn.datasets.siftflow.siftflow_dataset_builder", "tighe"),
+    "pascalcontext59": (
+        "keras_fcn.datasets.pascal_context.pascal_context_dataset_builder",
+        "59",
+    ),
+    "pascalcontext": (
+        "keras_fcn.datasets.pascal_context.pascal_context_dataset_builder",
+        "60",
+    ),
+    "pascalcontext33": (
+        "keras_fcn.datasets.pascal_context.pascal_context_dataset_builder",
+        "33",
+    ),
+}
+
+
+def prepare(
+    name: str, source: str | Path | None = None, data_dir: str | Path | None = None
+) -> SegmentationDataset:
+    """Prepares a dataset, unless it is prepared, and opens it.
+
+    Args:
+        name: One of `BUILDERS`.
+        source: Folder of the files; without it the archives are downloaded.
+        data_dir: Where prepared sets lie; tfds' folder by default.
+
+    Raises:
+        ValueError: If the files are not those of the set, or a label is wrong.
+        ConnectionError: If an archive cannot be downloaded.
+    """
+    builder = _builder(name, source, data_dir)
+    if not builder.data_path.exists():
+        # GCS is Google's storage of prepared sets, where ours are not.
+        config = tfds.download.DownloadConfig(try_download_gcs=False)
+        try:
+            with _quiet_tfds():
+                builder.download_and_prepare(download_config=config)
+        except OSError:
+            # Another process may have finished first: then the folder cannot be renamed.
+            if not builder.data_path.exists():
+                raise
+    return _open(name, builder.data_path)
+
+
+def open_prepared(
+    name: str, source: str | Path | None = None, data_dir: str | Path | None = None
+) -> SegmentationDataset:
+    """Opens a dataset: prepared from `source`, else what was prepared before.
+
+    Without `source` the set prepared from the archives is taken, else the
+    one that was last prepared from a folder.
+
+    Raises:
+        ValueError: If there is no `source` and the set is not prepared.
+    """
+    if source is not None:
+        return prepare(name, source, data_dir)
+    builder = _builder(name, None, data_dir)
+    if builder.data_path.exists():
+        return _open(name, builder.data_path)
+    of_the_set = Path(builder.data_path).parent.parent
+    from_folders = of_the_set.glob(f"{builder.builder_config.variant}_local_*/{builder.version}")
+    newest = max(from_folders, key=lambda path: path.stat().st_mtime, default=None)
+    if newest is None:
+        raise ValueError(
+            f"Dataset {name!r} is not prepared in {builder.data_dir_root}. Run: keras-fcn "
+            f"datasets prepare --dataset {name}, with --source FOLDER if you have its files."
+        )
+    return _open(name, newest)
+
+
+def find_source_files(name: str, source: str | Path) -> tuple[SegmentationBuilder, SplitFiles]:
+    """Returns the builder of a set, and the files of a folder by split, checked in nothing.
+
+    Raises:
+        ValueError: If the folder does not hold the set.
+    """
+    builder = _builder(name, None, None)
+    folder = _existing_folder(name, source)
+    return builder, builder.find_files([folder], builder.builder_config.variant)
+
+
+def _builder(
+    name: str, source: str | Path | None, data_dir: str | Path | None
+) -> SegmentationBuilder:
+    module, variant = BUILDERS[name]
+    builder_class = importlib.import_module(module).Builder
+    config: str | SegmentationConfig = variant
+    if source is not None:
+        folder = _existing_folder(name, source)
+        files = builder_class.find_files([folder], variant)
+        check_present(files)
+        config = SegmentationConfig(
+            name=f"{variant}_local_{fingerprint(files)}", variant=variant, source=str(folder)
+        )
+    with _quiet_tfds():
+        return builder_class(config=config, data_dir=data_dir and Path(data_dir).expanduser())
+
+
+def _existing_folder(name: str, source: str | Path) -> Path:
+    folder = Path(source).expanduser().resolve()
+    if not folder.is_dir():
+        raise ValueError(f"The source of {name!r} must be a folder. Received: {source}.")
+    return folder
+
+
+def _open(name: str, path: Path) -> SegmentationDataset:
+    builder = tfds.builder_from_directory(path)
+    decoders = _decoders(builder.info.features)
+    # The pipeline decides what is held in memory.
+    as_it_lies = tfds.ReadConfig(try_autocache=False)
+
+    def records(split: str) -> tf.data.Dataset:
+        return builder.as_dataset(
+            split=split,
+            decoders=_skipped(decoders),
+            shuffle_files=False,
+            read_config=as_it_lies,
+        )
+
+    return SegmentationDataset(
+        name=name,
+        labels=labels_from_json(builder.info.metadata["labels"]),
+        splits={split: info.num_examples for split, info in builder.info.splits.items()},
+        records=records,
+        decode=partial(_decode, decoders),
+        description=builder.info.description,
+        citation=builder.info.citation,
+        modalities=modalities_of(decoders),
+    )
+
+
+# Our own decoding of each stored feature, nested as they are; `None` leaves it to tfds.
+_Decoders = dict[str, Any]
+
+
+def _decoders(features: Any) -> _Decoders:
+    return {key: _decoder(feature) for key, feature in features.items()}
+
+
+def _decoder(feature: Any) -> Any:
+    if isinstance(feature, tfds.features.FeaturesDict):
+        return _decoders(feature)
+    if isinstance(feature, tfds.features.LabeledImage):
+        return decode_label
+    if isinstance(feature, tfds.features.Image) and feature.np_dtype == "uint8":
+        return decode_image
+    return None
+
+
+def _skipped(decoders: _Decoders) -> dict[str, Any]:
+    """Returns what tfds is not to decode."""
+    return {
+        key: _skipped(decoder) if isinstance(decoder, dict) else tfds.decode.SkipDecoding()
+        for key, decoder in decoders.items()
+        if decoder is not None
+    }
+
+
+def _decode(decoders: _Decoders, record: Example) -> Example:
+    decoded = {}
+    for key, value in record.items():
+        decoder = decoders[key]
+        if isinstance(decoder, dict):
+            decoded[key] = _decode(decoder, value)
+        else:
+            decoded[key] = value if decoder is None else decoder(value)
+    return decoded
+
+
+@contextlib.contextmanager
+def _quiet_tfds() -> Iterator[None]:
+    """Keeps tfds from printing and logging; the builder shows progress itself."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    tfds.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        tfds.enable_progress_bar()
+        logging.set_verbosity(verbosity)

@@ -1,0 +1,5 @@
+"""The networks: FCN-32s, FCN-16s and FCN-8s on any backbone."""
+
+from keras_fcn.models.fcn import FCN, MAX_STRIDE, VARIANTS, FCN8s, FCN8sAtOnce, FCN16s, FCN32s
+
+__all__ = ["FCN", "MAX_STRIDE", "VARIANTS", "FCN8s", "FCN8sAtOnce", "FCN16s", "FCN32s"]

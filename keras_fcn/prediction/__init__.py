@@ -1,0 +1,1 @@
+"""Trained networks of every format behind one interface."""

@@ -1,0 +1,215 @@
+"""Prediction on image files: a label map and an overlay for each."""
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_fcn.data.scenes import find_partner, joined, read_kinds, shown
+from keras_fcn.labels import Labels
+from keras_fcn.prediction.predictor import ImageSizeError, Predictor, by_head
+from keras_fcn.visualization import label_image, overlay, save_picture
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+@dataclass(frozen=True)
+class FilePrediction:
+    """What became of one image file.
+
+    Attributes:
+        path: The image.
+        written: The files written for it: label map and overlay, for each head; none if it
+            could not be read, or has a size that the network does not answer.
+        replaced: Number of those that existed before.
+        error: What was wrong with it; None if nothing was.
+    """
+
+    path: Path
+    written: tuple[Path, ...] = ()
+    replaced: int = 0
+    error: str | None = None
+
+
+def find_images(inputs: Iterable[str | Path]) -> list[Path]:
+    """Returns the image files that files, folders and patterns name, each once.
+
+    Args:
+        inputs: Files, which are taken as they are, whether they exist or not; folders, for the
+            images directly in them; and patterns with `*`, `?`, `[...]`, `**`.
+
+    Returns:
+        The files: in the order of `inputs`, sorted within a folder or pattern.
+
+    Raises:
+        ValueError: If a folder or pattern yields no image.
+    """
+    files: dict[Path, Path] = {}
+    for name in inputs:
+        for path in _files_of(name):
+            files.setdefault(path.absolute(), path)
+    return list(files.values())
+
+
+def predict_files(
+    predictor: Predictor,
+    paths: Sequence[str | Path],
+    output_dir: str | Path,
+    *,
+    folders: Mapping[str, str | Path] | None = None,
+    with_overlay: bool = True,
+    on_file: Callable[[FilePrediction], None] | None = None,
+) -> list[FilePrediction]:
+    """Predicts the label maps of image files, one file after the other.
+
+    For `photo.jpg` it writes `photo.png`, the labels as a palette image of the photo's size,
+    and `photo_overlay.jpg`. If two images had the same name that way, all outputs keep the
+    folders of their images; if that is not enough, also the suffix (`photo.jpg.png`). With
+    several heads the names end in the head's (`photo_semantic.png`).
+
+    Args:
+        predictor: The network.
+        paths: Image files. The EXIF orientation is applied. For a network of several
+            modalities those of its first.
+        output_dir: Where to write; made if need be. Files of an earlier run are replaced.
+        folders: For a network of several modalities: by name of each further one, such as
+            `"hha"`, the folder of its images, which have the names of `paths`.
+        with_overlay: Whether to write overlays.
+        on_file: Called after each file.
+
+    Returns:
+        One result for each of `paths`; those that could not be read have an `error`.
+
+    Raises:
+        ValueError: If an image would be overwritten, or `folders` are not those of the
+            network's modalities.
+    """
+    others = {name: Path(folder) for name, folder in (folders or {}).items()}
+    _check_modalities(predictor, others)
+    images = [Path(path) for path in paths]
+    targets = [Path(output_dir) / name for name in _output_names(images)]
+    inputs = [*images, *(file for folder in others.values() for file in folder.iterdir())]
+    _check_inputs_stay(inputs, targets, predictor.labels)
+    results = []
+    for path, target in zip(images, targets, strict=True):
+        result = _predict_file(predictor, path, others, target, with_overlay)
+        results.append(result)
+        if on_file:
+            on_file(result)
+    return results
+
+
+def _check_modalities(predictor: Predictor, others: Mapping[str, Path]) -> None:
+    """Raises ValueError unless there is a folder for each modality but the first."""
+    if predictor.num_channels != 3 and not predictor.modalities:
+        raise ValueError(
+            f"The network takes images of {predictor.num_channels} channels, which image files "
+            "do not have."
+        )
+    first, *rest = _modalities(predictor)
+    if set(rest) != set(others):
+        raise ValueError(
+            f"The network takes {', '.join((first, *rest))}. Expected: the {first} images"
+            + "".join(f", and a folder of {name} images with the same names" for name in rest)
+            + f". Received: folders for {', '.join(others) or 'no other kind'}."
+        )
+    for name, folder in others.items():
+        if not folder.is_dir():
+            raise ValueError(f"The {name} images must be in a folder. There is none at {folder}.")
+
+
+def _modalities(predictor: Predictor) -> tuple[str, ...]:
+    return predictor.modalities or ("color",)
+
+
+def _predict_file(
+    predictor: Predictor,
+    path: Path,
+    others: Mapping[str, Path],
+    target: Path,
+    with_overlay: bool,
+) -> FilePrediction:
+    try:
+        images = read_kinds(
+            {
+                name: find_partner(path, others[name]) if name in others else path
+                for name in _modalities(predictor)
+            }
+        )
+    except FileNotFoundError:
+        return FilePrediction(path, error=f"{path}: there is no such file.")
+    except (OSError, ValueError) as error:
+        return FilePrediction(path, error=str(error))
+    try:
+        answer = predictor.predict(joined(images)[None])
+    except ImageSizeError as error:
+        return FilePrediction(path, error=f"{path}: {error}")
+    written, replaced = [], 0
+    for head, labels in by_head(answer).items():
+        spec = by_head(predictor.labels)[head]
+        pictures = {_label_path(target, head): label_image(labels[0], spec)}
+        if with_overlay:
+            pictures[_overlay_path(target, head)] = overlay(shown(images), labels[0], spec)
+        for file, picture in pictures.items():
+            replaced += file.exists()
+            written.append(save_picture(file, picture))
+    return FilePrediction(path, tuple(written), replaced)
+
+
+def _files_of(name: str | Path) -> list[Path]:
+    path = Path(name)
+    if path.is_dir():
+        files = [f for f in path.iterdir() if f.is_file() and f.suffix.lower() in IMAGE_SUFFIXES]
+        if not files:
+            raise ValueError(
+                f"There is no image in the folder {path}. Folders below it are not searched: for "
+                f"them give a pattern such as '{path}/**/*.jpg'."
+            )
+        return sorted(files)
+    if path.exists() or not glob.has_magic(str(name)):
+        return [path]
+    # `Path.glob` takes no absolute pattern.
+    matches = sorted(map(Path, glob.glob(str(name), recursive=True)))  # noqa: PTH207
+    files = [match for match in matches if match.is_file()]
+    if not files:
+        raise ValueError(f"No file matches the pattern {name}.")
+    return files
+
+
+def _output_names(paths: Sequence[Path]) -> list[str]:
+    """Returns a name without suffix for each path, all different."""
+    stems = [path.stem for path in paths]
+    if _all_differ(stems):
+        return stems
+    resolved = [path.absolute() for path in paths]
+    common = Path(os.path.commonpath([path.parent for path in resolved]))
+    relative = [path.relative_to(common) for path in resolved]
+    without_suffix = [str(path.with_suffix("")) for path in relative]
+    return without_suffix if _all_differ(without_suffix) else [str(path) for path in relative]
+
+
+def _all_differ(names: Sequence[str]) -> bool:
+    # Some file systems take A.png and a.png for the same file.
+    return len({name.casefold() for name in names}) == len(names)
+
+
+def _check_inputs_stay(paths: Sequence[Path], targets: Sequence[Path], labels: Labels) -> None:
+    """Raises ValueError if a file to be written is one of the images."""
+    images = {path.resolve() for path in paths}
+    for target in targets:
+        for head in by_head(labels):
+            for file in (_label_path(target, head), _overlay_path(target, head)):
+                if file.resolve() in images:
+                    raise ValueError(
+                        f"The prediction would overwrite the image {file}. Choose another folder "
+                        f"for the output. Received: {file.parent}."
+                    )
+
+
+def _label_path(target: Path, head: str) -> Path:
+    return target.with_name(f"{target.name}{head and '_' + head}.png")
+
+
+def _overlay_path(target: Path, head: str) -> Path:
+    return target.with_name(f"{target.name}{head and '_' + head}_overlay.jpg")

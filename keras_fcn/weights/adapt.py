@@ -1,0 +1,60 @@
+"""Another normalization of the images, folded into the convolution that sees them."""
+
+import numpy as np
+
+from keras_fcn.layers.normalization import TORCH_MEAN_RGB, TORCH_STD_RGB, NormalizationMode
+
+# The modes of `ImageNormalization` that are a scale and an offset for each color.
+FOLDABLE_MODES = ("caffe", "tf", "torch", "none")
+
+
+def fold_normalization(
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    trained_with: NormalizationMode,
+    applied: NormalizationMode,
+    applied_mean_bgr: tuple[float, ...],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a first convolution that takes `applied` images as it took those it was trained with.
+
+    Each mode is `scale * pixel + offset` for each channel, and an order of the
+    channels, so a convolution over one is a convolution over the other.
+
+    Args:
+        kernel: Shape `(height, width, 3, filters)`.
+        bias: Shape `(filters,)`.
+        trained_with: `ImageNormalization` mode of the kernel's training.
+        applied: Mode of the model. The same mode leaves the kernel as it is.
+        applied_mean_bgr: For `applied="caffe"`: the mean that is subtracted.
+
+    Returns:
+        Kernel and bias, of the same shapes.
+    """
+    if trained_with == applied:
+        return kernel, bias
+    # From the channel of the model to the channel of the file, by way of the color.
+    colors, scale, offset = _affine(applied, applied_mean_bgr)
+    file_colors, file_scale, file_offset = _affine(trained_with, applied_mean_bgr)
+    order = [file_colors.index(color) for color in colors]
+    kernel = kernel[:, :, order, :]
+    ratio = file_scale[order] / scale
+    shift = file_offset[order] - ratio * offset
+    return (
+        kernel * ratio[:, None].astype("float32"),
+        bias + np.einsum("hwco,c->o", kernel.astype("float64"), shift).astype("float32"),
+    )
+
+
+def _affine(
+    mode: NormalizationMode, mean_bgr: tuple[float, ...]
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """Returns the order of the colors, and what is multiplied and added, for each channel."""
+    ones = np.ones(3)
+    if mode == "caffe":
+        return "bgr", ones, -np.array(mean_bgr)
+    if mode == "tf":
+        return "rgb", ones / 127.5, -ones
+    if mode == "torch":
+        std = np.array(TORCH_STD_RGB)
+        return "rgb", 1 / (255 * std), -np.array(TORCH_MEAN_RGB) / std
+    return "rgb", ones, 0 * ones

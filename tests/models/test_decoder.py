@@ -1,0 +1,247 @@
+import keras
+import numpy as np
+import pytest
+
+import keras_fcn
+from keras_fcn import LabelSpec
+from keras_fcn.weights import extend_input_channels, fuse_streams, transfer
+
+TAPS = ("s8", "s16", "s32")
+HEADS = {"semantic": 4, "geometric": 3}
+TINY = {"alpha": 0.05, "fc_filters": 4}
+
+
+def randomize(model, seed=0):
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if layer.weights and not layer.name.startswith("upscore"):
+            layer.set_weights([rng.normal(size=w.shape) * 0.3 for w in layer.get_weights()])
+    return model
+
+
+def image(channels=3, seed=0):
+    return np.random.default_rng(seed).uniform(0, 255, (1, 45, 50, channels)).astype("float32")
+
+
+def test_heads_share_the_trunk_and_have_their_own_scores(tiny_backbone):
+    model = randomize(keras_fcn.FCN8s(HEADS, backbone=tiny_backbone, taps=TAPS, fc_filters=0))
+
+    scores = model(image())
+
+    # Each head equals a network of its own with the same weights.
+    for head, num_classes in HEADS.items():
+        single = keras_fcn.FCN8s(num_classes, backbone=tiny_backbone, taps=TAPS, fc_filters=0)
+        for name in ("score_fr", "score_pool4", "score_pool3"):
+            single.get_layer(name).set_weights(model.get_layer(f"{name}_{head}").get_weights())
+        np.testing.assert_allclose(scores[head], single(image()), rtol=1e-5, atol=1e-5)
+    assert list(scores) == list(HEADS)
+
+
+def test_heads_have_the_names_of_the_reference():
+    model = keras_fcn.FCN8s(HEADS, **TINY)
+
+    names = {layer.name for layer in model.layers}
+    for name in "score_fr upscore2 score_pool4 upscore_pool4 score_pool3 upscore8 score".split():
+        assert {f"{name}_semantic", f"{name}_geometric"} <= names
+
+
+def test_heads_are_saved_with_their_labels(tiny_backbone, tmp_path):
+    labels = {
+        "semantic": LabelSpec(("sky", "road", "car", "tree")),
+        "geometric": LabelSpec(("sky", "horizontal", "vertical"), ignore_class=100),
+    }
+    model = keras_fcn.FCN16s(HEADS, backbone=tiny_backbone, taps=TAPS, labels=labels)
+    randomize(model)
+
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+
+    assert loaded.labels == model.labels == labels
+    for head in HEADS:
+        np.testing.assert_array_equal(loaded(image())[head], model(image())[head])
+
+
+def test_each_head_has_its_loss_and_metrics(tiny_backbone):
+    model = keras_fcn.FCN32s(HEADS, backbone=tiny_backbone, taps=TAPS)
+    model.compile(
+        "sgd",
+        loss={head: keras_fcn.losses.PixelwiseCrossentropy() for head in HEADS},
+        metrics={
+            head: keras_fcn.metrics.SegmentationMetrics(n, name=f"{head}_scores")
+            for head, n in HEADS.items()
+        },
+    )
+    labels = {head: np.zeros((1, 45, 50), "int32") for head in HEADS}
+
+    history = model.fit(image(), labels, verbose=0).history
+
+    # Scores start at zero: the mean cross-entropy over n classes is log n.
+    assert history["semantic_loss"][0] == pytest.approx(np.log(4), rel=1e-4)
+    assert history["geometric_loss"][0] == pytest.approx(np.log(3), rel=1e-4)
+
+
+def test_classes_of_heads_are_transferred_by_name(tiny_backbone):
+    def build(names):
+        heads = {"a": 2, "b": len(names)}
+        labels = {"a": LabelSpec(("on", "off")), "b": LabelSpec(names)}
+        backbone = keras.models.clone_model(tiny_backbone)
+        return keras_fcn.FCN32s(heads, backbone=backbone, taps=TAPS, labels=labels, fc_filters=0)
+
+    source, target = randomize(build(("x", "y"))), build(("z", "y", "x"))
+
+    report = transfer(source, target)
+
+    old = source.get_layer("score_fr_b").get_weights()[0]
+    new = target.get_layer("score_fr_b").get_weights()[0]
+    np.testing.assert_array_equal(new[..., [2, 1]], old)
+    assert set(report.adapted) == {"score_fr_b", "upscore_b"}
+    assert "score_fr_a" in report.copied
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": {}}, "must have names of letters"),
+        ({"num_classes": {"a b": 3}}, "must have names of letters"),
+        ({"num_classes": {"a": 1}}, r"`num_classes` must lie in \[2, 255\]"),
+        ({"labels": LabelSpec(("a", "b"))}, "`labels` must be a dictionary with the heads"),
+        (
+            {"labels": {h: LabelSpec(("a", "b", "c")) for h in HEADS}},
+            "`labels` of 'semantic' must name 4 classes",
+        ),
+        ({"modalities": ("color", "smell")}, "`modalities` must name some of color, hha, depth"),
+        ({"modalities": ("color", "color")}, "`modalities` must name some of"),
+        ({"modalities": ("color",), "fusion": "late"}, "of two or more `modalities`"),
+        ({"modalities": ("hha",), "fusion": "middle"}, '`fusion` must be "early" or "late"'),
+        ({"modalities": ("depth",), "input_shape": (8, 8, 3)}, r"must be \(height, width, 1\)"),
+        ({"input_shape": (8, 8, 4), "normalization": "caffe"}, "must have 3 channels.*Received: 4"),
+        (
+            {"alpha": None, "input_shape": (None, None, 4), "backbone_weights": "x.h5"},
+            "`normalization` or `modalities` must be given",
+        ),
+    ],
+)
+def test_errors_say_what_to_do(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        keras_fcn.FCN(**{"num_classes": HEADS, **TINY, **arguments})
+
+
+def test_skips_are_scaled_before_their_scores():
+    model = randomize(keras_fcn.FCN8sAtOnce(3, **TINY))
+    plain = keras_fcn.FCN8s(3, **TINY)
+
+    transfer(model, plain)
+    for name, scale in (("score_pool4", 0.01), ("score_pool3", 0.0001)):
+        kernel, bias = plain.get_layer(name).get_weights()
+        plain.get_layer(name).set_weights([kernel * scale, bias])
+
+    np.testing.assert_allclose(model(image()), plain(image()), rtol=1e-4, atol=1e-3)
+    assert keras_fcn.FCN.from_config(model.get_config()).get_layer("scale_pool3").scale == 0.0001
+
+
+def test_any_number_of_channels():
+    model = randomize(keras_fcn.FCN8s(3, input_shape=(None, None, 7), **TINY))
+
+    assert model(image(7)).shape == (1, 45, 50, 3)
+    restored = keras_fcn.FCN.from_config(model.get_config())
+    assert restored.input_shape == (None, None, None, 7)
+
+
+def test_channels_have_the_means_that_are_given():
+    model = keras_fcn.FCN32s(
+        2, input_shape=(None, None, 4), normalization="caffe", mean=(1, 2, 3, 4), **TINY
+    )
+    normalized = keras.Model(model.input, model.get_layer("normalization").output)
+
+    # Only red, green and blue are turned round.
+    assert np.asarray(normalized(np.zeros((1, 1, 1, 4)))).ravel().tolist() == [-1, -2, -3, -4]
+
+
+def test_color_hha_and_depth_are_normalized_as_in_the_reference():
+    model = keras_fcn.FCN32s(2, modalities=("color", "hha", "depth"), **TINY)
+    merged = keras.Model(model.input, model.get_layer("modalities").output)
+    pixel = np.array([100, 110, 120, 1, 2, 3, 1000.0], "float32")
+
+    values = np.asarray(merged(pixel.reshape(1, 1, 1, 7))).ravel()
+
+    expected = [120 - 116.190, 110 - 97.203, 100 - 92.318]  # blue, green, red
+    expected += [1 - 132.431, 2 - 94.076, 3 - 118.477, np.log(1000) - 7.844]
+    np.testing.assert_allclose(values, expected, atol=1e-3)
+
+
+def test_missing_depth_is_finite():
+    model = randomize(keras_fcn.FCN32s(2, modalities=("depth",), **TINY))
+
+    assert np.isfinite(np.asarray(model(np.zeros((1, 40, 40, 1))))).all()
+
+
+def test_depth_starts_as_the_mean_of_the_colors():
+    colors = randomize(keras_fcn.FCN32s(3, modalities=("color",), **TINY))
+    both = keras_fcn.FCN32s(3, modalities=("color", "depth"), **TINY)
+
+    report = transfer(colors, both)
+
+    old = colors.get_layer("block1_conv1").get_weights()[0]
+    new = both.get_layer("block1_conv1").get_weights()[0]
+    np.testing.assert_array_equal(new[:, :, :3], old)
+    np.testing.assert_allclose(new[:, :, 3], old.mean(axis=2), rtol=1e-6)
+    assert report.adapted == ("block1_conv1",)
+
+
+def test_pretrained_backbones_are_extended_too(shared_data):
+    path = str(shared_data / "weights" / "mobilenet_v2_0.35_notop.weights.h5")
+
+    model = keras_fcn.FCN32s(
+        3, backbone="mobilenet_v2", alpha=0.35, modalities=("color", "depth"),
+        backbone_weights=path,
+    )  # fmt: skip
+
+    nested = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    kernel = nested.get_layer("Conv1").get_weights()[0]
+    assert kernel.shape[2] == 4 and kernel.std() > 0
+    np.testing.assert_allclose(kernel[:, :, 3], kernel[:, :, :3].mean(axis=2), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("variant", "backbone"),
+    [
+        (keras_fcn.FCN32s, "vgg16"),
+        (keras_fcn.FCN16s, "vgg16"),
+        (keras_fcn.FCN8s, "vgg16"),
+        (keras_fcn.FCN8s, "mobilenet_v2"),
+    ],
+)
+def test_fused_streams_average_the_scores_of_two_networks(variant, backbone):
+    options = {"backbone": backbone, **TINY}
+    if backbone == "mobilenet_v2":
+        options["alpha"] = 0.35
+    color = randomize(variant(3, modalities=("color",), **options), seed=1)
+    hha = randomize(variant(3, modalities=("hha",), **options), seed=2)
+    both = variant(3, modalities=("color", "hha"), fusion="late", **options)
+
+    fuse_streams(both, {"color": color, "hha": hha})
+
+    # Upsampling is linear: the average of the scores is the score of the averages.
+    pixels = image(6)
+    expected = (np.asarray(color(pixels[..., :3])) + np.asarray(hha(pixels[..., 3:]))) / 2
+    np.testing.assert_allclose(both(pixels), expected, rtol=1e-3, atol=1e-3 * np.ptp(expected))
+    copy = keras_fcn.FCN.from_config(both.get_config())
+    transfer(both, copy)
+    np.testing.assert_array_equal(copy(pixels), both(pixels))
+
+
+def test_streams_of_other_networks_are_refused():
+    both = keras_fcn.FCN32s(3, modalities=("color", "hha"), fusion="late", **TINY)
+    wider = keras_fcn.FCN32s(3, modalities=("hha",), alpha=0.1, fc_filters=4)
+
+    with pytest.raises(ValueError, match="must have a layer 'block1_conv1hha' like"):
+        fuse_streams(both, {"hha": wider})
+
+
+def test_extended_kernels_keep_the_colors():
+    kernel = np.arange(6.0).reshape(1, 1, 3, 2)
+
+    extended = extend_input_channels(kernel, 5)
+
+    np.testing.assert_array_equal(extended[:, :, :3], kernel)
+    assert extended[0, 0, 3].tolist() == extended[0, 0, 4].tolist() == [2.0, 3.0]

@@ -1,0 +1,176 @@
+"""Tiles are compared with the network on the whole image."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_fcn
+from keras_fcn.models.receptive_field import reach_of
+from keras_fcn.prediction.predictor import KerasPredictor, Predictor
+from keras_fcn.prediction.tiling import BLEND, TiledPredictor, spans_of
+
+
+def images_of(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype("uint8")
+
+
+def with_random_scores(model: keras.Model) -> keras.Model:
+    generator = np.random.default_rng(0)
+    for layer in model.layers:
+        if layer.name.startswith("score_") and layer.weights:
+            layer.set_weights([generator.normal(size=w.shape) for w in layer.get_weights()])
+    return model
+
+
+@pytest.fixture
+def network(tiny_backbone) -> KerasPredictor:
+    model = keras_fcn.FCN8s(
+        3, backbone=tiny_backbone, taps=("s8", "s16", "s32"), fc_filters=0, normalization="caffe"
+    )
+    return KerasPredictor(with_random_scores(model))
+
+
+class Recorded(Predictor):
+    """Remembers the sizes of the images that a network was given."""
+
+    format = "keras"
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__(None, predictor.labels, (None, None, 3))
+        self.predictor = predictor
+        self.sizes: list[tuple[int, ...]] = []
+
+    def _labels_of(self, images):
+        raise AssertionError("labels cannot be blended")
+
+    def _scores_of(self, images):
+        self.sizes.append(images.shape[1:3])
+        return self.predictor.logits(images)
+
+
+# Widths and heights that end in, before and after a tile, and that 32 does not divide.
+@pytest.mark.parametrize("size", [(500, 710), (448, 481), (33, 730)])
+def test_tiles_give_the_scores_of_the_whole_image(network, size):
+    images = images_of(1, *size)
+    tiled = TiledPredictor(network, tile_size=(448, 480))
+
+    # Half of a receptive field of 56 pixels, and what upsampling by 2, 2 and 8 adds: the next
+    # score at strides 32, 16 and 8.
+    assert 28 < network.reach <= 28 + 32 + 16 + 8
+    assert tiled.overlap == 224 >= 2 * network.reach + BLEND
+    assert tiled.is_exact and "scores as of the whole image" in tiled.notes[0]
+    expected = network.logits(images)
+    np.testing.assert_allclose(tiled.logits(images), expected, atol=1e-5 * np.ptp(expected))
+    assert (tiled.predict(images) == expected.argmax(-1)).mean() > 0.9999
+
+
+def test_an_overlap_below_the_reach_differs_at_the_seams_only(network):
+    images = images_of(1, 300, 410)
+    tiled = TiledPredictor(network, tile_size=(192, 192), overlap=32)
+
+    difference = np.abs(tiled.logits(images) - network.logits(images)).max(-1)[0]
+
+    assert not tiled.is_exact and "may differ" in tiled.notes[0]
+    assert difference[:128, :128].max() < 1e-4  # 64 pixels and more from the nearest edge
+    assert difference[:, 160:192].max() > 1e-3
+
+
+def test_the_network_never_sees_more_than_a_tile(network):
+    recorded = Recorded(network)
+
+    TiledPredictor(recorded, tile_size=(128, 160), overlap=32).predict(images_of(1, 330, 400))
+
+    # Steps of 96 and 128: from rows 0, 96, 192 and 288; columns 0, 128 and 256.
+    rows, columns = [128, 128, 128, 42], [160, 160, 144]
+    assert recorded.sizes == [(height, width) for height in rows for width in columns]
+
+
+def test_scores_are_blended_along_the_seam():
+    class Counter(Recorded):
+        def _scores_of(self, images):
+            self.sizes.append(())
+            return np.full((*images.shape[:3], 3), len(self.sizes), "float32")
+
+    inputs = keras.Input((None, None, 3))
+    counter = Counter(KerasPredictor(keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs))))
+
+    scores = TiledPredictor(counter, tile_size=(128, 128), overlap=64).logits(images_of(1, 20, 150))
+
+    # Tiles 1 and 2 share columns 64 to 127; they fade from 80 to 111.
+    ramp = 1 + (np.arange(32) + 0.5) / 32
+    np.testing.assert_allclose(scores[0, 7, :, 1], [1] * 80 + [*ramp] + [2] * 38, rtol=1e-6)
+
+
+def test_a_network_of_fixed_size_gets_whole_tiles_of_it():
+    inputs = keras.Input((128, 160, 3))
+    fixed = KerasPredictor(keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs)))
+    tiled = TiledPredictor(fixed)
+    images = images_of(1, 300, 333)
+
+    # Resized to 128x160 and back, no pixel would keep its label.
+    np.testing.assert_array_equal(tiled.predict(images), images.argmax(-1))
+    with pytest.raises(ValueError, match="must not be smaller. Received: 100x300"):
+        tiled.predict(images_of(1, 100, 300))
+    with pytest.raises(ValueError, match="that the network takes, 128x160. Received: 64x64"):
+        TiledPredictor(fixed, tile_size=(64, 64))
+
+
+def test_several_heads_are_blended_each():
+    inputs = keras.Input((None, None, 3))
+    outputs = {
+        "brightest": keras.layers.Rescaling(1.0)(inputs),
+        "darkest": keras.layers.Rescaling(-1.0)(inputs),
+    }
+    tiled = TiledPredictor(
+        KerasPredictor(keras.Model(inputs, outputs)), tile_size=(64, 64), overlap=32
+    )
+    images = images_of(2, 100, 90)
+
+    labels = tiled.predict(images)
+
+    np.testing.assert_array_equal(labels["brightest"], images.argmax(-1))
+    np.testing.assert_array_equal(labels["darkest"], images.argmin(-1))
+
+
+@pytest.mark.parametrize("last_is_whole", [True, False])
+@pytest.mark.parametrize("length", [128, 129, 160, 161, 300, 1000])
+def test_weights_sum_to_one_at_every_pixel(length, last_is_whole):
+    total, finished = np.zeros(length), np.zeros(length)
+
+    for span in spans_of(length, 128, 64, last_is_whole=last_is_whole):
+        total[span.first : span.end] += span.weights()
+        finished[span.finished] += 1
+        assert span.start <= span.first < span.end <= span.stop <= length
+
+    np.testing.assert_allclose(total, 1, rtol=1e-6)
+    assert (finished == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tile_size": (100, 128)}, "multiples of 32.*Received: 100x128"),
+        ({"tile_size": (32, 64)}, "at least 64"),
+        ({"overlap": 20}, "multiple of 32.*Received: overlap=20"),
+        ({"tile_size": (128, 128), "overlap": 96}, "from 32 to half a tile, 64"),
+    ],
+)
+def test_sizes_that_cannot_be_tiled_are_explained(network, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        TiledPredictor(network, **arguments)
+
+
+@pytest.mark.parametrize("geometry", ["same", "reference"])
+def test_pixels_beyond_the_reach_change_nothing(geometry):
+    model = keras_fcn.FCN8s(2, alpha=0.05, fc_filters=4, geometry=geometry, normalization="none")
+    predictor = KerasPredictor(with_random_scores(model))
+    reach = reach_of(model)
+    image = images_of(1, 64, 800)
+    changed = image.copy()
+    changed[:, :, 401:] = 255 - changed[:, :, 401:]
+
+    difference = np.abs(predictor.logits(changed) - predictor.logits(image)).max((0, 1, 3))
+
+    nearest = np.flatnonzero(difference > 1e-5 * difference.max())[0]
+    # At most by the reach, and not by much less: it is no vague bound.
+    assert 0.7 * reach < 401 - nearest <= reach

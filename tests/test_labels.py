@@ -1,0 +1,40 @@
+import pytest
+
+from keras_fcn.labels import Heads, LabelSpec
+
+SHAPES = LabelSpec(("disc", "star"))
+PLACES = LabelSpec(("left", "right"), ignore_class=9)
+
+
+def test_a_single_label_spec_is_a_mapping_of_one_head():
+    heads = Heads(SHAPES)
+
+    assert dict(heads) == {Heads.ONLY: SHAPES}
+    assert heads.labels == SHAPES
+    assert heads.by_name("map") == {Heads.ONLY: "map"}
+    assert heads.unwrapped({Heads.ONLY: "map"}) == "map"
+    assert (heads.prefix(Heads.ONLY), heads.suffix(Heads.ONLY)) == ("", "")
+
+
+def test_named_heads_keep_their_dictionary_even_when_there_is_one():
+    heads = Heads({"shape": SHAPES})
+
+    assert heads.labels == {"shape": SHAPES}
+    assert heads.by_name({"shape": "map"}) == {"shape": "map"}
+    assert heads.unwrapped({"shape": "map"}) == {"shape": "map"}
+    assert (heads.prefix("shape"), heads.suffix("shape")) == ("shape_", "_shape")
+    assert heads != Heads(SHAPES)
+
+
+@pytest.mark.parametrize("labels", [SHAPES, {"shape": SHAPES, "place": PLACES}])
+def test_heads_survive_json_and_a_copy(labels):
+    heads = Heads(labels)
+
+    assert Heads.from_json(heads.to_json()) == heads == Heads(heads)
+
+
+def test_heads_need_label_specs():
+    with pytest.raises(TypeError, match="must be a LabelSpec"):
+        Heads({"shape": 3})
+    with pytest.raises(ValueError, match="at least one head"):
+        Heads({})

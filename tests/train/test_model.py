@@ -1,0 +1,134 @@
+import keras
+import numpy as np
+import pytest
+from keras_fcn_train.model import build_network, freeze_batchnorm
+
+from keras_fcn import LabelSpec
+
+from . import tiny_training
+from .tiny_training import SPEC, tiny_config
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny_names():
+    tiny_training.install()
+
+
+def test_settings_reach_the_network():
+    network = build_network(
+        tiny_config(variant="fcn16s", upsampling="learned", precision="mixed_bfloat16"), SPEC
+    )
+
+    assert network.stride == 16
+    assert network.labels == SPEC
+    assert network.get_layer("fc6").filters == 8
+    assert network.get_layer("upscore16").trainable
+    assert network.get_layer("fc6").compute_dtype == "bfloat16"
+
+
+def test_finer_network_starts_as_the_coarser(tmp_path, capsys):
+    coarse = build_network(tiny_config(variant="fcn32s"), SPEC)
+    for weight in coarse.weights:
+        weight.assign(np.random.default_rng(0).uniform(0.1, 1, weight.shape))
+    coarse.save(tmp_path / "coarse.keras")
+
+    fine = build_network(tiny_config(variant="fcn16s", init=str(tmp_path / "coarse.keras")), SPEC)
+
+    np.testing.assert_array_equal(
+        fine.get_layer("score_fr").kernel, coarse.get_layer("score_fr").kernel
+    )
+    np.testing.assert_array_equal(fine.get_layer("score_pool4").kernel, 0)
+    assert "new: upscore2, score_pool4, upscore16" in capsys.readouterr().out
+
+
+def test_classes_with_the_same_name_are_kept(tmp_path):
+    old = build_network(tiny_config(variant="fcn32s"), SPEC)
+    old.get_layer("score_fr").bias.assign([1.0, 2.0, 3.0])
+    old.save(tmp_path / "old.keras")
+
+    new = build_network(
+        tiny_config(variant="fcn32s", init=str(tmp_path / "old.keras")),
+        LabelSpec(("box", "ground", "ball", "tree")),
+    )
+
+    # box was class 2, ground class 0; the others start at zero.
+    np.testing.assert_array_equal(new.get_layer("score_fr").bias, [3.0, 1.0, 0.0, 0.0])
+
+
+def test_missing_init_is_refused():
+    with pytest.raises(ValueError, match=r"`init` must be a \.keras file"):
+        build_network(tiny_config(init="nowhere.keras"), SPEC)
+
+
+def test_streams_start_from_the_networks_that_saw_one_modality(tmp_path):
+    settings = {"backbone": "vgg16", "alpha": 0.05, "fc_filters": 4, "variant": "fcn32s"}
+    files, kernels = {}, {}
+    for value, modality in enumerate(("color", "hha"), start=1):
+        single = build_network(tiny_config(modalities=(modality,), **settings), SPEC)
+        single.get_layer("score_fr").bias.assign([value, 0.0, 0.0])
+        files[modality] = str(tmp_path / f"{modality}.keras")
+        kernels[modality] = np.asarray(single.get_layer("block1_conv1").kernel)
+        single.save(files[modality])
+
+    fused = build_network(
+        tiny_config(
+            modalities=("color", "hha"),
+            fusion="late",
+            init_streams=tuple(files.values()),
+            **settings,
+        ),
+        SPEC,
+    )
+
+    for value, (modality, kernel) in enumerate(kernels.items(), start=1):
+        np.testing.assert_array_equal(fused.get_layer(f"block1_conv1{modality}").kernel, kernel)
+        assert float(fused.get_layer(f"score_fr{modality}").bias[0]) == value
+
+
+def test_missing_streams_are_refused():
+    with pytest.raises(ValueError, match=r"`init_streams` must be a \.keras file.*nowhere"):
+        build_network(
+            tiny_config(
+                modalities=("color", "hha"), fusion="late", init_streams=("nowhere", "nowhere")
+            ),
+            SPEC,
+        )
+
+
+def test_settings_of_the_paper_reach_the_network():
+    network = build_network(
+        tiny_config(
+            variant="fcn8s_atonce",
+            backbone="vgg16",
+            alpha=0.05,
+            fc_filters=4,
+            modalities=("color", "depth"),
+            geometry="reference",
+            mean=(1.0, 2.0, 3.0, 4.0),
+        ),
+        {"thing": SPEC, "light": LabelSpec(("dark", "bright"))},
+    )
+
+    assert network.get_layer("scale_pool4").scale == 0.01
+    assert network.input_shape == (None, None, None, 4)
+    assert network.get_layer("pad").padding == ((100, 100), (100, 100))
+    assert network.get_layer("normalizationdepth").mean == (4.0,)
+    assert {head: tensor.shape[-1] for head, tensor in network.output.items()} == {
+        "thing": 3,
+        "light": 2,
+    }
+
+
+def test_only_the_pretrained_batchnorm_is_frozen():
+    network = build_network(tiny_config(), SPEC)
+
+    assert freeze_batchnorm(network) == 3
+
+    backbone = next(layer for layer in network.layers if isinstance(layer, keras.Model))
+    frozen = [v for v in backbone.layers if isinstance(v, keras.layers.BatchNormalization)]
+    before = [np.asarray(layer.moving_mean) for layer in frozen]
+    network(np.full((2, 64, 64, 3), 200, "uint8"), training=True)
+    for layer, mean in zip(frozen, before, strict=True):
+        np.testing.assert_array_equal(layer.moving_mean, mean)
+        assert not layer.trainable_variables
+    assert network.get_layer("fc6_bn").trainable
