@@ -55,7 +55,7 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"`path` must end in .onnx. Received: {path}.")
-    _check_installed("onnx", "tf2onnx")
+    check_onnx_installed("onnx", "tf2onnx")
     size = network_size(model, size)
     answering = _answering_labels(inference_model(float32_model(model)), size)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
 
 def onnx_labels(path: str | Path) -> Labels:
     """Returns the classes that an ONNX file of `export_onnx` carries."""
-    _check_installed("onnx")
+    check_onnx_installed("onnx")
     import onnx
 
     file = onnx.load(str(path), load_external_data=False)
@@ -136,7 +136,8 @@ def _quiet_converter() -> Iterator[None]:
         yield
 
 
-def _check_installed(*packages: str) -> None:
+def check_onnx_installed(*packages: str) -> None:
+    """Raises ImportError, with what to install, if one of these packages is missing."""
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(f"ONNX needs {', '.join(missing)}. Run: pip install 'keras_fcn[onnx]'")
