@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_fcn.datasets import SegmentationDataset
 from keras_fcn.labels import LabelSpec
-from keras_fcn.prediction.predictor import open_predictor
+from keras_fcn.prediction import open_predictor
 from keras_fcn.visualization import save_gallery
 
 from ..config import Config
