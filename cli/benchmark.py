@@ -194,7 +194,7 @@ def _network(
     from keras_fcn_export.sampling import spread_examples
 
     from keras_fcn.models.receptive_field import summarize
-    from keras_fcn.prediction.predictor import open_predictor
+    from keras_fcn.prediction import open_predictor
 
     network: Any = open_predictor(path).model  # type: ignore[attr-defined]
     if network.input_shape[-1] != 3:

@@ -31,7 +31,7 @@ def command(workdir: Path, smoke: bool) -> None:
     """
     load_tensorflow()
     from keras_fcn.datasets import open_dataset
-    from keras_fcn.prediction.predictor import KerasPredictor, open_predictor
+    from keras_fcn.prediction import KerasPredictor, open_predictor
 
     start = time.monotonic()
     say("1. Train FCN-8s on a small network from random weights, on the sample set", style="bold")

@@ -248,7 +248,7 @@ def evaluate(
     Example:
         >>> import keras, keras_fcn
         >>> from keras_fcn.datasets import from_arrays
-        >>> from keras_fcn.prediction.predictor import KerasPredictor
+        >>> from keras_fcn.prediction import KerasPredictor
         >>> image = np.array([[[9, 0, 0], [0, 9, 0]]], "uint8")
         >>> labels = keras_fcn.LabelSpec(("red", "green", "blue"))
         >>> one = {"image": image, "label": np.array([[0, 2]], "uint8")}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_fcn.datasets import SegmentationDataset
-from keras_fcn.prediction.predictor import open_predictor
+from keras_fcn.prediction import open_predictor
 from keras_fcn.visualization import save_gallery
 
 from ..config import Config
