@@ -1,7 +1,8 @@
 """What runs in the process of a candidate: a runtime, and the session that times it.
 
-A runtime is a `keras_fcn.prediction.Predictor`, or has its methods `predict` and `logits` (one of
-them, where its output is fixed). Libraries are imported where a runtime is opened, so that no process loads one in vain.
+A runtime is a `keras_fcn.prediction.Predictor`, or has its methods `predict` and `logits`, or one
+of them where its output is fixed. Libraries are imported where a runtime is opened, so that no
+process loads one that it does not need.
 """
 
 import io
