@@ -10,7 +10,6 @@ from keras_fcn.files import replacing, write_text
 
 from .candidates import BASELINE, PEER
 from .report import BenchmarkReport, Section
-from .timing import Spread
 
 _COLORS = {"float32": "#4c78a8", "bfloat16": "#f58518", "int8": "#54a24b"}
 _TITLES = (
@@ -77,6 +76,7 @@ def _table(section: Section) -> Table:
     for title in _TITLES:
         table.add_column(title, justify="right")
     for row in section.rows:
+        ratios = [section.times_faster(row, than.name) for than in (BASELINE, PEER)]
         relative = section.relative_to_matmul(row)
         table.add_row(
             row.name,
@@ -84,8 +84,7 @@ def _table(section: Section) -> Table:
             _milliseconds(row.latency),
             _milliseconds(row.latency_p95),
             f"{1 / row.latency:.3g}",
-            _ratio(section.times_faster(row, BASELINE.name)),
-            _ratio(section.times_faster(row, PEER.name)),
+            *(ratio.text(".2f") if ratio else "" for ratio in ratios),
             f"{relative.median:.0%}" if relative else "",
             f"{row.peak_bytes / 1e6:.0f}",
             f"{row.size_bytes / 1e6:.1f}",
@@ -97,10 +96,6 @@ def _table(section: Section) -> Table:
 
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.0f}" if seconds >= 0.1 else f"{seconds * 1e3:.3g}"
-
-
-def _ratio(spread: Spread | None) -> str:
-    return f"{spread.median:.2f} ({spread.low:.2f}-{spread.high:.2f})" if spread else ""
 
 
 def _save_plot(report: BenchmarkReport, path: Path) -> None:

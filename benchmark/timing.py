@@ -36,6 +36,14 @@ class Spread:
         """
         return cls.of(a / b for a, b in zip(above, below, strict=True))
 
+    def text(self, form: str) -> str:
+        """Returns the median, and lowest and highest in brackets.
+
+        >>> Spread(0.5, 0.25, 2.0).text(".2f"), Spread(0.5, 0.25, 2.0).text(".0%")
+        ('0.50 (0.25-2.00)', '50% (25%-200%)')
+        """
+        return f"{self.median:{form}} ({self.low:{form}}-{self.high:{form}})"
+
     def scaled(self, factor: float) -> "Spread":
         """Returns the spread of the numbers times a factor."""
         return Spread(self.median * factor, self.low * factor, self.high * factor)

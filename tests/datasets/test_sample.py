@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.datasets import open_dataset
 from keras_fcn.datasets.sample import sample_dataset
 from keras_fcn.datasets.sample.rendering import render
 from keras_fcn.datasets.sample.room import render_depth
 from keras_fcn.datasets.sample.scenes import SHAPES, Scene, SceneObject, Texture, random_scene
-from keras_fcn.confusion_matrix import ConfusionMatrix
 
 PLAIN = Texture("plain", ((50, 60, 70), (50, 60, 70)), angle=0, period=10, phase=0)
 
