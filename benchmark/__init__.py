@@ -1,4 +1,4 @@
-"""How fast a network runs, how much memory it takes, and whether it still answers the same.
+"""How fast a network runs, how much memory it takes, and whether its predictions stay the same.
 
-Imports nothing: a candidate's process shall hold no more than the candidate needs.
+Imports nothing: the process of a candidate loads only the libraries that the candidate needs.
 """

@@ -1,10 +1,6 @@
-"""The files that the candidates run, made once and kept."""
+"""The exported models that the candidates run, made once and kept."""
 
 import hashlib
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,30 +8,40 @@ from typing import Any
 
 import numpy as np
 
+from keras_fcn.files import replacing
+
+from .worker import Worker, WorkerError
+
 Images = Sequence[np.ndarray[Any, Any]]
-_SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite"}
+Size = tuple[int, int]
+
+# The file in the folder of an artifact, by the first part of its name. Formats that are not listed
+# are the folder.
+_FILES = {"savedmodel": "1", "tflite": "model.tflite", "onnx": "model.onnx"}
+# Others take images of any size.
+_OF_FIXED_SIZE = ("tflite", "onnx")
 
 
 class ArtifactError(RuntimeError):
-    """A file could not be made."""
+    """A model could not be exported; the text has the cause."""
 
 
 @dataclass
 class Artifacts:
-    """Makes what is missing in a folder.
+    """Exports a model to the formats that are missing in a folder.
 
     Args:
         model_path: The `.keras` file.
-        folder: Where the files lie; another model file gets another folder in it.
+        folder: Folder of the exported models; those of each model have a folder of their own in it.
         size: Height and width of the images.
-        calibration: Returns at least 100 images of the kind that the model will
-            see, uint8 `(height, width, 3)` each.
+        calibration: Returns at least 100 images of the kind that the model will get, uint8
+            `(height, width, 3)` each.
         calibration_name: A name for them, to be part of a file's.
     """
 
     model_path: Path
     folder: Path
-    size: tuple[int, int]
+    size: Size
     calibration: Callable[[], Images]
     calibration_name: str
 
@@ -45,53 +51,111 @@ class Artifacts:
         self._folder = self.folder / f"{self.model_path.stem}-{digest}"
 
     def path(self, name: str) -> Path:
-        """Returns a candidate's file or folder, which is made if need be.
+        """Returns the file or folder of an artifact, which is made if need be.
+
+        Args:
+            name: Key into `MAKERS`, or `"keras"` for the model's own file.
 
         Raises:
             ArtifactError: If it cannot be made.
         """
-        target = self._target(name)
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=target.parent) as folder:
-                shutil.move(self._made(name, Path(folder) / target.name), target)
-        return target
-
-    def is_made(self, name: str) -> bool:
-        """Returns whether a candidate's file or folder is there."""
-        return self._target(name).exists()
-
-    def _target(self, name: str) -> Path:
         if name == "keras":
             return self.model_path
-        suffix = f"-{self.calibration_name}" if name == "tflite-int8" else ""
-        suffix += _SUFFIXES.get(name.split("-")[0], "")
-        # The others take images of any size.
-        folder = self._folder / _text(self.size) if "." in suffix else self._folder
-        return folder / f"{name}{suffix}"
+        folder, file = self._folder_of(name), _FILES.get(_kind(name), "")
+        if not folder.exists():
+            with replacing(folder) as unfinished:
+                unfinished.mkdir()
+                self._make(name, unfinished / file)
+        return folder / file
 
-    def _made(self, name: str, path: Path) -> Path:
-        command = [sys.executable, "-m", f"{__package__}.making", name]
-        command += [str(self.model_path), str(path), _text(self.size)]
-        if name == "tflite-int8":
-            images = path.parent / "calibration.npz"
-            np.savez(images, *self.calibration())
-            command.append(str(images))
-        result = subprocess.run(command, capture_output=True, text=True, errors="replace")
-        if result.returncode < 0:
-            raise ArtifactError(f"{name}: the system ended the process; was memory short?")
-        if result.returncode:
-            lines = result.stderr.strip().splitlines()
-            raise ArtifactError(f"{name}: {lines[-1] if lines else 'no reason given'}")
-        return path
+    def is_made(self, name: str) -> bool:
+        """Returns whether an artifact exists."""
+        return name == "keras" or self._folder_of(name).exists()
+
+    def size_bytes(self, name: str) -> int:
+        """Returns the size of an artifact's file, or of all its files."""
+        path = self.model_path if name == "keras" else self._folder_of(name)
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        return sum(file.stat().st_size for file in files)
+
+    def _folder_of(self, name: str) -> Path:
+        height, width = self.size
+        is_fixed = _kind(name) in _OF_FIXED_SIZE
+        folder = self._folder / f"{height}x{width}" if is_fixed else self._folder
+        return folder / (f"{name}-{self.calibration_name}" if name == "tflite-int8" else name)
+
+    def _make(self, name: str, path: Path) -> None:
+        images = list(self.calibration()) if name == "tflite-int8" else None
+        # In a child, so that the memory that a converter takes is free again before anything is
+        # measured, and where there is not enough of it, the system ends the child only.
+        try:
+            with Worker(make_artifact, name, self.model_path, path, self.size, images):
+                pass
+        except WorkerError as error:
+            raise ArtifactError(f"{name}: {error}") from error
 
 
-def size_on_disk(path: Path) -> int:
-    """Returns the bytes of a file, or of all files in a folder."""
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)
+def make_artifact(
+    name: str, model_path: Path, path: Path, size: Size, calibration: Images | None
+) -> None:
+    """Exports a model to a file or folder.
+
+    Args:
+        name: Key into `MAKERS`.
+        model_path: The `.keras` file.
+        path: What to write.
+        size: Height and width of the images.
+        calibration: Images from which int8 learns the range of each tensor.
+    """
+    from keras_fcn.prediction import load_model
+
+    MAKERS[name](load_model(model_path), path, size, calibration)
 
 
-def _text(size: tuple[int, int]) -> str:
-    height, width = size
-    return f"{height}x{width}"
+Maker = Callable[[Any, Path, Size, Images | None], object]
+
+
+def _savedmodel(precision: Any) -> Maker:
+    def make(model: Any, path: Path, size: Size, calibration: Images | None) -> None:
+        from keras_fcn_export import export_savedmodel
+
+        export_savedmodel(model, path.parent, version=int(path.name), precision=precision)
+
+    return make
+
+
+def _tflite(quantize: Any) -> Maker:
+    def make(model: Any, path: Path, size: Size, calibration: Images | None) -> None:
+        from keras_fcn_export import export_tflite
+
+        export_tflite(model, path, quantize=quantize, size=size, calibration=calibration)
+
+    return make
+
+
+def _onnx(model: Any, path: Path, size: Size, calibration: Images | None) -> None:
+    from keras_fcn_export import export_onnx
+
+    export_onnx(model, path, size=size)
+
+
+def _pytorch(model: Any, path: Path, size: Size, calibration: Images | None) -> None:
+    from .description import describe_network
+
+    describe_network(model, path)
+
+
+MAKERS: dict[str, Maker] = {
+    "savedmodel": _savedmodel("float32"),
+    "savedmodel-bfloat16": _savedmodel("bfloat16"),
+    "tflite-none": _tflite("none"),
+    "tflite-float16": _tflite("float16"),
+    "tflite-dynamic": _tflite("dynamic"),
+    "tflite-int8": _tflite("int8"),
+    "onnx": _onnx,
+    "pytorch": _pytorch,
+}
+
+
+def _kind(name: str) -> str:
+    return name.split("-")[0]

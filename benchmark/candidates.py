@@ -1,10 +1,11 @@
-"""What is measured against what."""
+"""The candidates: every way to run a network that can be measured."""
 
 import importlib.util
 from dataclasses import dataclass
 from typing import Literal
 
 Precision = Literal["float32", "bfloat16", "int8"]
+Output = Literal["logits", "predictions", "PNG files"]
 
 
 @dataclass(frozen=True)
@@ -12,21 +13,19 @@ class Candidate:
     """A way to run a network.
 
     Attributes:
-        name: Its name on the command line and in the table.
+        name: Its name on the command line, in the table and in `benchmark.json`.
         runtime: Key into `runtimes.RUNTIMES`.
-        artifact: Key into `making.MAKERS`: the file that it runs; `"keras"` is the model's own.
-        precision: What its products are computed in; the peak is that of the same.
-        answers: What it returns for uint8 images.
-        signature: Of a SavedModel.
-        packages: What must be installed.
+        artifact: Name for `Artifacts.path`; `"keras"` is the model's own file.
+        precision: Of its multiplications; the matrix product that it is compared with has the same.
+        output: What it returns for uint8 images; "PNG files" is from JPEG files to PNG files.
+        packages: What must be installed besides the requirements of this package.
     """
 
     name: str
     runtime: str
     artifact: str
     precision: Precision
-    answers: Literal["scores", "labels", "PNG files"]
-    signature: str = ""
+    output: Output
     packages: tuple[str, ...] = ()
 
     @property
@@ -38,38 +37,27 @@ class Candidate:
         return None
 
 
-# Every ratio is to the first: the bare network, images to scores, as Keras computes it.
-BASELINE = Candidate("keras-float32", "keras", "keras", "float32", "scores")
+# Speed is relative to the first: the network alone, from images to logits, as Keras computes it.
+BASELINE = Candidate("keras-float32", "predictor", "keras", "float32", "logits")
 
-# The peer that speed is also told against.
-PEER = Candidate("pytorch-float32", "pytorch", "pytorch", "float32", "scores", packages=("torch",))
+# The other framework that speed is relative to.
+PEER = Candidate("pytorch-float32", "pytorch", "pytorch", "float32", "logits", ("torch",))
 
 _ONNX = ("onnx", "onnxruntime", "tf2onnx")
 
 CANDIDATES = (
     BASELINE,
-    Candidate("keras-bfloat16", "keras-bfloat16", "keras", "bfloat16", "scores"),
-    Candidate("savedmodel-scores", "savedmodel", "savedmodel", "float32", "scores", "scores"),
-    Candidate(
-        "savedmodel-labels", "savedmodel", "savedmodel", "float32", "labels", "serving_default"
-    ),
-    Candidate("savedmodel-encoded", "savedmodel", "savedmodel", "float32", "PNG files", "encoded"),
-    Candidate(
-        "savedmodel-bfloat16",
-        "savedmodel",
-        "savedmodel-bfloat16",
-        "bfloat16",
-        "labels",
-        "serving_default",
-    ),
-    Candidate("tflite-float32", "tflite", "tflite-none", "float32", "labels"),
-    Candidate("tflite-float16", "tflite", "tflite-float16", "float32", "labels"),
-    Candidate("tflite-dynamic", "tflite", "tflite-dynamic", "int8", "labels"),
-    Candidate("tflite-int8", "tflite", "tflite-int8", "int8", "labels"),
-    Candidate("onnxruntime", "onnxruntime", "onnx", "float32", "labels", packages=_ONNX),
-    Candidate("openvino", "openvino", "savedmodel", "float32", "labels", packages=("openvino",)),
+    Candidate("keras-bfloat16", "keras-bfloat16", "keras", "bfloat16", "logits"),
+    Candidate("savedmodel-scores", "predictor", "savedmodel", "float32", "logits"),
+    Candidate("savedmodel-labels", "predictor", "savedmodel", "float32", "predictions"),
+    Candidate("savedmodel-encoded", "encoded", "savedmodel", "float32", "PNG files"),
+    Candidate("savedmodel-bfloat16", "predictor", "savedmodel-bfloat16", "bfloat16", "predictions"),
+    Candidate("tflite-float32", "predictor", "tflite-none", "float32", "predictions"),
+    Candidate("tflite-float16", "predictor", "tflite-float16", "float32", "predictions"),
+    Candidate("tflite-dynamic", "predictor", "tflite-dynamic", "int8", "predictions"),
+    Candidate("tflite-int8", "predictor", "tflite-int8", "int8", "predictions"),
+    Candidate("onnxruntime", "predictor", "onnx", "float32", "predictions", _ONNX),
+    Candidate("openvino", "openvino", "savedmodel", "float32", "predictions", ("openvino",)),
     PEER,
-    Candidate(
-        "pytorch-bfloat16", "pytorch-bfloat16", "pytorch", "bfloat16", "scores", packages=("torch",)
-    ),
+    Candidate("pytorch-bfloat16", "pytorch-bfloat16", "pytorch", "bfloat16", "logits", ("torch",)),
 )

@@ -1,4 +1,4 @@
-"""A network written down for another framework: steps in order, and weights by name."""
+"""The description of a network for another framework: steps in order, and weights by name."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def describe_network(model: keras.Model, folder: Path) -> Path:
     """Writes `network.json` and `weights.npz`, from which another framework rebuilds the network.
 
     Raises:
-        NotImplementedError: If there is a layer that no rule is written for here.
+        NotImplementedError: If there is no rule here for a layer.
     """
     writer = _Writer()
     outputs = writer.add_model(model, ["images"])
@@ -44,12 +44,12 @@ class _Writer:
         }
         for node in _nodes_in_order(model):
             layer = node.operation
-            given = [names[id(tensor)] for tensor in node.input_tensors]
+            node_inputs = [names[id(tensor)] for tensor in node.input_tensors]
             if isinstance(layer, keras.Model):
-                answered = self.add_model(layer, given, f"{prefix}{layer.name}/")
+                node_outputs = self.add_model(layer, node_inputs, f"{prefix}{layer.name}/")
             else:
-                answered = [self._add_layer(layer, given, prefix)]
-            for tensor, name in zip(node.outputs, answered, strict=True):
+                node_outputs = [self._add_layer(layer, node_inputs, prefix)]
+            for tensor, name in zip(node.outputs, node_outputs, strict=True):
                 names[id(tensor)] = name
         return [names[id(tensor)] for tensor in model.outputs]
 
@@ -76,7 +76,7 @@ def _nodes_in_order(model: keras.Model) -> Iterator[Any]:
 
 
 def _settings(layer: Any) -> tuple[str, Step]:
-    """Returns the kind of a layer and what is needed to compute it, except its weights."""
+    """Returns the kind of a layer and what is needed to compute it besides its weights."""
     kind = type(layer).__name__
     if isinstance(layer, layers.Conv2DTranspose | layers.Conv2D | layers.DepthwiseConv2D):
         return kind, {

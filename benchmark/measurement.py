@@ -1,125 +1,109 @@
 """Runs the candidates in turns, so that whatever slows the machine down slows all of them."""
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_fcn.confusion_matrix import confusion_matrix_of, scores_from_confusion
-
-from .artifacts import Artifacts, size_on_disk
 from .candidates import BASELINE, CANDIDATES, Candidate
-from .peak import OPERATIONS, write_int8_product
-from .process import Worker, WorkerError
-from .report import Row, Section
+from .matmul import OPERATIONS
+from .network import Network
+from .report import Rounds, Row, Section
+from .runtimes import Session, thread_environment
+from .worker import TIMEOUT_SECONDS, Worker, WorkerError
 
 # A round of one candidate lasts about so long, but is at least one call.
-_SECONDS_A_ROUND = 0.4
+_SECONDS_PER_ROUND = 0.4
 _MAX_CALLS = 50
 MIN_ROUNDS = 5
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Images on which the candidates' labels are compared.
-
-    Attributes:
-        images: uint8, shape `(num, height, width, 3)`, all of the section's size.
-        labels: uint8, of each image at its own size; None if there are none.
-        num_classes: Number of classes.
-        ignore_class: Label that does not count.
-        source: Where they come from, in words.
-    """
-
-    images: np.ndarray[Any, Any]
-    labels: Sequence[np.ndarray[Any, Any]] | None
-    num_classes: int
-    ignore_class: int
-    source: str
+# By name, in the order in which they were started.
+Workers = dict[str, Worker]
 
 
 def benchmark(
-    artifacts: Artifacts,
-    model_name: str,
-    operations: float,
-    comparison: Comparison,
+    network: Network,
     *,
     num_threads: int,
     candidates: Sequence[Candidate] = CANDIDATES,
     num_rounds: int = MIN_ROUNDS,
+    timeout_seconds: float = TIMEOUT_SECONDS,
     say: Say = print,
 ) -> Section:
     """Measures all candidates on one network, size and number of threads.
 
-    Every candidate runs in a process of its own, which stays open. In each round
-    each of them runs for a while, one after the other; a matrix product in each
-    precision has its turn, too. Ratios are taken within a round.
+    Every candidate runs in a process of its own, which stays open. In each round each of them runs
+    for a while, one after the other, and so does a matrix product in each precision. Ratios are
+    taken within a round. A candidate that fails, whose process ends or which never returns, is
+    skipped, and the report has the reason.
 
     Args:
-        artifacts: The files, of one size.
-        model_name: For the table.
-        operations: Multiplications and additions of the convolutions, of one image.
-        comparison: Images; the first is the one that is timed.
+        network: The network, for images of one size; the first image is timed.
         num_threads: Threads of every candidate.
         candidates: What to measure; the baseline is always measured.
         num_rounds: At least 5.
-        say: Takes a line for each step.
+        timeout_seconds: How long one request to a candidate may take.
+        say: Is called with a line for each step.
 
     Returns:
         The section.
 
     Raises:
-        WorkerError: If the baseline does not run.
+        WorkerError, ArtifactError: If the baseline does not run.
     """
     if BASELINE not in candidates:
         candidates = (BASELINE, *candidates)
+    artifacts, comparison = network.artifacts, network.comparison
     skipped: dict[str, str] = {}
+    # All exported models first: what makes them takes memory that the open candidates will need.
+    for candidate in candidates:
+        with _skipped_if_it_fails(candidate.name, skipped):
+            if candidate.missing:
+                raise WorkerError(f"{candidate.missing} is not installed")
+            if not artifacts.is_made(candidate.artifact):
+                say(f"Writing {candidate.artifact}")
+                artifacts.path(candidate.artifact)
+    candidates = [candidate for candidate in candidates if candidate.name not in skipped]
+    environment = thread_environment(num_threads)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        images, timed = folder / "images.npy", folder / "timed.npy"
-        np.save(images, comparison.images)
-        np.save(timed, comparison.images[:1])
-        workers: dict[str, Worker] = {}
-        # All files first: what makes them takes memory that the open candidates will need.
+
+        def open_worker(name: str, *arguments: Any) -> None:
+            with _skipped_if_it_fails(name, skipped):
+                worker = stack.enter_context(
+                    Worker(
+                        Session,
+                        *arguments,
+                        environment=environment,
+                        timeout_seconds=timeout_seconds,
+                    )
+                )
+                worker.call("take", comparison.images[:1])
+                workers[name] = worker
+
+        workers: Workers = {}
+        for precision in dict.fromkeys(candidate.precision for candidate in candidates):
+            name = f"matmul-{precision}"
+            open_worker(name, name, Path(), num_threads, "predictions")
         for candidate in candidates:
-            with _skipped_if_it_fails(candidate, skipped):
-                _make_file(candidate, artifacts, say)
-        for candidate in candidates:
-            if candidate.name not in skipped:
-                say(f"Opening {candidate.name}")
-                with _skipped_if_it_fails(candidate, skipped):
-                    worker = _opened(candidate, artifacts, num_threads, timed)
-                    workers[candidate.name] = stack.enter_context(worker)
-        measured = [candidate for candidate in candidates if candidate.name in workers]
-        peaks = _peak_workers(stack, measured, folder, num_threads, timed)
-        rounds = _rounds({**peaks, **workers}, num_rounds, say)
-        agreement = _agreement(workers, images, comparison, say)
-        rows = tuple(
-            Row(
-                name=candidate.name,
-                answers=candidate.answers,
-                precision=candidate.precision,
-                rounds=tuple(rounds[candidate.name]),
-                peak_bytes=workers[candidate.name].peak_bytes(),
-                size_bytes=size_on_disk(artifacts.path(candidate.artifact)),
-                equal_labels=agreement[candidate.name][0],
-                mean_iou=agreement[candidate.name][1],
-            )
-            for candidate in measured
-        )
+            say(f"Opening {candidate.name}")
+            path = artifacts.path(candidate.artifact)
+            open_worker(candidate.name, candidate.runtime, path, num_threads, candidate.output)
+        rounds = _rounds(workers, num_rounds, skipped, say)
+        rows = _rows(candidates, workers, rounds, network, skipped, say)
     return Section(
-        model=model_name,
+        model=network.name,
         size=artifacts.size,
         num_threads=num_threads,
-        operations=operations,
-        product_operations=OPERATIONS,
-        product_rounds={name.removeprefix("peak-"): tuple(rounds[name]) for name in peaks},
+        operations=network.operations,
+        matmul_operations=OPERATIONS,
+        matmul_rounds={
+            name.removeprefix("matmul-"): values
+            for name, values in rounds.items()
+            if name.startswith("matmul-") and name not in skipped
+        },
         rows=rows,
         skipped=skipped,
         num_compared=len(comparison.images),
@@ -128,99 +112,68 @@ def benchmark(
 
 
 @contextmanager
-def _skipped_if_it_fails(candidate: Candidate, skipped: dict[str, str]) -> Iterator[None]:
+def _skipped_if_it_fails(name: str, skipped: dict[str, str]) -> Iterator[None]:
     """Notes why a candidate cannot be measured; only the baseline is needed."""
     try:
         yield
     except Exception as error:  # of as many kinds as there are libraries
-        if candidate == BASELINE:
+        if name == BASELINE.name:
             raise
         lines = str(error).strip().splitlines()
-        skipped[candidate.name] = lines[0][:300] if lines else type(error).__name__
-
-
-def _make_file(candidate: Candidate, artifacts: Artifacts, say: Say) -> None:
-    if candidate.missing:
-        raise WorkerError(f"{candidate.missing} is not installed")
-    if not artifacts.is_made(candidate.artifact):
-        say(f"Writing {candidate.artifact}")
-        artifacts.path(candidate.artifact)
-
-
-def _opened(candidate: Candidate, artifacts: Artifacts, num_threads: int, timed: Path) -> Worker:
-    path = artifacts.path(candidate.artifact)
-    worker = Worker(candidate.runtime, path, num_threads, candidate.signature)
-    try:
-        worker.take_images(timed)
-    except BaseException:
-        worker.close()
-        raise
-    return worker
-
-
-def _peak_workers(
-    stack: ExitStack, measured: list[Candidate], folder: Path, num_threads: int, timed: Path
-) -> dict[str, Worker]:
-    workers = {}
-    for precision in dict.fromkeys(candidate.precision for candidate in measured):
-        path = folder / "product.tflite"
-        if precision == "int8":
-            write_int8_product(path)
-        worker = stack.enter_context(Worker(f"peak-{precision}", path, num_threads))
-        worker.take_images(timed)
-        workers[f"peak-{precision}"] = worker
-    return workers
+        skipped[name] = lines[0][:300] if lines else type(error).__name__
 
 
 def _rounds(
-    workers: Mapping[str, Worker], num_rounds: int, say: Say
-) -> dict[str, list[tuple[float, ...]]]:
+    workers: Workers, num_rounds: int, skipped: dict[str, str], say: Say
+) -> dict[str, Rounds]:
     """Returns the seconds of each call, by candidate and round."""
-    num_calls = {}
-    for name, worker in workers.items():  # the second run; what is built at the first is there
-        (seconds,) = worker.time(1)
-        num_calls[name] = max(1, min(_MAX_CALLS, round(_SECONDS_A_ROUND / seconds)))
+    num_calls: dict[str, int] = {}
     rounds: dict[str, list[tuple[float, ...]]] = {name: [] for name in workers}
-    for number in range(num_rounds):
-        say(f"Round {number + 1} of {num_rounds}")
+    for number in range(num_rounds + 1):
+        if number:
+            say(f"Round {number} of {num_rounds}")
         for name, worker in workers.items():
-            rounds[name].append(tuple(worker.time(num_calls[name])))
-    return rounds
+            if name in skipped:
+                continue
+            with _skipped_if_it_fails(name, skipped):
+                seconds = worker.call("time", num_calls.get(name, 1))
+                if number:
+                    rounds[name].append(tuple(seconds))
+                else:  # the second run; what is built at the first is there
+                    calls = round(_SECONDS_PER_ROUND / seconds[0])
+                    num_calls[name] = max(1, min(_MAX_CALLS, calls))
+    return {name: tuple(values) for name, values in rounds.items()}
 
 
-def _agreement(
-    workers: Mapping[str, Worker], images: Path, comparison: Comparison, say: Say
-) -> dict[str, tuple[float, float | None]]:
-    """Returns the share of equal labels and the mean IoU, by candidate."""
-    found: dict[str, tuple[float, float | None]] = {}
-    expected = None
-    for name, worker in workers.items():
-        say(f"Comparing {name} on {len(comparison.images)} images")
-        answer = images.parent / "answer.npy"
-        worker.write_labels(images, answer)
-        labels = np.load(answer)
-        expected = labels if expected is None else expected
-        found[name] = float(np.mean(labels == expected)), _mean_iou(labels, comparison)
-    return found
-
-
-def _mean_iou(predicted: np.ndarray[Any, Any], comparison: Comparison) -> float | None:
-    if comparison.labels is None:
-        return None
-    matrix = sum(
-        confusion_matrix_of(
-            labels,
-            _resized(prediction, labels.shape),
-            comparison.num_classes,
-            comparison.ignore_class,
-        )
-        for prediction, labels in zip(predicted, comparison.labels, strict=True)
-    )
-    return float(scores_from_confusion(matrix).mean_iou)
-
-
-def _resized(labels: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    from PIL import Image
-
-    height, width = shape
-    return np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
+def _rows(
+    candidates: Sequence[Candidate],
+    workers: Workers,
+    rounds: dict[str, Rounds],
+    network: Network,
+    skipped: dict[str, str],
+    say: Say,
+) -> tuple[Row, ...]:
+    """Compares the predictions of the candidates; returns all that is known of each of them."""
+    comparison = network.comparison
+    rows = []
+    expected = workers[BASELINE.name].call("predictions", comparison.images)
+    for candidate in candidates:
+        if candidate.name in skipped:
+            continue
+        say(f"Comparing {candidate.name} on {len(comparison.images)} images")
+        with _skipped_if_it_fails(candidate.name, skipped):
+            worker = workers[candidate.name]
+            predictions = worker.call("predictions", comparison.images)
+            rows.append(
+                Row(
+                    name=candidate.name,
+                    output=candidate.output,
+                    precision=candidate.precision,
+                    rounds=rounds[candidate.name],
+                    peak_bytes=worker.call("peak_bytes"),
+                    size_bytes=network.artifacts.size_bytes(candidate.artifact),
+                    equal_predictions=float(np.mean(predictions == expected)),
+                    mean_iou=comparison.mean_iou(predictions),
+                )
+            )
+    return tuple(rows)

@@ -1,40 +1,26 @@
-"""What was measured, as a table, as JSON, and as ratios."""
+"""What was measured, with the ratios that follow from it, and as JSON."""
 
+import importlib.metadata
 import json
 import math
+import os
+import platform
 import statistics
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-
 from .candidates import BASELINE, PEER
+from .timing import Spread
 
-
-@dataclass(frozen=True)
-class Spread:
-    """A number for each round, by their median and range.
-
-    >>> Spread.of([3.0, 1.0, 2.0])
-    Spread(median=2.0, low=1.0, high=3.0)
-    """
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> "Spread":
-        """Returns the spread of at least one number."""
-        values = list(values)
-        return cls(statistics.median(values), min(values), max(values))
-
-    def scaled(self, factor: float) -> "Spread":
-        """Returns the spread of the numbers times a factor."""
-        return Spread(self.median * factor, self.low * factor, self.high * factor)
+# Instructions that decide how fast a network runs on a processor, by Linux' names.
+_INSTRUCTIONS = (
+    "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8",
+    "asimddp", "i8mm", "bf16",
+)  # fmt: skip
+_PACKAGES = (
+    "tensorflow", "keras", "ai-edge-litert", "onnxruntime", "openvino", "torch",
+)  # fmt: skip
 
 
 # Seconds of every call, by round.
@@ -47,22 +33,22 @@ class Row:
 
     Attributes:
         name: Of the candidate.
-        answers: What it returns.
-        precision: Of its products.
+        output: What it returns.
+        precision: Of its multiplications.
         rounds: Seconds of every call, by round.
-        peak_bytes: The most memory its process has held, libraries included.
+        peak_bytes: The most memory that its process held; see `Session.peak_bytes`.
         size_bytes: Of its file or folder.
-        equal_labels: Share of the pixels with the baseline's label.
-        mean_iou: On the images that were compared, if they are labeled.
+        equal_predictions: Share of the pixels with the same prediction as the baseline's.
+        mean_iou: On the images that were compared, if they have labels.
     """
 
     name: str
-    answers: str
+    output: str
     precision: str
     rounds: Rounds
     peak_bytes: int
     size_bytes: int
-    equal_labels: float
+    equal_predictions: float
     mean_iou: float | None = None
 
     @property
@@ -72,7 +58,7 @@ class Row:
 
     @property
     def latency_p95(self) -> float:
-        """Seconds that 95 of 100 calls stay below."""
+        """The 95th percentile of the seconds of a call."""
         calls = sorted(self._calls())
         return calls[math.ceil(0.95 * len(calls)) - 1]
 
@@ -88,21 +74,21 @@ class Section:
         model: Name of the network.
         size: Height and width of the images.
         num_threads: Threads of every candidate.
-        operations: Multiplications and additions of the convolutions, of one image.
-        product_operations: Multiplications and additions of the matrix product.
-        product_rounds: Seconds of every matrix product, by precision.
+        operations: Multiplications and additions of the convolutions, per image.
+        matmul_operations: Multiplications and additions of the matrix product.
+        matmul_rounds: Seconds of every matrix product, by precision and round.
         rows: In the order of `CANDIDATES`.
         skipped: Why a candidate was not measured, by name.
-        num_compared: Images that labels were compared on.
-        dataset: Where they come from.
+        num_compared: Number of images that predictions were compared on.
+        dataset: Where they are from.
     """
 
     model: str
     size: tuple[int, int]
     num_threads: int
     operations: float
-    product_operations: float
-    product_rounds: dict[str, Rounds]
+    matmul_operations: float
+    matmul_rounds: dict[str, Rounds]
     rows: tuple[Row, ...]
     skipped: dict[str, str]
     num_compared: int
@@ -122,74 +108,35 @@ class Section:
     def times_faster(self, row: Row, than: str) -> Spread | None:
         """Returns how many times faster a candidate is than another, if that was measured."""
         other = self.row(than)
-        return None if other is None else _quotients(other.rounds, row.rounds)
+        return None if other is None else _ratios(other.rounds, row.rounds)
 
-    def share_of_peak(self, row: Row) -> Spread:
-        """Returns the operations a second as a share of a matrix product's of that precision."""
-        product = _quotients(self.product_rounds[row.precision], row.rounds)
-        return product.scaled(self.operations / self.product_operations)
+    def relative_to_matmul(self, row: Row) -> Spread | None:
+        """Returns operations per second relative to a matrix product's of the same precision.
 
-    def peak(self, precision: str) -> float:
-        """Returns the operations a second of the matrix product; the median of the rounds."""
-        seconds = [statistics.median(calls) for calls in self.product_rounds[precision]]
-        return self.product_operations / statistics.median(seconds)
+        The matrix product is a yardstick and no bound: good kernels exceed it.
+        """
+        if row.precision not in self.matmul_rounds:
+            return None
+        ratios = _ratios(self.matmul_rounds[row.precision], row.rounds)
+        return ratios.scaled(self.operations / self.matmul_operations)
 
-    def __rich__(self) -> RenderableType:
-        num_rounds = max(len(row.rounds) for row in self.rows)
-        lines = (
-            f"{self.title}: {self.operations / 1e9:.2f} GFLOP an image; {num_rounds} rounds; "
-            f"labels compared on {self.num_compared} images of {self.dataset}.",
-            f"Matrix product, which bounds what can be reached: {self._peaks()}.",
-        )
-        skipped = [f"Skipped: {name}: {reason}" for name, reason in self.skipped.items()]
-        return Group(*lines, self._table(), *skipped)
-
-    def _peaks(self) -> str:
-        return ", ".join(
-            f"{name} {self.peak(name) / 1e9:.0f} GOP/s"
-            + (
-                ""
-                if name == "float32"
-                else f" ({self.peak(name) / self.peak('float32'):.2f} times float32's)"
-            )
-            for name in self.product_rounds
-        )
-
-    def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-        table.add_column("candidate", no_wrap=True)
-        table.add_column("answers", no_wrap=True)
-        titles = ["median ms", "p95 ms", "images/s", "faster than Keras", "than PyTorch", "of peak"]
-        for title in (*titles, "memory MB", "size MB", "equal labels", "mean IoU"):
-            table.add_column(title, justify="right")
-        for row in self.rows:
-            table.add_row(
-                row.name,
-                row.answers,
-                _milliseconds(row.latency),
-                _milliseconds(row.latency_p95),
-                f"{1 / row.latency:.3g}",
-                _ratio(self.times_faster(row, BASELINE.name)),
-                _ratio(self.times_faster(row, PEER.name)),
-                f"{self.share_of_peak(row).median:.0%}",
-                f"{row.peak_bytes / 1e6:.0f}",
-                f"{row.size_bytes / 1e6:.1f}",
-                f"{row.equal_labels:.2%}",
-                "" if row.mean_iou is None else f"{row.mean_iou:.3f}",
-            )
-        return table
+    def matmul_rate(self, precision: str) -> float:
+        """Returns the operations per second of the matrix product; the median of the rounds."""
+        return self.matmul_operations / statistics.median(_medians(self.matmul_rounds[precision]))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, for JSON: what was measured, and what follows from it."""
         values = asdict(self)
-        values["peak_gops"] = {name: self.peak(name) / 1e9 for name in self.product_rounds}
+        values["matmul_gops"] = {name: self.matmul_rate(name) / 1e9 for name in self.matmul_rounds}
         for row, cells in zip(self.rows, values["rows"], strict=True):
             cells["median_ms"] = row.latency * 1e3
             cells["p95_ms"] = row.latency_p95 * 1e3
-            for name, than in (("keras", BASELINE.name), ("pytorch", PEER.name)):
-                ratio = self.times_faster(row, than)
-                cells[f"times_faster_than_{name}"] = None if ratio is None else asdict(ratio)
-            cells["share_of_peak"] = asdict(self.share_of_peak(row))
+            for key, ratio in (
+                ("times_faster_than_keras", self.times_faster(row, BASELINE.name)),
+                ("times_faster_than_pytorch", self.times_faster(row, PEER.name)),
+                ("relative_to_matmul", self.relative_to_matmul(row)),
+            ):
+                cells[key] = None if ratio is None else asdict(ratio)
         return values
 
     @classmethod
@@ -200,18 +147,18 @@ class Section:
             known = {field.name: cells[field.name] for field in fields(Row)}
             rows.append(Row(**{**known, "rounds": _rounds(known["rounds"])}))
         known = {field.name: values[field.name] for field in fields(cls)}
-        products = {name: _rounds(calls) for name, calls in known["product_rounds"].items()}
+        products = {name: _rounds(calls) for name, calls in known["matmul_rounds"].items()}
         size = tuple(known["size"])
-        return cls(**{**known, "size": size, "rows": tuple(rows), "product_rounds": products})
+        return cls(**{**known, "size": size, "rows": tuple(rows), "matmul_rounds": products})
 
 
 @dataclass
 class BenchmarkReport:
-    """Sections measured on one machine. Printed with rich or `str` it is a table.
+    """Sections measured on one machine.
 
     Attributes:
-        machine: What it ran on, in words.
-        sections: One a network, size and number of threads.
+        machine: What the benchmark ran on, in words.
+        sections: One per network, size and number of threads.
     """
 
     machine: dict[str, str]
@@ -235,7 +182,7 @@ class BenchmarkReport:
         """Reads what `to_json` wrote.
 
         Raises:
-            ValueError: If the file holds something else.
+            ValueError: If the file is not such a report.
         """
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
@@ -246,41 +193,34 @@ class BenchmarkReport:
                 f"{error}."
             ) from error
 
-    def __rich__(self) -> RenderableType:
-        machine = "; ".join(f"{name}: {value}" for name, value in self.machine.items())
-        parts: list[RenderableType] = [machine, ""]
-        for section in self.sections:
-            parts += [section, ""]
-        notes = (
-            f"faster than Keras: than {BASELINE.name}, the bare network, images to scores; than "
-            f"PyTorch: than {PEER.name}; medians of the rounds (lowest-highest). of peak: "
-            "operations a second, as a share of a matrix product's in the same precision and "
-            "round. memory: most that the candidate's own process has held, libraries and loading "
-            f"included. equal labels: with {BASELINE.name}'s."
-        )
-        return Group(*parts, notes)
 
-    def __str__(self) -> str:
-        console = Console(width=150, color_system=None)
-        with console.capture() as capture:
-            console.print(self, highlight=False)
-        return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+def describe_machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
+    """Returns the processor, its instructions, and the versions of what is measured."""
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
+    values = {name.strip(): value.strip() for name, _, value in (li.partition(":") for li in lines)}
+    flags = values.get("flags", values.get("Features", "")).split()
+    found = " ".join(name for name in _INSTRUCTIONS if name in flags)
+    versions = []
+    for name in _PACKAGES:
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "processor": f"{values.get('model name', platform.machine())}, {os.cpu_count()} cores",
+        "instructions": found or "unknown",
+        "versions": ", ".join(versions),
+    }
 
 
 def _rounds(values: list[list[float]]) -> Rounds:
     return tuple(tuple(calls) for calls in values)
 
 
-def _quotients(above: Rounds, below: Rounds) -> Spread:
-    """Returns how the medians of two candidates compare, round by round."""
-    return Spread.of(
-        statistics.median(a) / statistics.median(b) for a, b in zip(above, below, strict=True)
-    )
+def _ratios(above: Rounds, below: Rounds) -> Spread:
+    """Returns the ratio of the medians of two candidates, taken round by round."""
+    return Spread.of_ratios(_medians(above), _medians(below))
 
 
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1e3:.0f}" if seconds >= 0.1 else f"{seconds * 1e3:.3g}"
-
-
-def _ratio(spread: Spread | None) -> str:
-    return f"{spread.median:.2f} ({spread.low:.2f}-{spread.high:.2f})" if spread else ""
+def _medians(rounds: Rounds) -> list[float]:
+    return [statistics.median(calls) for calls in rounds]

@@ -1,145 +1,122 @@
-"""Opens a candidate in a process of its own, with nothing loaded that it does not need."""
+"""What runs in the process of a candidate: a runtime, and the session that times it.
+
+A runtime is a `keras_fcn.prediction.Predictor`, or has its methods `predict` and `logits`, or one
+of them where its output is fixed. Libraries are imported where a runtime is opened, so that no
+process loads one that it does not need.
+"""
 
 import io
+import resource
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .candidates import Output
+from .matmul import int8_matmul, tensorflow_matmul
+
+if TYPE_CHECKING:
+    from keras_fcn.prediction import Predictor
 
 Array = np.ndarray[Any, Any]
 
 
-class Runtime(Protocol):
-    """A candidate that is ready to run."""
-
-    def prepare(self, images: Array) -> Any:
-        """Returns the images, uint8 `(batch, height, width, 3)`, as a caller would hold them."""
-        ...
-
-    def run(self, prepared: Any) -> Any:
-        """Returns the answer, in this process's memory; this is what is timed."""
-        ...
-
-    def labels(self, answer: Any) -> Array:
-        """Returns the answer as labels, uint8 `(batch, height, width)`."""
-        ...
+def thread_environment(num_threads: int) -> dict[str, str]:
+    """Returns the variables from which libraries read their threads when they are loaded."""
+    number = str(num_threads)
+    return {
+        "TF_NUM_INTRAOP_THREADS": number,
+        "TF_NUM_INTEROP_THREADS": "1",
+        "OMP_NUM_THREADS": number,
+        "OPENBLAS_NUM_THREADS": number,
+    }
 
 
-class _ArrayRuntime:
-    """Takes and gives NumPy arrays of scores or labels."""
+class Session:
+    """A runtime in a process of its own, with the images that it is timed on.
 
-    def __init__(self, run: Callable[[Array], Array]) -> None:
-        self._run = run
+    Args:
+        runtime: Key into `RUNTIMES`.
+        path: The file or folder that it runs.
+        num_threads: Threads that it computes on.
+        output: What it is timed for.
+    """
 
-    def prepare(self, images: Array) -> Array:
-        return images
+    def __init__(self, runtime: str, path: Path, num_threads: int, output: Output) -> None:
+        # These formats run without Keras. Only our interface to them needs it.
+        without_keras = runtime == "predictor" and path.suffix in (".tflite", ".onnx")
+        self._unneeded_bytes = _import_keras_fcn() if without_keras else 0
+        opened = RUNTIMES[runtime](path, num_threads)
+        self._run = opened.logits if output == "logits" else opened.predict
+        self._output = output
 
-    def run(self, prepared: Array) -> Array:
-        return self._run(prepared)
+    def take(self, images: Array) -> float:
+        """Takes the images for `time`, and returns the seconds of their first run."""
+        self._images = self._given(images)
+        return self.time(1)[0]
 
-    def labels(self, answer: Array) -> Array:
-        return (answer.argmax(-1) if answer.ndim == 4 else answer).astype("uint8")
+    def time(self, num_calls: int) -> list[float]:
+        """Returns the seconds of each call."""
+        seconds = []
+        for _ in range(num_calls):
+            start = time.perf_counter()
+            self._run(self._images)
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+    def predictions(self, images: Array) -> Array:
+        """Returns the predictions, uint8 `(num, height, width)`; the images run one by one."""
+        outputs = [self._run(self._given(image[None])) for image in images]
+        if self._output == "PNG files":
+            return np.stack([_png_pixels(file) for (file,) in outputs])
+        maps = np.concatenate(outputs)
+        return (maps.argmax(-1) if self._output == "logits" else maps).astype("uint8")
+
+    def peak_bytes(self) -> int:
+        """Returns the most memory that the process held so far, libraries included.
+
+        Without that of Keras where only the interface of this package needs it.
+        """
+        return _bytes_in_memory("VmHWM") - self._unneeded_bytes
+
+    def _given(self, images: Array) -> Any:
+        """Returns images as a caller would have them."""
+        return [_jpeg(image) for image in images] if self._output == "PNG files" else images
 
 
-def _keras(path: Path, num_threads: int, signature: str) -> Runtime:
-    return _keras_in("float32", path, num_threads)
+def _predictor(path: Path, num_threads: int) -> "Predictor":
+    from keras_fcn.prediction import open_predictor
+
+    return open_predictor(path, num_threads=num_threads)
 
 
-def _keras_bfloat16(path: Path, num_threads: int, signature: str) -> Runtime:
-    return _keras_in("bfloat16", path, num_threads)
-
-
-def _keras_in(precision: Any, path: Path, num_threads: int) -> Runtime:
-    set_tensorflow_threads(num_threads)
-    import keras
-
-    import keras_fcn  # noqa: F401  (registers the classes in the file)
+def _keras_bfloat16(path: Path, num_threads: int) -> "Predictor":
     from keras_fcn.models.precision import with_precision
-    from keras_fcn.prediction.predictor import KerasPredictor
+    from keras_fcn.prediction import KerasPredictor, load_model
 
-    model: Any = keras.saving.load_model(path, compile=False)
-    if precision != "float32":
-        model = with_precision(model, precision)
-    return _ArrayRuntime(KerasPredictor(model).logits)  # type: ignore[arg-type]
+    model: Any = load_model(path)
+    return KerasPredictor(with_precision(model, "bfloat16"))
 
 
-def _savedmodel(path: Path, num_threads: int, signature: str) -> Runtime:
-    set_tensorflow_threads(num_threads)
-    import tensorflow as tf
+class _Encoded:
+    """The signature of a SavedModel from JPEG files to palette PNG files."""
 
-    loaded = tf.saved_model.load(str(path))
-    function = loaded.signatures[signature]
-    if signature == "encoded":
-        return _EncodedRuntime(loaded, function)
-
-    def run(images: Array) -> Array:
-        (output,) = function(images=tf.constant(images)).values()
-        return output.numpy()
-
-    runtime = _ArrayRuntime(run)
-    runtime.loaded = loaded  # type: ignore[attr-defined]  # its functions do not keep it alive
-    return runtime
-
-
-class _EncodedRuntime:
-    """A SavedModel's signature from JPEG files to palette PNG files."""
-
-    def __init__(self, loaded: Any, function: Any) -> None:
-        self._loaded = loaded
-        self._function = function
-
-    def prepare(self, images: Array) -> Any:
+    def __init__(self, path: Path) -> None:
         import tensorflow as tf
-        from PIL import Image
 
-        def jpeg(image: Array) -> bytes:
-            file = io.BytesIO()
-            Image.fromarray(image).save(file, "JPEG", quality=95, subsampling=0)
-            return file.getvalue()
+        self._loaded = tf.saved_model.load(str(path))  # its functions do not keep it alive
+        self._function = self._loaded.signatures["encoded"]
 
-        return tf.constant([jpeg(image) for image in images])
+    def predict(self, images: list[bytes]) -> Array:
+        import tensorflow as tf
 
-    def run(self, prepared: Any) -> Any:
-        (output,) = self._function(image_bytes=prepared).values()
+        (output,) = self._function(image_bytes=tf.constant(images)).values()
         return output.numpy()
 
-    def labels(self, answer: Any) -> Array:
-        from PIL import Image
 
-        return np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in answer])
-
-
-def _tflite(path: Path, num_threads: int, signature: str) -> Runtime:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(path), num_threads=num_threads)
-    interpreter.allocate_tensors()
-    (given,) = interpreter.get_input_details()
-    (answered,) = interpreter.get_output_details()
-
-    def run(images: Array) -> Array:
-        answers = []
-        for image in images:
-            interpreter.set_tensor(given["index"], image[None])
-            interpreter.invoke()
-            answers.append(interpreter.get_tensor(answered["index"]))
-        return answers[0] if len(answers) == 1 else np.concatenate(answers)
-
-    return _ArrayRuntime(run)
-
-
-def _onnxruntime(path: Path, num_threads: int, signature: str) -> Runtime:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_threads
-    options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-    return _ArrayRuntime(lambda images: session.run(["labels"], {"images": images})[0])
-
-
-class _OpenVinoRuntime(_ArrayRuntime):
+class _OpenVino:
     """OpenVINO, compiled for the size of the images: faster than for any size."""
 
     def __init__(self, path: Path, num_threads: int) -> None:
@@ -153,59 +130,73 @@ class _OpenVinoRuntime(_ArrayRuntime):
             "INFERENCE_PRECISION_HINT": "f32",
         }
         self._shape: tuple[int, ...] = ()
-        super().__init__(lambda images: self._compiled([images])[0])
 
-    def prepare(self, images: Array) -> Array:
+    def predict(self, images: Array) -> Array:
         if images.shape != self._shape:
             self._shape = images.shape
             self._model.reshape(list(images.shape))
             self._compiled = self._core.compile_model(self._model, "CPU", self._settings)
-        return images
+        return self._compiled([images])[0]
 
 
-def _openvino(path: Path, num_threads: int, signature: str) -> Runtime:
-    return _OpenVinoRuntime(path, num_threads)
+class _PyTorch:
+    """The network rebuilt in PyTorch."""
 
+    def __init__(self, path: Path, num_threads: int, precision: str) -> None:
+        import torch
 
-def _pytorch(path: Path, num_threads: int, signature: str) -> Runtime:
-    return _pytorch_in("float32", path, num_threads)
+        torch.set_num_threads(num_threads)
+        torch.set_num_interop_threads(1)
+        from .torch_network import TorchNetwork
 
+        self._network = TorchNetwork.load(path, dtype=getattr(torch, precision))
 
-def _pytorch_bfloat16(path: Path, num_threads: int, signature: str) -> Runtime:
-    return _pytorch_in("bfloat16", path, num_threads)
+    def logits(self, images: Array) -> Array:
+        import torch
 
-
-def _pytorch_in(precision: str, path: Path, num_threads: int) -> Runtime:
-    import torch
-
-    torch.set_num_threads(num_threads)
-    torch.set_num_interop_threads(1)
-    from .torch_network import TorchNetwork
-
-    network = TorchNetwork.load(path, dtype=getattr(torch, precision))
-
-    def run(images: Array) -> Array:
         with torch.inference_mode():
-            return network(torch.from_numpy(images)).numpy()
-
-    return _ArrayRuntime(run)
+            return self._network(torch.from_numpy(images)).numpy()
 
 
-def set_tensorflow_threads(num_threads: int) -> None:
-    """Sets the threads; TensorFlow takes them only before its first operation."""
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(num_threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-
-
-RUNTIMES: dict[str, Callable[[Path, int, str], Runtime]] = {
-    "keras": _keras,
+RUNTIMES: dict[str, Callable[[Path, int], Any]] = {
+    "predictor": _predictor,
     "keras-bfloat16": _keras_bfloat16,
-    "savedmodel": _savedmodel,
-    "tflite": _tflite,
-    "onnxruntime": _onnxruntime,
-    "openvino": _openvino,
-    "pytorch": _pytorch,
-    "pytorch-bfloat16": _pytorch_bfloat16,
+    "encoded": lambda path, num_threads: _Encoded(path),
+    "openvino": _OpenVino,
+    "pytorch": lambda path, num_threads: _PyTorch(path, num_threads, "float32"),
+    "pytorch-bfloat16": lambda path, num_threads: _PyTorch(path, num_threads, "bfloat16"),
+    "matmul-float32": lambda path, num_threads: tensorflow_matmul("float32"),
+    "matmul-bfloat16": lambda path, num_threads: tensorflow_matmul("bfloat16"),
+    "matmul-int8": lambda path, num_threads: int8_matmul(num_threads),
 }
+
+
+def _jpeg(image: Array) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=95, subsampling=0)
+    return file.getvalue()
+
+
+def _png_pixels(file: bytes) -> Array:
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(file)))
+
+
+def _import_keras_fcn() -> int:
+    """Imports `keras_fcn`, with Keras and its backend; returns the memory that this takes."""
+    before = _bytes_in_memory("VmRSS")
+    import keras_fcn  # noqa: F401
+
+    return _bytes_in_memory("VmRSS") - before
+
+
+def _bytes_in_memory(name: str) -> int:
+    """Returns what this process holds now (`VmRSS`), or the most that it held (`VmHWM`)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(li for li in status.read_text().splitlines() if li.startswith(f"{name}:"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""The same network in PyTorch, from its description; needs PyTorch and nothing of Keras."""
+"""The same network in PyTorch, from its description; needs PyTorch, and nothing of Keras."""
 
 import json
 from collections.abc import Callable
@@ -18,10 +18,10 @@ _TORCH_STD = (0.229, 0.224, 0.225)
 
 
 class TorchNetwork:
-    """Images, uint8 `(batch, height, width, 3)`, to float32 scores of that size.
+    """Images, uint8 `(batch, height, width, 3)`, to float32 logits of that size.
 
-    Activations and kernels are channels-last in memory. Layers of scores are in
-    float32, as in the Keras network, the others in `dtype`.
+    Activations and kernels are channels-last in memory. The score layers are in float32, as in the
+    Keras network, the others in `dtype`.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class TorchNetwork:
             return cls(network["steps"], network["output"], weights, dtype)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Returns the scores, float32, shape `(batch, height, width, num_classes)`."""
+        """Returns the logits, float32, shape `(batch, height, width, num_classes)`."""
         values = {"images": images.permute(0, 3, 1, 2)}
         for index, (step, run) in enumerate(self._steps):
             values[step["name"]] = run(*[values[name] for name in step["inputs"]])

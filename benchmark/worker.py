@@ -1,87 +1,140 @@
-"""The process of one candidate: opens it, then runs it whenever it is asked to.
+"""A child process that keeps one object; its methods are called here and run there.
 
-Requests and answers are one line of JSON each, on the standard input and
-output. Every candidate has a process of its own, because TensorFlow fixes its
-threads at the start, and because only so its memory can be told from the others'.
+Every candidate has a process of its own: TensorFlow fixes its threads at the start, memory can
+only be measured per process, and a library that aborts or never returns ends its own process only.
+
+Imports the standard library only, because libraries read the environment when they are loaded.
 """
 
-import json
+import multiprocessing
 import os
-import resource
-import sys
-import time
+import signal
+import tempfile
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-import numpy as np
-
-from .peak import PEAKS
-from .runtimes import RUNTIMES, Runtime
-
-Request = dict[str, Any]
+TIMEOUT_SECONDS = 1800.0
 
 
-def main() -> None:
-    """Answers requests until the input ends."""
-    # What libraries print must not stand between the answers.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    worker = _Worker()
-    for line in sys.stdin:
-        request = json.loads(line)
+class WorkerError(RuntimeError):
+    """What runs in the child process failed, or the process ended; the text has the cause."""
+
+
+class Worker:
+    """A child process with one object in it; `with` ends it.
+
+    Args:
+        make: A function or class that can be imported; it is called in the child, and its result
+            is the object.
+        *arguments: Its arguments.
+        environment: Variables that are set in the child before it imports `make`.
+        timeout_seconds: How long one call may take. After that the child is ended.
+
+    Raises:
+        WorkerError: If `make` fails.
+    """
+
+    def __init__(
+        self,
+        make: Callable[..., Any],
+        *arguments: Any,
+        environment: Mapping[str, str] | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._timeout_seconds = timeout_seconds
+        # A pipe that nobody reads would fill up; a file does not.
+        self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 (`close` closes it)
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(theirs, self._log.name, dict(environment or {})), daemon=True
+        )
+        self._process.start()
+        theirs.close()
         try:
-            answer = getattr(worker, request.pop("do"))(**request)
-        except Exception as error:  # whatever a library raises, the parent is to hear of it
-            answer = {"error": f"{type(error).__name__}: {str(error).strip()[:1000]}"}
-        print(json.dumps(answer), file=answers, flush=True)
+            self._request(make, arguments)
+        except BaseException:
+            self.close()
+            raise
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Calls a method of the object, and returns its result.
+
+        Raises:
+            WorkerError: If the method raises, the process ends, or there is no result in time.
+        """
+        return self._request(method, arguments)
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._connection.close()
+        self._process.join(10)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _request(self, what: Callable[..., Any] | str, arguments: tuple[Any, ...]) -> Any:
+        try:
+            self._connection.send((what, arguments))
+            if not self._connection.poll(self._timeout_seconds):
+                self._process.kill()
+                raise WorkerError(
+                    f"There was no result after {self._timeout_seconds:g} seconds; the process "
+                    "was ended."
+                )
+            succeeded, value = self._connection.recv()
+        except (EOFError, ConnectionError) as error:
+            raise WorkerError(self._how_it_ended()) from error
+        if not succeeded:
+            raise WorkerError(value)
+        return value
+
+    def _how_it_ended(self) -> str:
+        self._process.join(10)
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            text = f"The system ended the process ({signal.Signals(-code).name})."
+            text += " Was there too little memory?" if code == -signal.SIGKILL else ""
+        else:
+            text = f"The process ended with exit code {code}."
+        lines = Path(self._log.name).read_text(errors="replace").strip().splitlines()
+        return f"{text} Its last line: {lines[-1][:500]}" if lines else text
 
 
-class _Worker:
-    runtime: Runtime
-    prepared: Any
-
-    def open(self, runtime: str, path: str, num_threads: int, signature: str) -> Request:
-        start = time.perf_counter()
-        table = PEAKS if runtime in PEAKS else RUNTIMES
-        self.runtime = table[runtime](Path(path), num_threads, signature)
-        return {"seconds": time.perf_counter() - start}
-
-    def images(self, path: str) -> Request:
-        """Takes the images that the next requests are about; runs them once."""
-        self.prepared = self.runtime.prepare(np.load(path))
-        start = time.perf_counter()
-        self.runtime.run(self.prepared)
-        return {"seconds": time.perf_counter() - start}
-
-    def time(self, num_calls: int) -> Request:
-        seconds = []
-        for _ in range(num_calls):
-            start = time.perf_counter()
-            self.runtime.run(self.prepared)
-            seconds.append(time.perf_counter() - start)
-        return {"seconds": seconds}
-
-    def labels(self, path: str, answer: str) -> Request:
-        """Writes the labels of images, one image at a time."""
-        labels = [
-            self.runtime.labels(self.runtime.run(self.runtime.prepare(image[None])))
-            for image in np.load(path)
-        ]
-        np.save(answer, np.concatenate(labels))
-        return {}
-
-    def memory(self) -> Request:
-        return {"peak_bytes": _peak_bytes()}
-
-
-def _peak_bytes() -> int:
-    """Returns the most memory that this process has held."""
-    status = Path("/proc/self/status")
-    if status.exists():  # `getrusage` would count what the parent held when it forked
-        line = next(li for li in status.read_text().splitlines() if li.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-if __name__ == "__main__":
-    main()
+def _serve(connection: Connection, log: str, environment: dict[str, str]) -> None:
+    """Runs in the child: answers requests until the connection is closed."""
+    os.environ.update(environment)
+    with open(log, "ab") as file:  # noqa: PTH123 (what libraries print, from C++ too)
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    kept: Any = None
+    while True:
+        try:
+            what, arguments = connection.recv()
+        except EOFError:
+            return
+        result = None
+        try:
+            if isinstance(what, str):
+                result = getattr(kept, what)(*arguments)
+            else:
+                kept = what(*arguments)
+        except Exception as error:  # of as many kinds as there are libraries
+            connection.send((False, f"{type(error).__name__}: {str(error).strip()[:1000]}"))
+        else:
+            connection.send((True, result))

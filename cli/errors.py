@@ -7,7 +7,13 @@ import click
 
 from .screen import errors
 
-_OUR_PACKAGES = ("keras_fcn", "keras_fcn_train", "keras_fcn_export", "keras_fcn_cli")
+_OUR_PACKAGES = (
+    "keras_fcn",
+    "keras_fcn_train",
+    "keras_fcn_export",
+    "keras_fcn_benchmark",
+    "keras_fcn_cli",
+)
 
 
 class Failure(click.ClickException):

@@ -80,7 +80,7 @@ def command(
     load_tensorflow()
     from keras_fcn.datasets import open_dataset
     from keras_fcn.evaluation import evaluate_heads, save_json
-    from keras_fcn.prediction.predictor import open_predictor
+    from keras_fcn.prediction import open_predictor
 
     with quiet_stderr():  # TFLite says there which kernels it takes
         predictor = with_inference_options(open_predictor(model), **inference)

@@ -163,7 +163,7 @@ def command(
 
     from keras_fcn.data.dataset import IMAGE_KEYS
     from keras_fcn.datasets import open_dataset
-    from keras_fcn.prediction.predictor import open_predictor
+    from keras_fcn.prediction import open_predictor
 
     network: Any = open_predictor(model).model  # type: ignore[attr-defined]
     if verify:

@@ -11,7 +11,7 @@ from .errors import Failure
 from .screen import say
 
 if TYPE_CHECKING:
-    from keras_fcn.prediction.predictor import Predictor
+    from keras_fcn.prediction import Predictor
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -149,9 +149,7 @@ def with_inference_options(
 ) -> "Predictor":
     """Returns a predictor that runs as `inference_options` were given."""
     from keras_fcn.models.precision import has_bfloat16_instructions, with_precision
-    from keras_fcn.prediction.predictor import KerasPredictor
-    from keras_fcn.prediction.test_time_augmentation import AveragedPredictor
-    from keras_fcn.prediction.tiling import TiledPredictor
+    from keras_fcn.prediction import AveragedPredictor, KerasPredictor, TiledPredictor
 
     if precision:
         if not isinstance(predictor, KerasPredictor):

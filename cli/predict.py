@@ -53,8 +53,8 @@ def command(
     status 1.
     """
     load_tensorflow()
+    from keras_fcn.prediction import open_predictor
     from keras_fcn.prediction.image_files import FilePrediction, find_images, predict_files
-    from keras_fcn.prediction.predictor import open_predictor
 
     paths = find_images(inputs)
     with quiet_stderr():  # TFLite says there which kernels it takes

@@ -80,7 +80,7 @@ def command(
     from keras_fcn_export import verify
 
     from keras_fcn.datasets import open_dataset
-    from keras_fcn.prediction.predictor import open_predictor
+    from keras_fcn.prediction import open_predictor
 
     network = open_predictor(model).model  # type: ignore[attr-defined]
     data = open_dataset(dataset, source, data_dir)

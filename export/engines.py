@@ -12,7 +12,8 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from keras_fcn.labels import Labels
-from keras_fcn.prediction.predictor import SavedModelPredictor, open_predictor
+from keras_fcn.prediction import open_predictor
+from keras_fcn.prediction.savedmodel import SavedModelPredictor
 
 from .model_info import Size, label_specs, output_name
 from .onnx import check_onnx_installed, onnx_labels

@@ -14,7 +14,7 @@ from keras_fcn import LabelSpec
 from keras_fcn.datasets import SegmentationDataset, from_arrays
 from keras_fcn.evaluation import evaluate, evaluate_heads, save_json
 from keras_fcn.labels import Labels
-from keras_fcn.prediction.predictor import KerasPredictor
+from keras_fcn.prediction import KerasPredictor
 
 SPEC = LabelSpec(("red", "green", "blue"))
 

@@ -10,8 +10,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_fcn.confusion_matrix import METRIC_NAMES
 from keras_fcn.datasets import SegmentationDataset
-from keras_fcn.metrics import METRIC_NAMES, SegmentationMetrics
+from keras_fcn.metrics import SegmentationMetrics
 from keras_fcn.models import FCN
 
 from .callbacks import (

@@ -1,21 +1,17 @@
 """What makes a network's last steps, and all of it, faster on the CPU, and what does not.
 
-    python benchmark/scripts/inference_forms.py             (VGG16 FCN-8s, one image of 512x512)
-    python benchmark/scripts/inference_forms.py --size 256 --threads 1
+Run:    python -m keras_fcn_benchmark.scripts.inference_forms          (VGG16 FCN-8s, 512x512)
+        python -m keras_fcn_benchmark.scripts.inference_forms --size 256 --threads 1
 
-Images to scores or labels, with the upsampling as trained (a transposed convolution) or by
-interpolation, the label by `argmax` or by `top_k`, with and without XLA. The forms run in
-turns; each is compared with the first in the same round.
+From images to logits or predictions, with the upsampling as trained (a transposed convolution) or
+by interpolation, the predictions by `argmax` or by `top_k`, with and without XLA. The variants run
+in turns; each is compared with the first in the same round.
 """
 
-import argparse
-import os
 import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
@@ -24,19 +20,26 @@ import tensorflow as tf
 import keras_fcn
 from keras_fcn.models.optimize import highest_label, inference_model
 
+from ..network import randomize_logits
+from ..timing import Spread, seconds_in_turns
+from . import add_timing_options, options_parser
+
 NUM_CLASSES = 21
 
 
-def main() -> None:
-    options = _options()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the time of each variant."""
+    parser = options_parser(__doc__)
+    parser.add_argument("--backbone", default="vgg16")
+    add_timing_options(parser, size=512)
+    options = parser.parse_args(arguments)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+
     trained = keras_fcn.FCN8s(NUM_CLASSES, backbone=options.backbone)
-    for name in ("score_fr", "score_pool4", "score_pool3"):
-        kernel, _ = trained.get_layer(name).weights
-        kernel.assign(keras.initializers.HeNormal(seed=0)(kernel.shape))
+    randomize_logits(trained)
     faster = inference_model(trained)
-    forms = {
+    variants = {
         "transposed convolution": _graph(trained, None),
         "transposed convolution, argmax": _graph(trained, _arg_max),
         "transposed convolution, top_k": _graph(trained, highest_label),
@@ -47,48 +50,33 @@ def main() -> None:
     }
     pixels = np.random.default_rng(0).integers(0, 256, (1, options.size, options.size, 3), "uint8")
     images = tf.constant(pixels)
-    seconds: dict[str, list[float]] = {name: [] for name in forms}
-    for round_number in range(options.rounds + 1):
-        for name, form in forms.items():
-            start = time.perf_counter()
-            form(images).numpy()
-            if round_number:  # the first traces the graph
-                seconds[name].append(time.perf_counter() - start)
+    seconds = seconds_in_turns(
+        {name: partial(run, images) for name, run in variants.items()}, options.rounds
+    )
+
     print(
         f"FCN-8s {options.backbone}, {options.size}x{options.size}, {options.threads} threads, "
-        f"median of {options.rounds} rounds; time relative to the first (lowest to highest):"
+        f"median of {options.rounds} rounds; time relative to the first (lowest-highest):"
     )
     first = next(iter(seconds.values()))
     for name, values in seconds.items():
-        ratios = [value / base for value, base in zip(values, first, strict=True)]
-        print(
-            f"  {name:32} {statistics.median(values) * 1e3:7.1f} ms  "
-            f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
-        )
+        relative = Spread.of_ratios(values, first).text(".3f")
+        print(f"  {name:32} {statistics.median(values) * 1e3:7.1f} ms  {relative}")
 
 
 def _graph(
-    model: keras.Model, labels: Callable[[Any], Any] | None, *, jit_compile: bool = False
+    model: keras.Model, predictions: Callable[[Any], Any] | None, *, jit_compile: bool = False
 ) -> Callable[[Any], Any]:
     @tf.function(jit_compile=jit_compile)
     def run(images: Any) -> Any:
-        scores = model(images, training=False)
-        return scores if labels is None else labels(scores)
+        logits = model(images, training=False)
+        return logits if predictions is None else predictions(logits)
 
-    return run
-
-
-def _arg_max(scores: Any) -> Any:
-    return tf.cast(tf.argmax(scores, axis=-1, output_type=tf.int32), tf.uint8)
+    return lambda images: run(images).numpy()
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--backbone", default="vgg16")
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--rounds", type=int, default=5)
-    return parser.parse_args()
+def _arg_max(logits: Any) -> Any:
+    return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), tf.uint8)
 
 
 if __name__ == "__main__":

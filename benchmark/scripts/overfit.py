@@ -1,27 +1,36 @@
 """Overfits a VGG16 FCN-8s to a few real images: if any link of the chain is wrong, it cannot.
 
-    python benchmark/scripts/overfit.py --source path/to/VOCdevkit --images 1
-    python benchmark/scripts/overfit.py --source path/to/VOCdevkit --images 8 --epochs 60
+Run:    python -m keras_fcn_benchmark.scripts.overfit --source path/to/VOCdevkit --images 1
+        python -m keras_fcn_benchmark.scripts.overfit --source path/to/VOCdevkit --images 8 --epochs 60
 
-The first images of VOC's validation split that hold a large object, made smaller to take minutes
-and not hours, become a folder of images and masks. On it a training runs without augmentation and
-dropout, validated on its own images. Prints the mean IoU of `best.keras` on them.
+The first images of VOC with a large object, made smaller so that it takes minutes and not hours,
+become a folder of images and masks. A training without augmentation and dropout runs on it,
+validated on the images that it is trained on. Prints the mean IoU of `best.keras` on them.
 """
 
-import argparse
-import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from keras_fcn_train import Config, fit
 from PIL import Image
 
+from . import options_parser
 
-def main() -> None:
-    options = _options()
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains, and prints the mean IoU."""
+    parser = options_parser(__doc__)
+    parser.add_argument("--source", type=Path, required=True, help="VOCdevkit")
+    parser.add_argument("--images", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--learning-rate", type=float, default=2e-4)
+    parser.add_argument("--longest-side", type=int, default=224, help="pixels")
+    parser.add_argument("--fc-filters", type=int, default=256)
+    parser.add_argument("--backbone-weights", help="of VGG16; random without")
+    parser.add_argument("--workdir", help="folder in which the training is kept")
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         names = write_folder(Path(folder), options.source, options.images, options.longest_side)
         print(f"Images: {', '.join(names)}")
@@ -45,8 +54,8 @@ def main() -> None:
                 workdir=options.workdir or f"{folder}/run",
             )
         )
-        score = result.scores["mean_iou"]
-        print(f"Mean IoU on the {len(names)} images it was trained on: {score:.4f}")
+        mean_iou = result.scores["mean_iou"]
+        print(f"Mean IoU on the {len(names)} images it was trained on: {mean_iou:.4f}")
 
 
 def write_folder(folder: Path, devkit: Path, count: int, longest_side: int) -> list[str]:
@@ -71,20 +80,7 @@ def write_folder(folder: Path, devkit: Path, count: int, longest_side: int) -> l
         names.append(path.stem)
         if len(names) == count:
             return names
-    raise SystemExit(f"{root} holds {len(names)} images with a large object, not {count}.")
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--source", type=Path, required=True, help="VOCdevkit")
-    parser.add_argument("--images", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--learning-rate", type=float, default=2e-4)
-    parser.add_argument("--longest-side", type=int, default=224, help="pixels")
-    parser.add_argument("--fc-filters", type=int, default=256)
-    parser.add_argument("--backbone-weights", help="of VGG16; random without")
-    parser.add_argument("--workdir", help="to keep the training")
-    return parser.parse_args()
+    raise SystemExit(f"{root} has {len(names)} images with a large object, not {count}.")
 
 
 if __name__ == "__main__":

@@ -1,29 +1,28 @@
 """What int8 costs a trained network, and which layers it costs most.
 
-    python benchmark/scripts/quantization.py --model best.keras --dataset camvid --source CamVid
+Run:    python -m keras_fcn_benchmark.scripts.quantization --model best.keras --dataset camvid \
+            --source CamVid
 
-1. Mean IoU on a validation split, and labels equal to those of Keras in float32, of the TFLite
-   files that `keras-fcn export` writes and of a bare conversion: the scores of the Keras model by
-   `TFLiteConverter.from_keras_model`, with the same calibration images and integers throughout.
+1. Mean IoU on a validation split, and predictions equal to those of Keras in float32, of the
+   TFLite files that `keras-fcn export` writes and of a bare conversion: the logits of the Keras
+   model by `TFLiteConverter.from_keras_model`, with the same calibration images and integers
+   throughout.
 2. TensorFlow's quantization debugger on some of the images: the layers whose int8 outputs differ
    most from float ones on the same inputs, in steps of their scale. Rounding alone makes 0.29
    (the square root of 1/12).
-3. On the same images, the labels when one kind of operator (its largest difference is beside it),
-   or the worst layers, stay in float.
+3. On the same images, the predictions when one kind of operator (its largest difference is beside
+   it), or the worst layers, stay in float.
 """
 
-import argparse
 import contextlib
 import csv
 import io
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
@@ -35,25 +34,35 @@ from keras_fcn_export.quiet import quiet_native_output
 from keras_fcn_export.sampling import spread_examples
 from keras_fcn_export.tflite import open_converter
 
-from keras_fcn.data.resizing import resized_images, resized_labels
+from keras_fcn.confusion_matrix import ConfusionMatrix
+from keras_fcn.data.resizing import Size, resized_images, resized_labels
 from keras_fcn.datasets import open_dataset
-from keras_fcn.metrics import confusion_matrix_of, scores_from_confusion
+from keras_fcn.labels import LabelSpec
 from keras_fcn.models.optimize import inference_model
+from keras_fcn.prediction import KerasPredictor, load_model
+
+from . import options_parser
+
+Array = np.ndarray[Any, Any]
+Examples = list[dict[str, Any]]
 
 NUM_WORST = 10
 NUM_DEBUGGED = 25
 
 
-def _size(text: str) -> tuple[int, int]:
-    height, width = (int(length) for length in text.split("x"))
-    return height, width
-
-
-def main() -> None:
-    options = _options()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints all three comparisons."""
+    parser = options_parser(__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="a .keras file with one head")
+    parser.add_argument("--dataset", required=True, help="with splits train and val")
+    parser.add_argument("--source", type=Path)
+    parser.add_argument("--size", type=_size, default="360x480", metavar="HxW")
+    parser.add_argument("--images", type=int, help="of the validation split; default: all")
+    options = parser.parse_args(arguments)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
-    model = keras.saving.load_model(options.model, compile=False)
+
+    model: Any = load_model(options.model)
     data = open_dataset(options.dataset, options.source)
     calibration = [example["image"] for example in spread_examples(data, "train", MIN_IMAGES)]
     examples = spread_examples(data, "val", options.images or data.splits["val"])
@@ -61,9 +70,10 @@ def main() -> None:
 
     print(f"{options.model}, {len(examples)} images, {options.size[0]}x{options.size[1]}")
     comparison.show("Keras, float32", comparison.expected)
-    for form in ("none", "float16", "dynamic", "int8"):
-        images = calibration if form == "int8" else None
-        comparison.show_file(f"export, {form}", _exported(model, form, options.size, images))
+    for quantize in ("none", "float16", "dynamic", "int8"):
+        images = calibration if quantize == "int8" else None
+        content = _exported(model, quantize, options.size, images)
+        comparison.show_file(f"export, {quantize}", content)
     comparison.show_file("bare conversion, int8", _bare(model, options.size, calibration))
     noise = np.random.default_rng(0).integers(0, 256, (20, *options.size, 3), "uint8")
     comparison.show_file("the same, calibrated on noise", _bare(model, options.size, list(noise)))
@@ -71,7 +81,7 @@ def main() -> None:
 
 
 def show_layers(
-    model: keras.Model, examples: list[dict[str, Any]], calibration: list[Any], size: Any
+    model: keras.Model, examples: Examples, calibration: list[Array], size: Size
 ) -> None:
     """Prints what the debugger finds on some images, and what each kind of operator costs."""
     comparison = Comparison(model, examples, size)
@@ -105,54 +115,55 @@ def show_layers(
 
 
 class Comparison:
-    """Runs every form on the same images."""
+    """Runs every conversion on the same images.
 
-    def __init__(self, model: keras.Model, examples: list[dict[str, Any]], size: Any) -> None:
-        self.num_classes = model.output_shape[-1]
-        self.maps = [example["label"] for example in examples]
-        self.images = [resized_images(example["image"][None], size) for example in examples]
-        network = tf.function(inference_model(model))
-        self.expected = [self._label(network(image, training=False)) for image in self.images]
+    Args:
+        model: A network with one head.
+        examples: Images and labels.
+        size: Height and width that the network gets.
+    """
+
+    def __init__(self, model: Any, examples: Examples, size: Size) -> None:
+        predictor = KerasPredictor(model)
+        self._spec: LabelSpec
+        (self._spec,) = predictor.heads.values()
+        self._labels = [example["label"] for example in examples]
+        self._images = [resized_images(example["image"][None], size) for example in examples]
+        self.expected = [predictor.predict(image) for image in self._images]
 
     def show_file(self, name: str, content: bytes) -> None:
-        """Prints the scores of a TFLite file."""
+        """Prints the metrics of a TFLite file."""
         interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
         interpreter.allocate_tensors()
-        (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+        (given,), (returned,) = interpreter.get_input_details(), interpreter.get_output_details()
 
-        def label(image: np.ndarray) -> np.ndarray:
-            interpreter.set_tensor(taken["index"], image.astype(taken["dtype"]))
+        def predict(image: Array) -> Array:
+            interpreter.set_tensor(given["index"], image.astype(given["dtype"]))
             interpreter.invoke()
-            return self._label(interpreter.get_tensor(given["index"]))
+            output = interpreter.get_tensor(returned["index"])
+            return (output if output.ndim == 3 else output.argmax(-1)).astype("uint8")
 
-        self.show(name, [label(image) for image in self.images], len(content) / 1e6)
+        self.show(name, [predict(image) for image in self._images], len(content) / 1e6)
 
-    def show(
-        self, name: str, predictions: list[np.ndarray], megabytes: float | None = None
-    ) -> None:
-        counts: Any = 0
-        for labels, predicted in zip(self.maps, predictions, strict=True):
-            resized = resized_labels(predicted, labels.shape)[0]
-            counts = counts + confusion_matrix_of(labels, resized, self.num_classes, 255)
+    def show(self, name: str, predictions: Sequence[Any], megabytes: float | None = None) -> None:
+        """Prints the metrics of predictions, one array per image."""
+        matrix = ConfusionMatrix.of(self._spec)
+        for labels, predicted in zip(self._labels, predictions, strict=True):
+            matrix.update(labels, resized_labels(predicted, labels.shape)[0])
         equal = np.mean([p == e for p, e in zip(predictions, self.expected, strict=True)])
         print(
-            f"{name:34} mean IoU {scores_from_confusion(counts).mean_iou:.4f}  "
-            f"equal labels {equal:8.3%}" + (f"  {megabytes:6.2f} MB" if megabytes else "")
+            f"{name:34} mean IoU {matrix.metrics().mean_iou:.4f}  "
+            f"equal predictions {equal:8.3%}" + (f"  {megabytes:6.2f} MB" if megabytes else "")
         )
 
-    @staticmethod
-    def _label(output: Any) -> np.ndarray:
-        output = np.asarray(output)
-        return (output if output.ndim == 3 else output.argmax(-1)).astype("uint8")
 
-
-def _exported(model: keras.Model, form: Any, size: Any, calibration: Any) -> bytes:
+def _exported(model: keras.Model, quantize: Any, size: Size, calibration: Any) -> bytes:
     network = inference_model(float32_model(model))
-    with open_converter(network, form, size, "labels", calibration) as converter:
+    with open_converter(network, quantize, size, "labels", calibration) as converter:
         return _converted(converter)
 
 
-def _bare(model: keras.Model, size: Any, calibration: list[Any]) -> bytes:
+def _bare(model: Any, size: Size, calibration: list[Array]) -> bytes:
     images = keras.Input((*size, 3), batch_size=1)
     converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(images, model(images)))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -169,7 +180,7 @@ def _converted(converter: Any) -> bytes:
         return bytes(converter.convert())
 
 
-def _debug_inputs(examples: list[dict[str, Any]], size: Any) -> Iterator[list[np.ndarray]]:
+def _debug_inputs(examples: Examples, size: Size) -> Iterator[list[Array]]:
     for inputs in calibration_inputs([example["image"] for example in examples], size):
         yield [inputs["images"]]
 
@@ -195,14 +206,9 @@ def _with_floats(debugger: Any, **denied: list[str]) -> bytes:
         return bytes(debugger.get_nondebug_quantized_model())
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", type=Path, required=True, help="a .keras file")
-    parser.add_argument("--dataset", required=True, help="with splits train and val")
-    parser.add_argument("--source", type=Path)
-    parser.add_argument("--size", type=_size, default="360x480")
-    parser.add_argument("--images", type=int, help="of the validation split; default: all")
-    return parser.parse_args()
+def _size(text: str) -> Size:
+    height, width = map(int, text.lower().split("x"))
+    return height, width
 
 
 if __name__ == "__main__":

@@ -1,89 +1,88 @@
-"""A training step's share of what the machine can compute at best.
+"""The operations per second of a training step, relative to a matrix product's.
 
-    python benchmark/scripts/training_step.py              (VGG16 FCN-8s, one image of 512x512)
-    python benchmark/scripts/training_step.py --size 256 --threads 1
+Run:    python -m keras_fcn_benchmark.scripts.training_step            (VGG16 FCN-8s, 512x512)
+        python -m keras_fcn_benchmark.scripts.training_step --size 256 --threads 1
 
-In each round every candidate runs once: a large matrix product, whose rate is
-the peak; the forward and backward pass; and the whole step of `keras_fcn`'s
-loss, metric and optimizer. In float32 and in mixed bfloat16.
+In each round every candidate runs once: large matrix products, a yardstick for the operations per
+second; the forward and backward pass; and the whole step with the optimizer. Loss and optimizer are
+those of this package. In float32 and in mixed bfloat16.
 """
 
-import argparse
-import os
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
-from keras_fcn_train.optimizers import CaffeSGD
+from keras_fcn_train import CaffeSGD
 
 import keras_fcn
 from keras_fcn.models.receptive_field import summarize
 
-PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+from ..matmul import OPERATIONS, tensorflow_matmul
+from ..timing import Spread, seconds_in_turns
+from . import add_timing_options, options_parser
+
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 NUM_CLASSES = 21
+# A single one takes less time than it takes to wake up threads that wait.
+NUM_PRODUCTS = 10
+
+# Operations of a call, and the function.
+Candidate = tuple[float, Callable[[], Any]]
 
 
-def main() -> None:
-    options = _options()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints seconds, operations per second and their ratio to the matrix product's."""
+    parser = options_parser(__doc__)
+    add_timing_options(parser, size=512)
+    parser.add_argument("--backbone", default="vgg16")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument(
+        "--precisions", nargs="+", choices=POLICIES, default=list(POLICIES),
+        help="bfloat16 takes minutes on processors that only emulate it",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    candidates: dict[str, tuple[float, Callable[[], Any]]] = {}
-    for dtype in options.precisions:
-        policy = PRECISIONS[dtype]
-        candidates[f"{dtype} peak"] = _matrix_product(dtype)
-        passes, step = _training(policy, options.size, options.batch)
-        candidates[f"{dtype} forward and backward"] = passes
-        candidates[f"{dtype} step with optimizer"] = step
-    seconds = _measure({name: run for name, (_, run) in candidates.items()}, options.rounds)
+
+    candidates: dict[str, Candidate] = {}
+    for precision in options.precisions:
+        candidates[f"{precision} matmul"] = _matmul(precision)
+        model = keras_fcn.FCN8s(NUM_CLASSES, backbone=options.backbone, dtype=POLICIES[precision])
+        passes, step = _training(model, options.size, options.batch)
+        candidates[f"{precision} forward and backward"] = passes
+        candidates[f"{precision} step with optimizer"] = step
+    seconds = seconds_in_turns({name: run for name, (_, run) in candidates.items()}, options.rounds)
+
     print(
-        f"VGG16 FCN-8s, {options.batch} of {options.size}x{options.size}, "
-        f"{options.threads} threads, median of {options.rounds} rounds:"
+        f"FCN-8s {options.backbone}, {options.batch} of {options.size}x{options.size}, "
+        f"{options.threads} threads, median of {options.rounds} rounds (lowest-highest):"
     )
     rates = {
-        name: [flops / time / 1e9 for time in seconds[name]]
-        for name, (flops, _) in candidates.items()
+        name: [operations / value / 1e9 for value in seconds[name]]
+        for name, (operations, _) in candidates.items()
     }
     for name, values in rates.items():
-        peaks = rates[f"{name.split()[0]} peak"]
-        shares = [value / peak for value, peak in zip(values, peaks, strict=True)]
+        relative = Spread.of_ratios(values, rates[f"{name.split()[0]} matmul"])
         print(
-            f"  {name:32} {statistics.median(seconds[name]):7.3f} s "
-            f"{statistics.median(values):6.0f} GFLOP/s  {statistics.median(shares):4.0%} of the "
-            f"peak ({min(shares):.0%} to {max(shares):.0%})"
+            f"  {name:32} {Spread.of(seconds[name]).median:7.3f} s "
+            f"{Spread.of(values).median:6.0f} GFLOP/s  {relative.text('.0%')} relative to matmul"
         )
 
 
-def _matrix_product(dtype: str, size: int = 2048) -> tuple[float, Callable[[], Any]]:
-    """Returns the floating-point operations of ten products, and the function that does them."""
-    matrix = tf.cast(tf.random.stateless_normal((size, size), (0, 0)), dtype)
-
-    @tf.function
-    def product() -> Any:
-        result = matrix
-        for _ in range(10):
-            result = tf.matmul(matrix, result) * tf.cast(1 / size, dtype)
-        return result
-
-    return 10 * 2 * size**3, lambda: product().numpy()
+def _matmul(precision: str) -> Candidate:
+    product = tensorflow_matmul(precision)
+    return NUM_PRODUCTS * OPERATIONS, lambda: [product.predict(None) for _ in range(NUM_PRODUCTS)]
 
 
-def _training(
-    policy: str, size: int, batch_size: int
-) -> tuple[tuple[float, Callable[[], Any]], tuple[float, Callable[[], Any]]]:
-    """Returns operations and functions of the passes without, and the step with the optimizer."""
-    model = keras_fcn.FCN8s(NUM_CLASSES, dtype=policy)
+def _training(model: keras_fcn.FCN, size: int, batch_size: int) -> tuple[Candidate, Candidate]:
+    """Returns the passes without, and the step with the optimizer."""
     model.compile(
         CaffeSGD(1e-10, momentum=0.99, weight_decay=5e-4),
         keras_fcn.losses.PixelwiseCrossentropy(),
     )
     random = np.random.default_rng(0)
     images = tf.constant(random.integers(0, 256, (batch_size, size, size, 3)).astype("uint8"))
-    labels = random.integers(0, NUM_CLASSES, (batch_size, size, size)).astype("uint8")
-    labels = tf.constant(labels)
+    labels = tf.constant(random.integers(0, NUM_CLASSES, (batch_size, size, size)).astype("uint8"))
 
     @tf.function
     def passes() -> Any:
@@ -93,36 +92,11 @@ def _training(
         return [tf.reduce_max(gradient) for gradient in gradients]
 
     # The backward pass is two convolutions for each one of the forward pass.
-    flops = 3.0 * 2 * batch_size * summarize(model, (size, size)).multiply_adds
-    return (flops, lambda: passes()[0].numpy()), (
-        flops,
-        lambda: model.train_on_batch(images, labels),
+    operations = 3.0 * 2 * batch_size * summarize(model, (size, size)).multiply_adds
+    return (
+        (operations, lambda: passes()[0].numpy()),
+        (operations, lambda: model.train_on_batch(images, labels)),
     )
-
-
-def _measure(candidates: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Returns the seconds of each candidate in each round."""
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for round_number in range(rounds + 1):
-        for name, run in candidates.items():
-            start = time.perf_counter()
-            run()
-            if round_number:  # the first traces the graphs
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS),
-        help="bfloat16 takes minutes on processors that only emulate it",
-    )  # fmt: skip
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

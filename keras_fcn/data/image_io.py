@@ -125,6 +125,28 @@ def read_depth(path: str | Path) -> np.ndarray:
         return depth.astype(np.uint16)
 
 
+def read_channels(path: str | Path, num_channels: int) -> np.ndarray:
+    """Reads an image file of 1 or 4 channels as they are: gray of any depth, RGBA or CMYK.
+
+    Returns:
+        float32, shape `(height, width, num_channels)`, in the file's own range.
+
+    Raises:
+        ValueError: If the file is no image, is damaged, or has other channels. The message
+            names the file.
+        FileNotFoundError: If there is no such file.
+    """
+    with _opened(path) as image:
+        image = ImageOps.exif_transpose(image)
+        pixels = np.asarray(image).astype(np.float32)
+        if image.mode == "P" or np.atleast_3d(pixels).shape[2] != num_channels:
+            raise ValueError(
+                f"{path}: the network takes images of {num_channels} channels. Received: an "
+                f"image of mode {image.mode!r}."
+            )
+        return np.atleast_3d(pixels)
+
+
 def decode_image(contents: Any) -> Any:
     """Decodes the bytes of a JPEG, PNG or GIF image, in TensorFlow, exactly as Pillow does.
 

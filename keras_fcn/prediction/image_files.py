@@ -1,4 +1,4 @@
-"""Prediction on image files: a label map and an overlay for each."""
+"""Prediction on image files: predictions and an overlay for each."""
 
 import glob
 import os
@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from keras_fcn.data.image_io import read_channels
 from keras_fcn.data.scenes import find_partner, joined, read_kinds, shown
-from keras_fcn.labels import Labels
-from keras_fcn.prediction.predictor import ImageSizeError, Predictor, by_head
+from keras_fcn.labels import Heads
+from keras_fcn.modalities import MODALITIES, num_channels
+from keras_fcn.prediction.predictor import ImageSizeError, Predictor
 from keras_fcn.visualization import label_image, overlay, save_picture
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -16,12 +20,12 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".we
 
 @dataclass(frozen=True)
 class FilePrediction:
-    """What became of one image file.
+    """The result of one image file.
 
     Attributes:
         path: The image.
-        written: The files written for it: label map and overlay, for each head; none if it
-            could not be read, or has a size that the network does not answer.
+        written: The files written for it: predictions and overlay, for each head; none if it
+            could not be read, or has a size that the network does not take.
         replaced: Number of those that existed before.
         error: What was wrong with it; None if nothing was.
     """
@@ -58,12 +62,13 @@ def predict_files(
     output_dir: str | Path,
     *,
     folders: Mapping[str, str | Path] | None = None,
+    modalities: Sequence[str] | None = None,
     with_overlay: bool = True,
     on_file: Callable[[FilePrediction], None] | None = None,
 ) -> list[FilePrediction]:
-    """Predicts the label maps of image files, one file after the other.
+    """Predicts the classes of image files, one file after the other.
 
-    For `photo.jpg` it writes `photo.png`, the labels as a palette image of the photo's size,
+    For `photo.jpg` it writes `photo.png`, the predictions as a palette image of the photo's size,
     and `photo_overlay.jpg`. If two images had the same name that way, all outputs keep the
     folders of their images; if that is not enough, also the suffix (`photo.jpg.png`). With
     several heads the names end in the head's (`photo_semantic.png`).
@@ -71,10 +76,13 @@ def predict_files(
     Args:
         predictor: The network.
         paths: Image files. The EXIF orientation is applied. For a network of several
-            modalities those of its first.
+            modalities those of its first. For a network of 1 or 4 channels without modalities
+            gray or RGBA files.
         output_dir: Where to write; made if need be. Files of an earlier run are replaced.
         folders: For a network of several modalities: by name of each further one, such as
             `"hha"`, the folder of its images, which have the names of `paths`.
+        modalities: Names of the images that the network takes, in its order, such as
+            `("color", "depth")`. By default those that its file names.
         with_overlay: Whether to write overlays.
         on_file: Called after each file.
 
@@ -82,79 +90,102 @@ def predict_files(
         One result for each of `paths`; those that could not be read have an `error`.
 
     Raises:
-        ValueError: If an image would be overwritten, or `folders` are not those of the
-            network's modalities.
+        ValueError: If an image would be overwritten, image files do not have the network's
+            channels, or `folders` are not those of its modalities.
     """
+    names = _checked_modalities(predictor, modalities)
     others = {name: Path(folder) for name, folder in (folders or {}).items()}
-    _check_modalities(predictor, others)
+    _check_folders(names, others)
     images = [Path(path) for path in paths]
     targets = [Path(output_dir) / name for name in _output_names(images)]
     inputs = [*images, *(file for folder in others.values() for file in folder.iterdir())]
-    _check_inputs_stay(inputs, targets, predictor.labels)
+    _check_inputs_stay(inputs, targets, predictor.heads)
     results = []
     for path, target in zip(images, targets, strict=True):
-        result = _predict_file(predictor, path, others, target, with_overlay)
+        result = _predict_file(predictor, path, names, others, target, with_overlay)
         results.append(result)
         if on_file:
             on_file(result)
     return results
 
 
-def _check_modalities(predictor: Predictor, others: Mapping[str, Path]) -> None:
-    """Raises ValueError unless there is a folder for each modality but the first."""
-    if predictor.num_channels != 3 and not predictor.modalities:
+def _checked_modalities(predictor: Predictor, modalities: Sequence[str] | None) -> tuple[str, ...]:
+    """Returns the modalities to read; none for images that are read as they are."""
+    names = tuple(predictor.modalities if modalities is None else modalities)
+    if not names and predictor.num_channels == 3:
+        names = ("color",)
+    channels = num_channels(names) if names else predictor.num_channels
+    if channels != predictor.num_channels:
         raise ValueError(
-            f"The network takes images of {predictor.num_channels} channels, which image files "
-            "do not have."
+            f"The network takes images of {predictor.num_channels} channels; {', '.join(names)} "
+            f"have {channels}. Set `modalities` to those that it takes, in its order."
         )
-    first, *rest = _modalities(predictor)
+    if not names and channels not in (1, 4):
+        raise ValueError(
+            f"The network takes images of {channels} channels, which image files do not have, and "
+            "its file does not name its modalities. Set `modalities` to those that it takes, in "
+            f"its order, of {', '.join(MODALITIES)}."
+        )
+    return names
+
+
+def _check_folders(modalities: Sequence[str], others: Mapping[str, Path]) -> None:
+    """Raises ValueError unless there is a folder for each modality but the first."""
+    first, *rest = modalities or ("unnamed",)
     if set(rest) != set(others):
         raise ValueError(
             f"The network takes {', '.join((first, *rest))}. Expected: the {first} images"
             + "".join(f", and a folder of {name} images with the same names" for name in rest)
-            + f". Received: folders for {', '.join(others) or 'no other kind'}."
+            + f". Received: folders for {', '.join(others) or 'no other modality'}."
         )
     for name, folder in others.items():
         if not folder.is_dir():
             raise ValueError(f"The {name} images must be in a folder. There is none at {folder}.")
 
 
-def _modalities(predictor: Predictor) -> tuple[str, ...]:
-    return predictor.modalities or ("color",)
-
-
 def _predict_file(
     predictor: Predictor,
     path: Path,
+    modalities: Sequence[str],
     others: Mapping[str, Path],
     target: Path,
     with_overlay: bool,
 ) -> FilePrediction:
     try:
-        images = read_kinds(
-            {
-                name: find_partner(path, others[name]) if name in others else path
-                for name in _modalities(predictor)
-            }
-        )
+        image, picture = _read(path, modalities, others, predictor.num_channels)
     except FileNotFoundError:
         return FilePrediction(path, error=f"{path}: there is no such file.")
     except (OSError, ValueError) as error:
         return FilePrediction(path, error=str(error))
     try:
-        answer = predictor.predict(joined(images)[None])
+        outputs = predictor.heads.by_name(predictor.predict(image[None]))
     except ImageSizeError as error:
         return FilePrediction(path, error=f"{path}: {error}")
     written, replaced = [], 0
-    for head, labels in by_head(answer).items():
-        spec = by_head(predictor.labels)[head]
-        pictures = {_label_path(target, head): label_image(labels[0], spec)}
+    for head, spec in predictor.heads.items():
+        labels_file, overlay_file = _output_files(target, predictor.heads, head)
+        pictures = {labels_file: label_image(outputs[head][0], spec)}
         if with_overlay:
-            pictures[_overlay_path(target, head)] = overlay(shown(images), labels[0], spec)
-        for file, picture in pictures.items():
+            pictures[overlay_file] = overlay(picture, outputs[head][0], spec)
+        for file, contents in pictures.items():
             replaced += file.exists()
-            written.append(save_picture(file, picture))
+            written.append(save_picture(file, contents))
     return FilePrediction(path, tuple(written), replaced)
+
+
+def _read(
+    path: Path, modalities: Sequence[str], others: Mapping[str, Path], num_channels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what the network takes, and what a viewer sees of it (RGB, uint8)."""
+    if not modalities:
+        image = read_channels(path, num_channels)
+        return image, shown(
+            {"image": image if num_channels == 1 else image[..., :3].astype("uint8")}
+        )
+    images = read_kinds(
+        {name: find_partner(path, others[name]) if name in others else path for name in modalities}
+    )
+    return joined(images), shown(images)
 
 
 def _files_of(name: str | Path) -> list[Path]:
@@ -194,12 +225,12 @@ def _all_differ(names: Sequence[str]) -> bool:
     return len({name.casefold() for name in names}) == len(names)
 
 
-def _check_inputs_stay(paths: Sequence[Path], targets: Sequence[Path], labels: Labels) -> None:
+def _check_inputs_stay(paths: Sequence[Path], targets: Sequence[Path], heads: Heads) -> None:
     """Raises ValueError if a file to be written is one of the images."""
     images = {path.resolve() for path in paths}
     for target in targets:
-        for head in by_head(labels):
-            for file in (_label_path(target, head), _overlay_path(target, head)):
+        for head in heads:
+            for file in _output_files(target, heads, head):
                 if file.resolve() in images:
                     raise ValueError(
                         f"The prediction would overwrite the image {file}. Choose another folder "
@@ -207,9 +238,7 @@ def _check_inputs_stay(paths: Sequence[Path], targets: Sequence[Path], labels: L
                     )
 
 
-def _label_path(target: Path, head: str) -> Path:
-    return target.with_name(f"{target.name}{head and '_' + head}.png")
-
-
-def _overlay_path(target: Path, head: str) -> Path:
-    return target.with_name(f"{target.name}{head and '_' + head}_overlay.jpg")
+def _output_files(target: Path, heads: Heads, head: str) -> tuple[Path, Path]:
+    """Returns the files of a head's predictions and overlay."""
+    name = target.name + heads.suffix(head)
+    return target.with_name(f"{name}.png"), target.with_name(f"{name}_overlay.jpg")

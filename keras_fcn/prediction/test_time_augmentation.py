@@ -1,4 +1,4 @@
-"""Test-time augmentation: scores averaged over mirrored and resized images."""
+"""Test-time augmentation: logits averaged over mirrored and resized images."""
 
 import math
 from collections.abc import Sequence
@@ -6,27 +6,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_fcn.data.resizing import Size, resized_images, resized_scores
-from keras_fcn.prediction.predictor import Maps, Predictor, by_head, map_heads
+from keras_fcn.prediction.predictor import Maps, Predictor, highest_class
 
 
 class AveragedPredictor(Predictor):
-    """Prediction by the mean of the scores of an image's variants.
+    """Prediction by the mean of the logits of an image at several scales, and mirrored.
 
-    It costs as many times the time as there are variants, in each scale's square.
+    The time grows with the square of each scale, and doubles with the mirrored image.
 
     Args:
-        predictor: The network. It must give scores.
+        predictor: The network. It must return logits.
         flip: Whether to add the mirrored image.
         scales: Factors on height and width at which the network sees the image. Images are
-            resized bilinearly, and so are the scores, back to the image's size.
+            resized bilinearly, and so are the logits, back to the image's size.
 
     Raises:
         ValueError: If a scale is out of range, or the network takes one size only; from
-            `labels_of` and `scores_of` if the network answers labels only.
+            `predict` and `logits` if the network returns predictions only.
 
     Example:
         >>> import keras
-        >>> from keras_fcn.prediction.predictor import KerasPredictor
+        >>> from keras_fcn.prediction import KerasPredictor
         >>> images = keras.Input((None, None, 3))
         >>> values = KerasPredictor(keras.Model(images, keras.layers.Rescaling(1.0)(images)))
         >>> image = np.zeros((1, 2, 2, 3), "uint8")
@@ -38,9 +38,14 @@ class AveragedPredictor(Predictor):
         self, predictor: Predictor, *, flip: bool = False, scales: Sequence[float] = (1.0,)
     ) -> None:
         size: tuple[int | None, int | None] = predictor.fixed_size or (None, None)
-        super().__init__(predictor.path, predictor.labels, (*size, predictor.num_channels))
-        self.format = predictor.format
-        self.modalities = predictor.modalities
+        super().__init__(
+            predictor.path,
+            predictor.heads,
+            (*size, predictor.num_channels),
+            predictor.modalities,
+        )
+        self.format, self.runtime = predictor.format, predictor.runtime
+        self.options = predictor.options
         self.flip = flip
         self.scales = _checked_scales(scales, predictor.network_size)
         self.network_size = predictor.network_size
@@ -53,27 +58,26 @@ class AveragedPredictor(Predictor):
             variants.append("scales " + ", ".join(f"{scale:g}" for scale in self.scales))
         return (
             *self._predictor.notes,
-            f"Test-time augmentation: scores averaged with {' and '.join(variants) or 'none'}.",
+            f"Test-time augmentation: logits averaged with {' and '.join(variants) or 'none'}.",
         )
 
-    def _labels_of(self, images: np.ndarray) -> Maps:
-        return map_heads(lambda scores: scores.argmax(-1).astype("uint8"), self._scores_of(images))
+    def _predictions(self, images: np.ndarray) -> Maps:
+        return {head: highest_class(logits) for head, logits in self._logits(images).items()}
 
-    def _scores_of(self, images: np.ndarray) -> Maps:
+    def _logits(self, images: np.ndarray) -> Maps:
         size = images.shape[1:3]
         sums = {
             head: np.zeros((*images.shape[:3], spec.num_classes), "float32")
-            for head, spec in by_head(self.labels).items()
+            for head, spec in self.heads.items()
         }
         for scale in self.scales:
             scaled = _scaled(images, scale)
             for step in (1, -1)[: 1 + self.flip]:
-                answer = self._predictor.logits(np.ascontiguousarray(scaled[:, :, ::step]))
-                for head, scores in by_head(answer).items():
-                    sums[head] += _at_size(scores[:, :, ::step], size)
+                output = self._predictor.logits(np.ascontiguousarray(scaled[:, :, ::step]))
+                for head, logits in self.heads.by_name(output).items():
+                    sums[head] += _at_size(logits[:, :, ::step], size)
         count = np.float32(len(self.scales) * (1 + self.flip))
-        means = {head: total / count for head, total in sums.items()}
-        return means if isinstance(self.labels, dict) else means[""]
+        return {head: total / count for head, total in sums.items()}
 
 
 def _scaled(images: np.ndarray, scale: float) -> np.ndarray:
@@ -81,8 +85,8 @@ def _scaled(images: np.ndarray, scale: float) -> np.ndarray:
     return images if scale == 1 else resized_images(images, (height, width))
 
 
-def _at_size(scores: np.ndarray, size: Size) -> np.ndarray:
-    return scores if scores.shape[1:3] == size else resized_scores(scores, size)
+def _at_size(logits: np.ndarray, size: Size) -> np.ndarray:
+    return logits if logits.shape[1:3] == size else resized_scores(logits, size)
 
 
 def _checked_scales(scales: Sequence[float], fixed_size: Size | None) -> tuple[float, ...]:

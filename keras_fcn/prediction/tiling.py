@@ -9,43 +9,44 @@ import numpy as np
 
 from keras_fcn.data.resizing import Size
 from keras_fcn.models import MAX_STRIDE
-from keras_fcn.prediction.predictor import ImageSizeError, Maps, Predictor, by_head
+from keras_fcn.prediction.predictor import ImageSizeError, Maps, Predictor
 
 # VGG16 needs less than 3 GB for it, its weights and TensorFlow included.
 TILE_SIZE: Size = (1408, 1408)
-# Rows and columns over which one tile's scores fade into the next one's.
+# Rows and columns over which one tile's logits fade into the next one's.
 BLEND = 32
 
-Block = tuple[slice, slice]
+# Where in a batch: an image, its rows, its columns.
+Block = tuple[int, slice, slice]
 
 
 class TiledPredictor(Predictor):
     """Prediction in tiles: as much memory for a large image as for one tile.
 
-    The tiles overlap. In the middle of an overlap the scores of one tile fade into those of
+    The tiles overlap. In the middle of an overlap the logits of one tile fade into those of
     the next; towards their edges, where the network did not see all of a pixel's surroundings,
     they do not count. Tiles start at multiples of the network's stride, and those at the right
-    and the bottom end with the image, so that a score is that of the whole image if its
+    and the bottom end with the image, so that the logits are those of the whole image if their
     surroundings were in the tile: all of them, up to rounding, if the overlap is at least twice
     `predictor.reach` and `BLEND`.
 
     A network of a fixed size gets tiles of that size, in the image's own resolution.
 
     Args:
-        predictor: The network. It must give scores.
+        predictor: The network. It must return logits.
         tile_size: Height and width of the tiles, multiples of 32; at most as much of the image
             is processed at once. Default: 1408x1408, or the network's fixed size.
         overlap: Pixels that neighbors share, a multiple of 32, at most half a tile. Default:
-            as many as exact scores take, if they are known and fit; else a quarter of a tile.
+            as many as exact logits take, if they are known and fit; else a quarter of a tile.
 
     Raises:
-        ValueError: If a size is out of range; from `labels_of` and `scores_of` if the network
-            answers labels only.
+        ValueError: If a size is out of range; from `predict` and `logits` if the network
+            returns predictions only.
         ImageSizeError: From them, if an image is smaller than the network's fixed size.
 
     Example:
         >>> import keras
-        >>> from keras_fcn.prediction.predictor import KerasPredictor
+        >>> from keras_fcn.prediction import KerasPredictor
         >>> images = keras.Input((None, None, 3))
         >>> brightest = KerasPredictor(keras.Model(images, keras.layers.Rescaling(1.0)(images)))
         >>> tiled = TiledPredictor(brightest, tile_size=(64, 64), overlap=32)
@@ -57,9 +58,14 @@ class TiledPredictor(Predictor):
     def __init__(
         self, predictor: Predictor, *, tile_size: Size | None = None, overlap: int | None = None
     ) -> None:
-        super().__init__(predictor.path, predictor.labels, (None, None, predictor.num_channels))
-        self.format = predictor.format
-        self.modalities = predictor.modalities
+        super().__init__(
+            predictor.path,
+            predictor.heads,
+            (None, None, predictor.num_channels),
+            predictor.modalities,
+        )
+        self.format, self.runtime = predictor.format, predictor.runtime
+        self.options = predictor.options
         self.tile_size = _checked_tile_size(tile_size, predictor.network_size)
         self.is_fixed = predictor.network_size is not None
         exact = math.inf if predictor.reach is None else 2 * predictor.reach + BLEND
@@ -74,62 +80,53 @@ class TiledPredictor(Predictor):
             *self._predictor.notes,
             f"Tiles of {height}x{width} that overlap by {self.overlap} pixels: "
             + (
-                "scores as of the whole image."
+                "logits as of the whole image."
                 if self.is_exact
-                else "scores near the seams may differ from those of the whole image."
+                else "logits near the seams may differ from those of the whole image."
             ),
         )
 
-    def _labels_of(self, images: np.ndarray) -> Maps:
-        answers = [
-            {head: np.empty(image.shape[:2], "uint8") for head in by_head(self.labels)}
-            for image in images
-        ]
-        for image, answer in zip(images, answers, strict=True):
-            for head, block, scores in self._blocks(image):
-                answer[head][block] = scores.argmax(-1)
-        return self._stacked(answers)
+    def _predictions(self, images: np.ndarray) -> Maps:
+        maps = {head: np.empty(images.shape[:3], "uint8") for head in self.heads}
+        for head, block, logits in self._blocks(images):
+            maps[head][block] = logits.argmax(-1)
+        return maps
 
-    def _scores_of(self, images: np.ndarray) -> Maps:
-        answers = [
-            {
-                head: np.empty((*image.shape[:2], spec.num_classes), "float32")
-                for head, spec in by_head(self.labels).items()
-            }
-            for image in images
-        ]
-        for image, answer in zip(images, answers, strict=True):
-            for head, block, scores in self._blocks(image):
-                answer[head][block] = scores
-        return self._stacked(answers)
+    def _logits(self, images: np.ndarray) -> Maps:
+        maps = {
+            head: np.empty((*images.shape[:3], spec.num_classes), "float32")
+            for head, spec in self.heads.items()
+        }
+        for head, block, logits in self._blocks(images):
+            maps[head][block] = logits
+        return maps
 
-    def _blocks(self, image: np.ndarray) -> Iterator[tuple[str, Block, np.ndarray]]:
-        """Yields the blended scores of one tile after the other, by head, as soon as they are done.
+    def _blocks(self, images: np.ndarray) -> Iterator[tuple[str, Block, np.ndarray]]:
+        """Yields the blended logits of one tile after the other, by head, as soon as they are done.
 
-        Together they are the whole image, each pixel once.
+        Together they are the whole images, each pixel once.
         """
-        seams = {head: _Seams() for head in by_head(self.labels)}
-        rows, columns = (self._spans(image, axis) for axis in (0, 1))
-        for row in rows:
-            for column in columns:
-                tile = image[None, row.start : row.stop, column.start : column.stop]
-                answer = self._predictor.logits(np.ascontiguousarray(tile))
-                for head, scores in by_head(answer).items():
-                    yield head, *seams[head].finished(scores[0], row, column)
+        rows, columns = (self._spans(images, axis) for axis in (1, 2))
+        for index, image in enumerate(images):
+            seams = {head: _Seams() for head in self.heads}
+            for row in rows:
+                for column in columns:
+                    tile = image[None, row.start : row.stop, column.start : column.stop]
+                    output = self._predictor.logits(np.ascontiguousarray(tile))
+                    for head, logits in self.heads.by_name(output).items():
+                        block, finished = seams[head].finished(logits[0], row, column)
+                        yield head, (index, *block), finished
 
-    def _spans(self, image: np.ndarray, axis: int) -> list["Span"]:
-        length, tile = image.shape[axis], self.tile_size[axis]
+    def _spans(self, images: np.ndarray, axis: int) -> list["Span"]:
+        (height, width), length = images.shape[1:3], images.shape[axis]
+        tile = self.tile_size[axis - 1]
         if self.is_fixed and length < tile:
             raise ImageSizeError(
                 f"Tiles of this network are {self.tile_size[0]}x{self.tile_size[1]}, and an image "
-                f"must not be smaller. Received: {image.shape[0]}x{image.shape[1]}. Leave tiles "
-                "out, so that it is resized."
+                f"must not be smaller. Received: {height}x{width}. Leave tiles out, so that it is "
+                "resized."
             )
         return spans_of(length, tile, self.overlap, last_is_whole=self.is_fixed)
-
-    def _stacked(self, answers: list[dict[str, np.ndarray]]) -> Maps:
-        stacked = {head: np.stack([a[head] for a in answers]) for head in by_head(self.labels)}
-        return stacked if isinstance(self.labels, dict) else stacked[""]
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,7 @@ class Span:
     Args:
         start: First pixel that the network sees.
         stop: One past the last pixel that it sees.
-        first: First pixel to which its scores contribute.
+        first: First pixel to which its logits contribute.
         end: One past the last such pixel.
         fades_in: Whether the first `BLEND` of them are shared with the tile before.
         fades_out: Whether the last `BLEND` of them are shared with the next tile.
@@ -185,7 +182,7 @@ def spans_of(length: int, tile: int, overlap: int, *, last_is_whole: bool = Fals
     seen = [(i * (tile - overlap), min(i * (tile - overlap) + tile, length)) for i in range(count)]
     if last_is_whole:
         seen[-1] = (length - tile, length)
-    # A tile's scores begin to fade half a blend before the middle of what it shares.
+    # A tile's logits begin to fade half a blend before the middle of what it shares.
     fades = [(start + stop - BLEND) // 2 for (_, stop), (start, _) in itertools.pairwise(seen)]
     return [
         Span(
@@ -207,30 +204,32 @@ class _Seams:
         self._left = np.empty(0)
         self._above: dict[int, np.ndarray] = {}
 
-    def finished(self, scores: np.ndarray, row: Span, column: Span) -> tuple[Block, np.ndarray]:
-        """Returns the block that a tile finishes, and its scores; keeps what is still shared.
+    def finished(
+        self, logits: np.ndarray, row: Span, column: Span
+    ) -> tuple[tuple[slice, slice], np.ndarray]:
+        """Returns rows and columns that a tile finishes, and their logits; keeps what is shared.
 
         Args:
-            scores: Scores of the tile, shape `(height, width, num_classes)`.
+            logits: Logits of the tile, shape `(height, width, num_classes)`.
             row: What it does along the height.
             column: What it does along the width.
         """
-        scores = scores[
+        logits = logits[
             row.first - row.start : row.end - row.start,
             column.first - column.start : column.end - column.start,
         ]
-        scores = scores * np.multiply.outer(row.weights(), column.weights())[..., None]
+        logits = logits * np.multiply.outer(row.weights(), column.weights())[..., None]
         if column.fades_in:
-            scores[:, :BLEND] += self._left
+            logits[:, :BLEND] += self._left
         if column.fades_out:
-            self._left = scores[:, -BLEND:].copy()
-            scores = scores[:, :-BLEND]
+            self._left = logits[:, -BLEND:].copy()
+            logits = logits[:, :-BLEND]
         if row.fades_in:
-            scores[:BLEND] += self._above[column.start]
+            logits[:BLEND] += self._above[column.start]
         if row.fades_out:
-            self._above[column.start] = scores[-BLEND:].copy()
-            scores = scores[:-BLEND]
-        return (row.finished, column.finished), scores
+            self._above[column.start] = logits[-BLEND:].copy()
+            logits = logits[:-BLEND]
+        return (row.finished, column.finished), logits
 
 
 def _checked_tile_size(size: Size | None, fixed_size: Size | None) -> Size:

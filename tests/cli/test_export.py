@@ -1,6 +1,6 @@
 import pytest
 
-from keras_fcn.prediction.predictor import open_predictor
+from keras_fcn.prediction import open_predictor
 
 
 @pytest.mark.parametrize("kind", ["savedmodel", "tflite"])

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_fcn.prediction.predictor import open_predictor
+from keras_fcn.prediction import open_predictor
 
 
 @pytest.mark.full

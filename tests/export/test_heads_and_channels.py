@@ -12,8 +12,8 @@ from PIL import Image
 from keras_fcn.datasets import from_arrays
 from keras_fcn.evaluation import evaluate
 from keras_fcn.labels import labels_from_json
+from keras_fcn.prediction import open_predictor
 from keras_fcn.prediction.image_files import predict_files
-from keras_fcn.prediction.predictor import open_predictor
 
 from .export_samples import LABELS, file_bytes, labels_of, picture, tiny_model
 

@@ -8,10 +8,8 @@ from PIL import Image
 
 from keras_fcn.data.image_io import read_image
 from keras_fcn.labels import labels_from_json
+from keras_fcn.prediction import AveragedPredictor, TiledPredictor, open_predictor
 from keras_fcn.prediction.image_files import predict_files
-from keras_fcn.prediction.predictor import open_predictor
-from keras_fcn.prediction.test_time_augmentation import AveragedPredictor
-from keras_fcn.prediction.tiling import TiledPredictor
 
 from .export_samples import LABELS, file_bytes, labels_of, picture, tiny_model
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from keras_fcn.data.image_io import read_mask
+from keras_fcn.prediction import KerasPredictor
 from keras_fcn.prediction.image_files import find_images, predict_files
-from keras_fcn.prediction.predictor import KerasPredictor
 
 
 @pytest.fixture(scope="module")

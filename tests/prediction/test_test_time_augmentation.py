@@ -2,8 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_fcn.prediction.predictor import KerasPredictor
-from keras_fcn.prediction.test_time_augmentation import AveragedPredictor
+from keras_fcn.prediction import AveragedPredictor, KerasPredictor
 
 
 def predictor_of(*layers: keras.layers.Layer, size=(None, None)) -> KerasPredictor:

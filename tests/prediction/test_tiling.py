@@ -6,7 +6,7 @@ import pytest
 
 import keras_fcn
 from keras_fcn.models.receptive_field import reach_of
-from keras_fcn.prediction.predictor import KerasPredictor, Predictor
+from keras_fcn.prediction import KerasPredictor, Predictor
 from keras_fcn.prediction.tiling import BLEND, TiledPredictor, spans_of
 
 

@@ -10,7 +10,7 @@ from keras_fcn_train.workdir import Workdir
 
 from keras_fcn.evaluation import evaluate_heads
 from keras_fcn.metrics import scores_from_confusion
-from keras_fcn.prediction.predictor import KerasPredictor
+from keras_fcn.prediction import KerasPredictor
 
 from . import tiny_training
 from .test_fit import press_ctrl_c_after

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from keras_fcn.datasets import SegmentationDataset
 from keras_fcn.evaluation import evaluate
 from keras_fcn.labels import LabelSpec
-from keras_fcn.prediction.predictor import open_predictor
+from keras_fcn.prediction import open_predictor
 from keras_fcn.visualization import save_picture
 
 from ..config import Config

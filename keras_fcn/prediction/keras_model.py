@@ -1,0 +1,130 @@
+"""Prediction by a Keras model."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_fcn.labels import Heads, LabelSpec
+from keras_fcn.models import FCN
+from keras_fcn.models.optimize import highest_label, inference_model
+from keras_fcn.models.receptive_field import reach_of
+from keras_fcn.prediction.predictor import Maps, Predictor, highest_class
+
+Run = Callable[[np.ndarray], Maps]
+
+
+class KerasPredictor(Predictor):
+    """Prediction by a Keras model: an `FCN`, or any that maps images to logits at their size.
+
+    Args:
+        model: The model. One that is no `FCN` gets numbered classes.
+        path: The file it was loaded from.
+
+    Raises:
+        ValueError: If the model does not map images to logits.
+    """
+
+    format = "keras"
+
+    def __init__(self, model: keras.Model, path: Path | None = None) -> None:
+        self.model = model
+        modalities = model.modalities if isinstance(model, FCN) else ()
+        input_shape = _checked_input_shape(model, path)
+        super().__init__(path, _heads_of(model), input_shape, modalities)
+        backend = keras.backend.backend()
+        self.runtime = "Keras" if backend == "tensorflow" else f"Keras, {backend}"
+        compiled = _graphs if backend == "tensorflow" else _calls
+        self._predictions_of, self._logits_of = compiled(inference_model(model), self.heads)
+
+    @property
+    def reach(self) -> int | None:
+        if not isinstance(self.model, FCN):
+            return None
+        reach = reach_of(self.model)
+        return None if math.isinf(reach) else int(reach)
+
+    def _predictions(self, images: np.ndarray) -> Maps:
+        return self._predictions_of(images)
+
+    def _logits(self, images: np.ndarray) -> Maps:
+        return self._logits_of(images)
+
+
+def _heads_of(model: keras.Model) -> Heads:
+    if isinstance(model, FCN):
+        return model.heads
+    if isinstance(model.output, dict):
+        return Heads({name: _numbered(output) for name, output in model.output.items()})
+    return Heads(_numbered(model.output))
+
+
+def _numbered(output: keras.KerasTensor) -> LabelSpec:
+    return LabelSpec.numbered(output.shape[-1])
+
+
+def _checked_input_shape(
+    model: keras.Model, path: Path | None
+) -> tuple[int | None, int | None, int]:
+    """Returns height, width and channels that the model takes, or raises ValueError."""
+    # `model.output_shape` is a list where `model.output` is a dictionary.
+    shapes = keras.tree.map_structure(lambda output: output.shape, model.output)
+    input_shape = model.input_shape
+    takes_images = isinstance(input_shape, tuple) and len(input_shape) == 4 and input_shape[3]
+    outputs = model.output.values() if isinstance(model.output, dict) else [model.output]
+    gives_logits = all(
+        isinstance(output, keras.KerasTensor) and len(output.shape) == 4 and output.shape[3]
+        for output in outputs
+    )
+    if not (takes_images and gives_logits):
+        raise ValueError(
+            f"{path or model.name} must be a network from images (batch, height, width, channels) "
+            "to logits (batch, height, width, num_classes). Received: from "
+            f"{input_shape} to {shapes}."
+        )
+    return input_shape[1:]
+
+
+def _graphs(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
+    """Returns predictions and logits as graphs that are traced once, not once per image size."""
+    import tensorflow as tf
+
+    dtype = "uint8" if model.input_shape[3] == 3 else "float32"
+    images = tf.TensorSpec((None, *model.input_shape[1:]), dtype, name="images")
+
+    def graph_of(function: Callable[[Any], Any]) -> Run:
+        @tf.function(input_signature=[images])
+        def outputs_of(images: Any) -> dict[str, Any]:
+            outputs = heads.by_name(model(images, training=False))
+            return {head: function(logits) for head, logits in outputs.items()}
+
+        lock = Lock()
+
+        def run(images: np.ndarray) -> Maps:
+            with lock:  # Keras does not trace a model in two threads at once
+                traced = outputs_of.get_concrete_function()
+            return {head: maps.numpy() for head, maps in traced(tf.constant(images)).items()}
+
+        return run
+
+    return graph_of(highest_label), graph_of(lambda logits: tf.cast(logits, "float32"))
+
+
+def _calls(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
+    """Returns predictions and logits by calls of the model, for backends but TensorFlow."""
+
+    def logits_of(images: np.ndarray) -> Maps:
+        outputs = heads.by_name(model(images, training=False))
+        return {
+            head: keras.ops.convert_to_numpy(logits).astype("float32")
+            for head, logits in outputs.items()
+        }
+
+    def predictions_of(images: np.ndarray) -> Maps:
+        return {head: highest_class(logits) for head, logits in logits_of(images).items()}
+
+    return predictions_of, logits_of

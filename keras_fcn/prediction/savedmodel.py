@@ -1,0 +1,104 @@
+"""Prediction by a SavedModel."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keras_fcn.labels import Heads
+from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.prediction.predictor import (
+    LOGITS,
+    PREDICTIONS,
+    ImageSizeError,
+    Maps,
+    Predictor,
+    ServingOptions,
+    damaged,
+)
+
+_SIGNATURES = {PREDICTIONS: "serving_default", LOGITS: "scores"}
+
+
+class SavedModelPredictor(Predictor):
+    """Prediction by a SavedModel that `keras_fcn_export` wrote; Keras does not run in it.
+
+    Args:
+        path: The folder that contains `saved_model.pb`, or the folder of numbered versions, of
+            which the highest is opened.
+
+    Raises:
+        ValueError: If the folder is damaged, or another program wrote it.
+    """
+
+    format = "savedmodel"
+    runtime = "TensorFlow"
+
+    def __init__(self, path: Path) -> None:
+        import tensorflow as tf
+
+        path = _version_in(path)
+        assets = path / "assets"
+        if not (assets / "labels.json").is_file():
+            raise ValueError(
+                f"{path} must contain assets/labels.json, the classes of the network. It is "
+                "missing: this SavedModel was not written by `keras-fcn export`."
+            )
+        try:
+            heads = Heads.from_json(_text(assets / "labels.json"))
+            modalities = json.loads(_text(assets / MODALITIES_FILE) or "[]")
+            self.options = ServingOptions.from_json(_text(assets / "serving.json") or "{}")
+            # The object that was loaded must live as long as its functions.
+            self._loaded = tf.saved_model.load(str(path))
+            self._signatures = {
+                output: self._loaded.signatures[name] for output, name in _SIGNATURES.items()
+            }
+        except Exception as error:
+            raise damaged(path, "a SavedModel", error) from error
+        given = self._signatures[PREDICTIONS].structured_input_signature[1]["images"]
+        super().__init__(path, heads, tuple(given.shape[1:]), modalities)
+        self.network_size = self.options.size or self.fixed_size
+
+    def _predictions(self, images: np.ndarray) -> Maps:
+        return self._outputs(PREDICTIONS, images)
+
+    def _logits(self, images: np.ndarray) -> Maps:
+        return self._outputs(LOGITS, images)
+
+    def _outputs(self, output: str, images: np.ndarray) -> Maps:
+        import tensorflow as tf
+
+        height, width = images.shape[1:3]
+        limit = self.options.max_pixels
+        if limit and height * width > limit:
+            raise ImageSizeError(
+                f"{self.path} takes images of up to {limit} pixels. Received: {height}x{width}. "
+                "Run it in tiles (`--tile`), or export it again with a larger --max-pixels."
+            )
+        outputs = self._signatures[output](images=tf.constant(images))
+        return {head: outputs[self.heads.prefix(head) + output].numpy() for head in self.heads}
+
+
+def _version_in(path: Path) -> Path:
+    """Returns the folder with `saved_model.pb`: `path` or its highest version."""
+    if (path / "saved_model.pb").is_file():
+        return path
+    versions = [
+        folder
+        for folder in path.iterdir()
+        if folder.name.isdecimal() and (folder / "saved_model.pb").is_file()
+    ]
+    if versions:
+        return max(versions, key=lambda folder: int(folder.name))
+    hint = (
+        " The folder contains best.keras: give that file." if (path / "best.keras").exists() else ""
+    )
+    raise ValueError(
+        f"{path} must be the folder of a SavedModel, with saved_model.pb in it or in a numbered "
+        f"folder below.{hint}"
+    )
+
+
+def _text(file: Path) -> str:
+    """Returns the text of a file, empty if there is none."""
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
