@@ -69,18 +69,19 @@ def _train(workdir: Path, smoke: bool) -> Path:
 
 def _evaluate(predictor: Any, dataset: Any, workdir: Path) -> float:
     from keras_fcn.evaluation import evaluate, save_json
+    from keras_fcn.labels import Heads
 
     with progress("Evaluating", dataset.splits["val"]) as bar:
         result = evaluate(
             predictor,
             dataset,
             batch_size=8,
-            on_batch=lambda count: bar.advance(bar.task_ids[0], count),
+            on_image=lambda *_: bar.advance(bar.task_ids[0]),
         )
     output.print(result)
-    save_json({"": result}, workdir / "metrics.json")
+    save_json({Heads.ONLY: result}, workdir / "metrics.json")
     result.save_confusion_matrix(workdir / "confusion_matrix.png")
-    return result.scores.mean_iou
+    return result.metrics.mean_iou
 
 
 def _save_predictions(predictor: Any, dataset: Any, path: Path) -> None:
@@ -95,7 +96,8 @@ def _save_predictions(predictor: Any, dataset: Any, path: Path) -> None:
         accuracy = (prediction == labels)[counted].mean()
         rows.append((image, labels, prediction))
         captions.append(f"{example['id'].decode()}: {accuracy:.1%} of the pixels right")
-    save_gallery(path, rows, dataset.labels, captions=captions, examples_per_line=2, cell_width=224)
+    specs = list(dataset.heads.values()) * 2
+    save_gallery(path, rows, specs, captions=captions, examples_per_line=2, cell_width=224)
 
 
 def _pairs_of_one_shape(dataset: Any, count: int) -> list[Any]:

@@ -1,9 +1,9 @@
-"""The scores of a network on a dataset, as a table, as JSON and as a picture."""
+"""The metrics of a network on a dataset: one loop into confusion matrices, a table, JSON."""
 
 import difflib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,63 +14,128 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from keras_fcn.confusion_matrix import METRIC_NAMES, ConfusionMatrix, Metrics
 from keras_fcn.data.dataset import SegmentationDataset
 from keras_fcn.data.pipeline import evaluation_batches
-from keras_fcn.labels import LabelSpec
-from keras_fcn.metrics import METRIC_NAMES, Scores, confusion_matrix_of, scores_from_confusion
+from keras_fcn.files import write_text
+from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.modalities import num_channels
-from keras_fcn.prediction.predictor import Predictor, by_head
+from keras_fcn.prediction import Predictor
 from keras_fcn.visualization import save_confusion_matrix
 
-_TITLES = {"keras": "Keras", "savedmodel": "SavedModel", "tflite": "TFLite"}
+_FORMATS = {"keras": "Keras", "savedmodel": "SavedModel", "tflite": "TFLite", "onnx": "ONNX"}
+
+# Called with the position of an image, and its own confusion matrix for each head.
+OnImage = Callable[[int, dict[str, ConfusionMatrix]], Any]
+
+
+def confusion_matrices(
+    predictor: Predictor,
+    batches: Iterable[tuple[np.ndarray, Any]],
+    heads: Heads,
+    on_image: OnImage | None = None,
+) -> dict[str, ConfusionMatrix]:
+    """Runs a network on labeled images and counts its predictions.
+
+    Args:
+        predictor: The network.
+        batches: Images and labels, as `evaluation_batches(...).as_numpy_iterator()` yields them.
+        heads: What the labels mean. There must be labels for every head of the network.
+        on_image: Called after each image with its position in `batches`, counted from 0, and
+            its own confusion matrix for each head.
+
+    Returns:
+        A `ConfusionMatrix` for each head of the network.
+
+    Example:
+        >>> import keras
+        >>> from keras_fcn.prediction import KerasPredictor
+        >>> images = keras.Input((None, None, 3))
+        >>> brightest = KerasPredictor(keras.Model(images, keras.layers.Rescaling(1.0)(images)))
+        >>> batch = np.uint8([[[[9, 0, 0], [0, 9, 0]]]]), np.uint8([[[0, 2]]])
+        >>> matrices = confusion_matrices(brightest, [batch], Heads(LabelSpec(("r", "g", "b"))))
+        >>> matrices["segmentation"].counts.tolist()
+        [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
+    """
+    pairs = (
+        (heads.by_name(labels), predictor.heads.by_name(predictor.predict(images)))
+        for images, labels in batches
+    )
+    return count_predictions(pairs, {head: heads[head] for head in predictor.heads}, on_image)
+
+
+def count_predictions(
+    pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    specs: Mapping[str, LabelSpec],
+    on_image: OnImage | None = None,
+) -> dict[str, ConfusionMatrix]:
+    """Counts batches of predictions: the loop of `confusion_matrices`, whatever runs the network.
+
+    Args:
+        pairs: Labels and predictions by head, each of the shape `(batch, height, width)`.
+        specs: The classes of each head to count.
+        on_image: As for `confusion_matrices`.
+
+    Returns:
+        A `ConfusionMatrix` for each head of `specs`.
+    """
+    totals = {head: ConfusionMatrix.of(spec) for head, spec in specs.items()}
+    position = 0
+    for labels, predictions in pairs:
+        batch = {head: (np.asarray(labels[head]), np.asarray(predictions[head])) for head in specs}
+        for i in range(len(next(iter(batch.values()))[0])):
+            matrices = {head: ConfusionMatrix.of(spec) for head, spec in specs.items()}
+            for head, (truth, predicted) in batch.items():
+                matrices[head].update(truth[i], predicted[i])
+                totals[head] += matrices[head]
+            if on_image:
+                on_image(position, matrices)
+            position += 1
+    return totals
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The scores of a network on one split of a dataset.
+    """The metrics of one head of a network on one split of a dataset.
 
     Printed with rich it is a table.
 
     Attributes:
         model: What was evaluated: a path, or a name.
-        format: `"keras"`, `"savedmodel"` or `"tflite"`.
+        format: `"keras"`, `"savedmodel"`, `"tflite"` or `"onnx"`.
         dataset: Name of the dataset.
         split: Name of the split.
-        class_names: Names of the classes, as the dataset has them.
-        confusion_matrix: Counts of pixels, rows by label, columns by prediction, shape
-            `(num_classes, num_classes)`.
+        confusion_matrix: The pixels by label and prediction, with the class names of the dataset.
         num_images: Number of images.
-        num_ignored: Number of pixels that count nowhere.
-        notes: What a reader of the scores has to know.
-        classes: Names of the classes that `mean_iou_of_classes` averages over; none for none.
-        head: Name of the head, for a network with several.
-        unscored: Names of the classes that do not enter `mean_iou`; see `LabelSpec`.
+        notes: What a reader of the metrics has to know.
+        classes: Names of the classes that `mean_iou_of_classes` averages over; may be empty.
+        head: Name of the head; None for a network with a single head without a name.
     """
 
     model: str
     format: str
     dataset: str
     split: str
-    class_names: tuple[str, ...]
-    confusion_matrix: np.ndarray = field(repr=False)
+    confusion_matrix: ConfusionMatrix = field(repr=False)
     num_images: int
-    num_ignored: int
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
-    head: str = ""
-    unscored: tuple[str, ...] = ()
+    head: str | None = None
 
     @cached_property
-    def scores(self) -> Scores:
-        """The four scores of the paper, and those of each class."""
-        return scores_from_confusion(
-            self.confusion_matrix, [self.class_names.index(name) for name in self.unscored]
-        )
+    def metrics(self) -> Metrics:
+        """The four metrics of the paper, and those of each class."""
+        return self.confusion_matrix.metrics()
 
     @property
-    def num_pixels(self) -> int:
-        """Number of pixels that were counted."""
-        return int(self.confusion_matrix.sum())
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, as the dataset has them."""
+        return self.confusion_matrix.class_names
+
+    @property
+    def unscored(self) -> tuple[str, ...]:
+        """Names of the classes that do not enter `mean_iou`; see `LabelSpec`."""
+        return tuple(self.class_names[label] for label in self.confusion_matrix.unscored)
 
     @property
     def mean_iou_of_classes(self) -> float:
@@ -79,21 +144,21 @@ class Evaluation:
         Every pixel counts as in `mean_iou`: one of `classes` that was taken for another class
         is a miss. Only the mean leaves the other classes out.
         """
-        chosen = self.scores.per_class_iou[[self.class_names.index(name) for name in self.classes]]
+        chosen = self.metrics.per_class_iou[[self.class_names.index(name) for name in self.classes]]
         defined = chosen[~np.isnan(chosen)]
         return float(defined.mean()) if defined.size else math.nan
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns scores, counts and circumstances as plain values; None for what is undefined."""
-        per_class = zip(self.class_names, self.scores.per_class_iou.tolist(), strict=True)
+        """Returns metrics, counts and circumstances as plain values; None for what is undefined."""
+        per_class = zip(self.class_names, self.metrics.per_class_iou.tolist(), strict=True)
         subset = {"mean_iou_of_classes": _defined(self.mean_iou_of_classes)} if self.classes else {}
         return {
-            **{name: _defined(getattr(self.scores, name)) for name in METRIC_NAMES},
+            **{name: _defined(getattr(self.metrics, name)) for name in METRIC_NAMES},
             **subset,
             "per_class_iou": {name: _defined(iou) for name, iou in per_class},
             "num_images": self.num_images,
-            "num_pixels": self.num_pixels,
-            "num_ignored_pixels": self.num_ignored,
+            "num_pixels": self.confusion_matrix.num_pixels,
+            "num_ignored_pixels": self.confusion_matrix.num_ignored,
             "model": self.model,
             **({"head": self.head} if self.head else {}),
             **({"unscored": list(self.unscored)} if self.unscored else {}),
@@ -104,102 +169,84 @@ class Evaluation:
             "notes": list(self.notes),
         }
 
-    def to_json(self) -> str:
-        """Returns `to_dict` as JSON."""
-        return to_json({"": self})
-
     def save_confusion_matrix(self, path: str | Path) -> Path:
         """Draws the confusion matrix as a PNG."""
         title = f"{Path(self.model).name}{self._of_head} on {self.dataset}, {self.split}"
-        return save_confusion_matrix(path, self.confusion_matrix, self.class_names, title)
-
-    @property
-    def _unscored_note(self) -> tuple[str, ...]:
-        if not self.unscored:
-            return ()
-        return (f"Not in the mean IoU, as the dataset has it: {', '.join(self.unscored)}.",)
+        return save_confusion_matrix(path, self.confusion_matrix, title)
 
     @property
     def _of_head(self) -> str:
         return f", head {self.head}" if self.head else ""
 
+    @property
+    def _all_notes(self) -> tuple[str, ...]:
+        if not self.unscored:
+            return self.notes
+        names = ", ".join(self.unscored)
+        return (*self.notes, f"Not in the mean IoU, as the dataset has it: {names}.")
+
     def __rich__(self) -> RenderableType:
-        """Returns the header, a row for each class, and the four scores."""
-        total = self.num_pixels + self.num_ignored
-        ignored = f", {self.num_ignored / total:.1%} more ignored" if self.num_ignored else ""
+        """Returns the header, a row for each class, and the four metrics."""
+        counted, ignored = self.confusion_matrix.num_pixels, self.confusion_matrix.num_ignored
+        share = f", {ignored / (counted + ignored):.1%} more ignored" if ignored else ""
         header = (
-            f"[bold]{escape(self.model)}[/] ({_TITLES[self.format]}){escape(self._of_head)} on "
+            f"[bold]{escape(self.model)}[/] ({_FORMATS[self.format]}){escape(self._of_head)} on "
             f"[bold]{escape(self.dataset)}[/], split {escape(self.split)}: "
-            f"{self.num_images:,} images, {self.num_pixels:,} pixels{ignored}"
+            f"{self.num_images:,} images, {counted:,} pixels{share}"
         )
-        notes = [f"[yellow]Note:[/] {escape(note)}" for note in (*self.notes, *self._unscored_note)]
-        return Group(header, *notes, "", self._class_table(), "", self._score_table(), "")
+        notes = [f"[yellow]Note:[/] {escape(note)}" for note in self._all_notes]
+        return Group(header, *notes, "", self._class_table(), "", self._metrics_table(), "")
 
     def _class_table(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2))
         table.add_column("class")
         for title in ("IoU", "accuracy", "pixels"):
             table.add_column(title, justify="right")
-        totals = self.confusion_matrix.sum(axis=1)
-        for i, name in enumerate(self.class_names):
-            mark = " *" if name in self.classes else ""
+        num_pixels = max(self.confusion_matrix.num_pixels, 1)
+        for row in self.confusion_matrix.per_class():
+            mark = " *" if row.name in self.classes else ""
             table.add_row(
-                escape(name) + mark,
-                _number(self.scores.per_class_iou[i]),
-                _number(self.scores.per_class_accuracy[i]),
-                f"{totals[i] / max(self.num_pixels, 1):.2%}",
+                escape(row.name) + mark,
+                _number(row.iou),
+                _number(row.accuracy),
+                f"{row.num_labeled / num_pixels:.2%}",
             )
         return table
 
-    def _score_table(self) -> Table:
+    def _metrics_table(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
         table.add_column()
         table.add_column(justify="right", style="bold")
-        table.add_row("mean IoU", _number(self.scores.mean_iou))
+        rows = {"mean IoU": self.metrics.mean_iou}
         if self.classes:
-            table.add_row(
-                f"mean IoU of {len(self.classes)} classes *", _number(self.mean_iou_of_classes)
-            )
-        table.add_row("pixel accuracy", _number(self.scores.pixel_accuracy))
-        table.add_row("mean accuracy", _number(self.scores.mean_accuracy))
-        table.add_row("frequency-weighted IoU", _number(self.scores.frequency_weighted_iou))
+            rows[f"mean IoU of {len(self.classes)} classes *"] = self.mean_iou_of_classes
+        rows["pixel accuracy"] = self.metrics.pixel_accuracy
+        rows["mean accuracy"] = self.metrics.mean_accuracy
+        rows["frequency-weighted IoU"] = self.metrics.frequency_weighted_iou
+        for name, value in rows.items():
+            table.add_row(name, _number(_defined(value)))
         return table
 
 
 def evaluate(
-    predictor: Predictor,
-    dataset: SegmentationDataset,
-    split: str = "val",
-    *,
-    classes: Sequence[str] = (),
-    batch_size: int = 1,
-    modalities: Sequence[str] | None = None,
-    on_batch: Callable[[int], None] | None = None,
+    predictor: Predictor, dataset: SegmentationDataset, split: str = "val", **options: Any
 ) -> Evaluation:
-    """Scores a network with one head on every image of a split, at native size.
+    """Evaluates a network with one head on every image of a split, at native size.
 
     Args:
         predictor: The network.
         dataset: The dataset. It must have the classes of the network.
         split: One of its splits.
-        classes: Names of classes whose mean IoU is reported besides the mean of all; with several
-            heads of classes that any of them has.
-        batch_size: Largest number of images that run at once; they are of one size, so that it
-            changes no score.
-        modalities: Kinds of images that the network takes, in its order, such as `("color",
-            "hha")`. By default those that its file names, else those that its number of
-            channels tells.
-        on_batch: Called after each batch with the number of its images.
+        **options: As for `evaluate_heads`.
 
     Returns:
         An `Evaluation`.
 
     Raises:
-        ValueError: If there is no such split or class, the classes of network and dataset
-            do not agree, or the dataset lacks images that the network takes.
+        ValueError: As for `evaluate_heads`, or if network or dataset have several heads.
 
     Example:
-        >>> import numpy as np, keras, keras_fcn
+        >>> import keras, keras_fcn
         >>> from keras_fcn.datasets import from_arrays
         >>> from keras_fcn.prediction import KerasPredictor
         >>> image = np.array([[[9, 0, 0], [0, 9, 0]]], "uint8")
@@ -208,23 +255,15 @@ def evaluate(
         >>> x = keras.Input((None, None, 3))
         >>> brightest_channel = KerasPredictor(keras.Model(x, keras.layers.Rescaling(1.0)(x)))
         >>> result = evaluate(brightest_channel, from_arrays("tiny", labels, {"val": [one]}))
-        >>> result.scores.pixel_accuracy, result.to_dict()["per_class_iou"]
+        >>> result.metrics.pixel_accuracy, result.to_dict()["per_class_iou"]
         (0.5, {'red': 1.0, 'green': 0.0, 'blue': 0.0})
     """
-    for labels in (predictor.labels, dataset.labels):
-        if isinstance(labels, dict):
+    for heads in (predictor.heads, dataset.heads):
+        if heads.is_named:
             raise ValueError(
-                f"`evaluate` is for one head; `evaluate_heads` scores {', '.join(labels)}."
+                f"`evaluate` is for one head; use `evaluate_heads` for {', '.join(heads)}."
             )
-    return evaluate_heads(
-        predictor,
-        dataset,
-        split,
-        classes=classes,
-        batch_size=batch_size,
-        modalities=modalities,
-        on_batch=on_batch,
-    )[""]
+    return evaluate_heads(predictor, dataset, split, **options)[Heads.ONLY]
 
 
 def evaluate_heads(
@@ -235,116 +274,110 @@ def evaluate_heads(
     classes: Sequence[str] = (),
     batch_size: int = 1,
     modalities: Sequence[str] | None = None,
-    on_batch: Callable[[int], None] | None = None,
+    on_image: OnImage | None = None,
 ) -> dict[str, Evaluation]:
-    """Scores every head of a network; arguments as for `evaluate`.
+    """Evaluates every head of a network on every image of a split, at native size.
+
+    Args:
+        predictor: The network.
+        dataset: The dataset. It must have labels for each head of the network, with its classes.
+        split: One of its splits.
+        classes: Names of classes whose mean IoU is reported besides the mean of all; with several
+            heads the names of classes of any of them.
+        batch_size: Largest number of images that run at once. Images of one size form a batch,
+            so that it changes no metric.
+        modalities: Names of the images that the network takes, in its order, such as `("color",
+            "hha")`. By default those that its file names.
+        on_image: Called after each image; see `confusion_matrices`. With a `batch_size` of 1
+            the positions are those of the images in the split.
 
     Returns:
-        One `Evaluation` for each head that the network has; a single head is called "".
+        One `Evaluation` for each head of the network.
 
     Raises:
-        ValueError: As for `evaluate`, or if the dataset lacks labels for a head.
+        ValueError: If there is no such split or class, the classes of network and dataset
+            do not agree, or the dataset lacks labels or images that the network needs.
     """
-    heads = _agreed_heads(predictor, dataset)
-    _check_classes(classes, [name for spec, _ in heads.values() for name in spec.class_names])
-    matrices: dict[str, Any] = {
-        head: np.zeros((spec.num_classes, spec.num_classes), "int64")
-        for head, (spec, _) in heads.items()
-    }
-    num_images = num_pixels = 0
+    notes = _notes(predictor, dataset)
+    specs = {head: dataset.heads[head] for head in predictor.heads}
+    _check_classes(classes, [name for spec in specs.values() for name in spec.class_names])
     batches = evaluation_batches(
         dataset, split, batch_size, modalities=_modalities(predictor, modalities)
     )
-    for images, all_labels in batches.as_numpy_iterator():
-        labels, predictions = by_head(all_labels), by_head(predictor.predict(images))
-        for head, (spec, _) in heads.items():
-            matrices[head] += confusion_matrix_of(
-                labels[head], predictions[head], spec.num_classes, spec.ignore_class
-            )
-        num_images += len(images)
-        num_pixels += int(np.prod(images.shape[:3]))
-        if on_batch:
-            on_batch(len(images))
+    matrices = confusion_matrices(
+        predictor, batches.as_numpy_iterator(), dataset.heads, on_image
+    )
     return {
         head: Evaluation(
             model=str(predictor.path or "model"),
             format=predictor.format,
             dataset=dataset.name,
             split=split,
-            class_names=spec.class_names,
             confusion_matrix=matrices[head],
-            num_images=num_images,
-            num_ignored=num_pixels - int(matrices[head].sum()),
-            notes=(*predictor.notes, *notes),
+            num_images=dataset.splits[split],
+            notes=(*predictor.notes, *notes[head]),
             classes=tuple(name for name in classes if name in spec.class_names),
-            head=head,
-            unscored=spec.unscored,
+            head=head if predictor.heads.is_named else None,
         )
-        for head, (spec, notes) in heads.items()
+        for head, spec in specs.items()
     }
 
 
-def to_json(evaluations: Mapping[str, Evaluation]) -> str:
-    """Returns scores by head as JSON: of a single head `to_dict`, of several `heads` by name."""
-    values = {head: evaluation.to_dict() for head, evaluation in evaluations.items()}
-    return json.dumps(values.get("", {"heads": values}), indent=1) + "\n"
-
-
 def save_json(evaluations: Mapping[str, Evaluation], path: str | Path) -> Path:
-    """Writes `to_json` to a file, which is complete or not there. Returns `path`."""
+    """Writes the metrics of each head as JSON. Returns `path`.
+
+    Of a single head without a name the file contains `Evaluation.to_dict`; of others an object
+    `heads` with that of each head.
+    """
+    values = {head: evaluation.to_dict() for head, evaluation in evaluations.items()}
+    is_named = any(evaluation.head for evaluation in evaluations.values())
+    content = {"heads": values} if is_named else values[Heads.ONLY]
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".unfinished-{path.name}")
-    unfinished.write_text(to_json(evaluations))
-    return unfinished.replace(path)
+    write_text(path, json.dumps(content, indent=1) + "\n")
+    return path
 
 
 def _modalities(predictor: Predictor, modalities: Sequence[str] | None) -> tuple[str, ...]:
-    """Returns the kinds of images that the network takes."""
+    """Returns the names of the images that the network takes."""
     if modalities is None:
         modalities = predictor.modalities
     channels = num_channels(modalities) if modalities else 3
     if channels != predictor.num_channels:
         raise ValueError(
             f"The network takes images of {predictor.num_channels} channels; "
-            f"{', '.join(modalities) or 'colors'} are {channels}. Set `modalities` to the kinds "
-            "of images that it takes, in its order."
+            f"{', '.join(modalities) or 'colors'} are {channels}. Set `modalities` to the names "
+            "of the images that it takes, in its order."
         )
     return tuple(modalities)
 
 
-def _agreed_heads(
-    predictor: Predictor, dataset: SegmentationDataset
-) -> dict[str, tuple[LabelSpec, tuple[str, ...]]]:
-    """Returns by head the dataset's labels and what is to be said about the network's."""
-    ours, theirs = by_head(predictor.labels), by_head(dataset.labels)
-    if any(head not in theirs for head in ours):
+def _notes(predictor: Predictor, dataset: SegmentationDataset) -> dict[str, tuple[str, ...]]:
+    """Returns by head how the classes of network and dataset differ, or raises ValueError."""
+    ours, theirs = predictor.heads, dataset.heads
+    if ours.is_named != theirs.is_named or not set(ours) <= set(theirs):
         raise ValueError(
             f"The dataset {dataset.name!r} must have labels for each head of the network: "
             f"{_listed_heads(ours)}. It has labels for: {_listed_heads(theirs)}."
         )
-    return {head: _agreed_labels(ours[head], theirs[head], dataset.name) for head in ours}
+    return {head: _notes_of_head(ours[head], theirs[head], dataset.name) for head in ours}
 
 
-def _listed_heads(specs: dict[str, LabelSpec]) -> str:
-    return ", ".join(head or "one head without a name" for head in specs)
+def _listed_heads(heads: Heads) -> str:
+    return ", ".join(heads) if heads.is_named else "one head without a name"
 
 
-def _agreed_labels(
-    ours: LabelSpec, theirs: LabelSpec, dataset_name: str
-) -> tuple[LabelSpec, tuple[str, ...]]:
-    """Returns the dataset's labels and what is to be said about those of the network."""
+def _notes_of_head(ours: LabelSpec, theirs: LabelSpec, dataset_name: str) -> tuple[str, ...]:
     if ours.num_classes != theirs.num_classes:
         raise ValueError(
-            f"The network has {ours.num_classes} classes ({_listed(ours.class_names)}), the data "
-            f"set {dataset_name!r} has {theirs.num_classes} ({_listed(theirs.class_names)}). "
+            f"The network has {ours.num_classes} classes ({_listed(ours.class_names)}), the "
+            f"dataset {dataset_name!r} has {theirs.num_classes} ({_listed(theirs.class_names)}). "
             "Evaluate it on the dataset it was trained for, or train it for this one "
             "(`keras-fcn train --init` keeps the classes they share)."
         )
     names = [name.casefold() for name in ours.class_names]
     true_names = [name.casefold() for name in theirs.class_names]
     if names == true_names:
-        return theirs, ()
+        return ()
     if sorted(names) == sorted(true_names):
         raise ValueError(
             f"The network has the classes of the dataset {dataset_name!r} in another order: "
@@ -352,14 +385,14 @@ def _agreed_labels(
             "mean something else."
         )
     if ours.class_names == LabelSpec.numbered(ours.num_classes).class_names:
-        return theirs, ("The network does not name its classes; the dataset's names are shown.",)
+        return ("The network does not name its classes; the dataset's names are shown.",)
     i = next(i for i, name in enumerate(names) if name != true_names[i])
     differing = sum(a != b for a, b in zip(names, true_names, strict=True))
     note = (
         f"{differing} class names differ, such as {ours.class_names[i]!r} in the network and "
         f"{theirs.class_names[i]!r} in the dataset; classes are compared by number."
     )
-    return theirs, (note,)
+    return (note,)
 
 
 def _check_classes(classes: Sequence[str], class_names: Sequence[str]) -> None:
@@ -383,5 +416,5 @@ def _defined(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import KerasTensor, ops
 
-from keras_fcn.label_tensors import holds_class, label_values
+from keras_fcn.label_tensors import is_class, label_values
 from keras_fcn.labels import check_ignore_class
 
 NORMALIZATIONS = ("valid", "batch", "sum")
@@ -99,7 +99,7 @@ class PixelwiseCrossentropy(keras.losses.Loss):
                 losses = losses * _weights_of_pixels(sample_weight, tuple(losses.shape))
             divisor = None
             if self.normalization == "valid":
-                counted = holds_class(label_values(y_true, y_pred), y_pred.shape[-1])
+                counted = is_class(label_values(y_true, y_pred), y_pred.shape[-1])
                 divisor = ops.sum(ops.cast(counted, self.dtype))
             elif self.normalization == "batch":
                 divisor = ops.cast(ops.shape(y_pred)[0], self.dtype)
@@ -110,7 +110,7 @@ class PixelwiseCrossentropy(keras.losses.Loss):
         num_classes = y_pred.shape[-1]
         check_ignore_class(self.ignore_class, num_classes)
         labels = label_values(y_true, y_pred)
-        counted = holds_class(labels, num_classes)
+        counted = is_class(labels, num_classes)
         # Any class does for the other pixels: their losses are multiplied by 0.
         classes = ops.cast(ops.where(counted, labels, 0.0), "int32")
         losses = _crossentropy(classes, y_pred) * ops.cast(counted, self.dtype)

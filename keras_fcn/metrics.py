@@ -1,4 +1,4 @@
-"""The metric of label maps, for `compile`."""
+"""The metrics of label maps, for `compile`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,29 +8,15 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from keras_fcn.confusion_matrix import (
-    ClassMetrics,
+    METRIC_NAMES,
+    ConfusionMatrix,
     IntArray,
-    Scores,
     check_class_names,
-    confusion_matrix_of,
+    check_unscored,
     invalid_labels_message,
-    per_class_table,
-    scores_from_confusion,
 )
-from keras_fcn.label_tensors import holds_class, label_values
+from keras_fcn.label_tensors import is_class, label_values
 from keras_fcn.labels import check_ignore_class, check_num_classes
-
-__all__ = [
-    "METRIC_NAMES",
-    "ClassMetrics",
-    "Scores",
-    "SegmentationMetrics",
-    "confusion_matrix_of",
-    "per_class_table",
-    "scores_from_confusion",
-]
-
-METRIC_NAMES = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
 
 # Behind the matrix come a cell for each label 0..255 that is no class, one for all other such
 # labels, and one for ignored pixels.
@@ -44,29 +30,29 @@ WORD = 2**20
 
 @keras.saving.register_keras_serializable(package="keras_fcn")
 class SegmentationMetrics(keras.metrics.Metric):
-    """The four scores of the FCN paper, from one confusion matrix.
+    """The four metrics of the FCN paper, from one confusion matrix.
 
     All pixels since the last reset are counted in one matrix, on the device and
-    exactly, also beyond 2**31 pixels. From it follow, as in the paper:
+    exactly, also beyond 2**31 pixels. The metrics are, as in the paper:
 
     * `pixel_accuracy`: the share of pixels that are right,
     * `mean_accuracy`: the mean over the classes of the share of a class's
       pixels that are right,
     * `mean_iou`: the mean over the classes of intersection over union (the
-      PASCAL VOC measure, not the mean of the images' scores),
-    * `frequency_weighted_iou`: the same mean, weighted by the classes' pixels.
+      PASCAL VOC measure, not the mean of per-image values),
+    * `frequency_weighted_iou`: the same mean, weighted by the pixels of each class.
 
     A mean leaves out classes for which it is not defined: those absent from the
     labels (`mean_accuracy`), or from both labels and predictions (`mean_iou`).
     A class that is predicted and nowhere labeled has the IoU 0.
 
-    In `compile(metrics=[SegmentationMetrics(...)])` the scores appear in the logs
-    under these names, and with the prefix `val_` for validation data. Under
+    With `compile(metrics=[SegmentationMetrics(...)])` the logs contain these
+    names, and with the prefix `val_` those of validation data. Under
     `MirroredStrategy` the progress bar shows the mean of the replicas' own
-    scores, and the end of the epoch those of all their pixels.
+    values, and the end of the epoch the metrics of all their pixels.
 
     Labels outside the classes are mistakes in the data, which a compiled step
-    cannot stop at. They are counted apart; from then on the logged scores
+    cannot stop at. They are counted separately; from then on the logged metrics
     are NaN, and `result` raises a ValueError as soon as it runs outside of a compiled
     function, which in `fit` and `evaluate` is the end of the epoch.
 
@@ -74,18 +60,18 @@ class SegmentationMetrics(keras.metrics.Metric):
         num_classes: Number of classes, background included, 2 to 255.
         ignore_class: Label of the pixels to leave out, such as the 255 that
             VOC draws around objects. `None` counts every pixel.
-        class_names: Optional names of the classes, for `per_class`.
+        class_names: Optional names of the classes, for `confusion_matrix`.
         unscored: Labels of the classes that do not enter `mean_iou`; see `LabelSpec`.
-        prefix: Put before the names of the scores in the logs. Give each of
+        prefix: Precedes the names of the metrics in the logs. Give each of
             several heads its own: Keras merges the logs of equal names.
-        name: Name of the metric; the logs do not show it.
+        name: Name of the Keras object; the logs do not show it.
 
     Call arguments:
         y_true: Labels, any integer or float dtype, shape
             `(batch, height, width)` or `(batch, height, width, 1)`.
-        y_pred: Scores or probabilities, float, shape
-            `(batch, height, width, num_classes)`. The largest is the
-            prediction, the first of equals.
+        y_pred: Logits or probabilities, float, shape
+            `(batch, height, width, num_classes)`. The prediction is the class of
+            the largest, the first of equals.
 
     Returns:
         A dictionary of four float32 scalars in [0, 1]; 0 before the first
@@ -99,9 +85,9 @@ class SegmentationMetrics(keras.metrics.Metric):
     Example:
         >>> metric = SegmentationMetrics(num_classes=2, ignore_class=255)
         >>> labels = [[[0, 1], [1, 255]]]
-        >>> scores = keras.ops.one_hot([[[0, 1], [0, 0]]], 2)
-        >>> metric.update_state(labels, scores)
-        >>> metric.confusion_matrix()  # rows: label, columns: prediction
+        >>> logits = keras.ops.one_hot([[[0, 1], [0, 0]]], 2)
+        >>> metric.update_state(labels, logits)
+        >>> metric.confusion_matrix().counts  # rows: label, columns: prediction
         array([[1, 0],
                [1, 1]])
         >>> round(float(metric.result()["mean_iou"]), 3)  # IoU is 1/2 for both classes
@@ -130,13 +116,8 @@ class SegmentationMetrics(keras.metrics.Metric):
         self.class_names = None if class_names is None else [str(name) for name in class_names]
         self.unscored = [int(label) for label in unscored]
         self.prefix = prefix
-        if self.class_names is not None:
-            check_class_names(self.class_names, num_classes)
-        if not set(self.unscored) < set(range(num_classes)):
-            raise ValueError(
-                "`unscored` must hold labels of classes, and not of all of them. Received: "
-                f"{self.unscored}."
-            )
+        check_class_names(self.class_names, num_classes)
+        check_unscored(self.unscored, num_classes)
         self.counts = self.add_variable(
             (2, num_classes**2 + NUM_OTHER_CELLS),
             initializer="zeros",
@@ -155,7 +136,7 @@ class SegmentationMetrics(keras.metrics.Metric):
         y_pred = ops.convert_to_tensor(y_pred)
         if y_pred.shape[-1] != self.num_classes:
             raise ValueError(
-                f"The last axis of the scores must hold {self.num_classes} classes "
+                f"The last axis of the logits must contain {self.num_classes} classes "
                 f"(`num_classes`). Received: y_pred.shape={tuple(y_pred.shape)}."
             )
         labels = ops.reshape(label_values(y_true, y_pred), (-1,))
@@ -173,26 +154,27 @@ class SegmentationMetrics(keras.metrics.Metric):
         size = self.num_classes**2
         num_invalid = ops.sum(counts[size:-1])
         matrix = ops.reshape(counts[:size], (self.num_classes, self.num_classes))
-        scores = _scores(matrix, self.unscored)
+        metrics = _metrics(matrix, self.unscored)
         return {
-            self.prefix + name: ops.where(num_invalid > 0, float("nan"), score)
-            for name, score in zip(METRIC_NAMES, scores, strict=True)
+            self.prefix + name: ops.where(num_invalid > 0, float("nan"), value)
+            for name, value in zip(METRIC_NAMES, metrics, strict=True)
         }
 
-    def confusion_matrix(self) -> IntArray:
-        """Returns the pixels counted so far, int64, rows by label, columns by prediction.
+    def confusion_matrix(self) -> ConfusionMatrix:
+        """Returns the pixels counted so far.
 
         Raises:
             ValueError: If labels outside the classes were counted.
         """
         counts = _exact(ops.convert_to_tensor(self.counts))
         self._raise_if_invalid(counts)
-        return counts[: self.num_classes**2].reshape(self.num_classes, self.num_classes)
-
-    def per_class(self) -> list[ClassMetrics]:
-        """Returns the table of the classes, as `per_class_table` does."""
-        names = self.class_names or [f"class {i}" for i in range(self.num_classes)]
-        return per_class_table(self.confusion_matrix(), names)
+        return ConfusionMatrix.from_counts(
+            counts[: self.num_classes**2].reshape(self.num_classes, self.num_classes),
+            num_ignored=int(counts[-1]),
+            ignore_class=self.ignore_class,
+            class_names=self.class_names,
+            unscored=self.unscored,
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -208,13 +190,13 @@ class SegmentationMetrics(keras.metrics.Metric):
         """Returns the index of each pixel's cell in `counts`, int32."""
         # In float32, which is exact up to 2**24, as `label_values` says why.
         size = self.num_classes**2
-        is_byte = holds_class(labels, NUM_BYTE_VALUES)
+        is_byte = is_class(labels, NUM_BYTE_VALUES)
         cells = ops.where(is_byte, labels, float(NUM_BYTE_VALUES)) + float(size)
         if self.ignore_class is not None:
             is_ignored = ops.equal(labels, float(self.ignore_class))
             cells = ops.where(is_ignored, float(size + NUM_OTHER_CELLS - 1), cells)
         in_matrix = labels * float(self.num_classes) + ops.cast(predictions, "float32")
-        cells = ops.where(holds_class(labels, self.num_classes), in_matrix, cells)
+        cells = ops.where(is_class(labels, self.num_classes), in_matrix, cells)
         return ops.cast(cells, "int32")
 
     def _raise_if_invalid(self, counts: IntArray) -> None:
@@ -226,8 +208,11 @@ class SegmentationMetrics(keras.metrics.Metric):
             raise ValueError(invalid_labels_message(values, self.num_classes, self.ignore_class))
 
 
-def _scores(matrix: KerasTensor, unscored: Sequence[int]) -> tuple[KerasTensor, ...]:
-    """Returns the four scores of a float matrix, in the order of METRIC_NAMES; 0 if it is empty."""
+def _metrics(matrix: KerasTensor, unscored: Sequence[int]) -> tuple[KerasTensor, ...]:
+    """Returns the metrics of a float matrix, in the order of METRIC_NAMES; 0 if it is empty.
+
+    `ConfusionMatrix.metrics` in Keras operations, for compiled steps.
+    """
     hits, labeled, predicted = ops.diagonal(matrix), ops.sum(matrix, 1), ops.sum(matrix, 0)
     union = labeled + predicted - hits
     # max(..., 1) only guards divisions: where a sum of counts is 0, so are the hits.
@@ -248,13 +233,13 @@ def _num_positive(values: KerasTensor) -> KerasTensor:
     return ops.maximum(ops.sum(ops.cast(values > 0, "float32")), 1.0)
 
 
-def _argmax(scores: KerasTensor) -> KerasTensor:
+def _argmax(logits: KerasTensor) -> KerasTensor:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         # Half the time of `ops.argmax`, which first treats -0.0 as less than 0.0.
-        return tf.argmax(scores, axis=-1, output_type=tf.int32)
-    return ops.argmax(scores, axis=-1)
+        return tf.argmax(logits, axis=-1, output_type=tf.int32)
+    return ops.argmax(logits, axis=-1)
 
 
 def _count(cells: KerasTensor, num_cells: int) -> KerasTensor:

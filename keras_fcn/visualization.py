@@ -1,4 +1,4 @@
-"""Pictures of label maps, scores and training: PNG files, drawn without a display."""
+"""Pictures of label maps, metrics and training: PNG files, drawn without a display."""
 
 import csv
 import math
@@ -15,6 +15,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
+from keras_fcn.confusion_matrix import ConfusionMatrix
+from keras_fcn.files import replacing
 from keras_fcn.labels import Color, LabelSpec
 
 VOID_COLOR: Color = (224, 224, 192)  # the color of label 255 in PASCAL VOC's masks
@@ -51,7 +53,7 @@ def label_image(labels: np.ndarray, spec: LabelSpec) -> Image.Image:
 def overlay(
     image: np.ndarray, labels: np.ndarray, spec: LabelSpec, alpha: float = 0.5
 ) -> Image.Image:
-    """Returns an image with its label map laid over it.
+    """Returns an image blended with the colors of its label map.
 
     A class whose color is black, such as PASCAL VOC's background, leaves the image as it is.
 
@@ -87,7 +89,7 @@ def overlay(
 def save_gallery(
     path: str | Path,
     rows: Iterable[Sequence[np.ndarray]],
-    spec: LabelSpec | Sequence[LabelSpec],
+    specs: Sequence[LabelSpec],
     *,
     titles: Sequence[str] = ("image", "truth", "prediction"),
     captions: Sequence[str] = (),
@@ -98,33 +100,38 @@ def save_gallery(
 
     Args:
         path: The PNG to write.
-        rows: One sequence an example: RGB images uint8 `(height, width, 3)` and label maps
+        rows: One sequence per example: RGB images uint8 `(height, width, 3)` and label maps
             `(height, width)`, as many as there are `titles`.
-        spec: The classes and their colors; one for each label map if they are not the same.
+        specs: The classes and their colors for each label map of a row, in their order.
+            Those that are equal share one legend.
         titles: Headings of the columns.
         captions: One line of text for each example, written below it; none by default.
-        examples_per_line: Number of examples beside each other.
+        examples_per_line: Number of examples side by side.
         cell_width: Width of one picture in pixels.
 
     Returns:
         `path`.
 
     Raises:
-        ValueError: If there are no rows, or one has another number of pictures than `titles`.
+        ValueError: If there are no rows, one has another number of pictures than `titles`, or
+            another number of label maps than `specs`.
     """
     rows = [tuple(row) for row in rows]
     if not rows or any(len(row) != len(titles) for row in rows):
         raise ValueError(
-            f"`rows` must hold at least one example of {len(titles)} pictures ({', '.join(titles)})"
+            f"`rows` must contain at least one example of {len(titles)} pictures ({', '.join(titles)})"
             f" each. Received: {[len(row) for row in rows]} pictures."
         )
     maps = [[part for part in row if np.ndim(part) == 2] for row in rows]
-    if isinstance(spec, LabelSpec):
-        specs: list[LabelSpec] = [spec] * len(maps[0])
-        columns = [(spec, [map_ for row in maps for map_ in row])]
-    else:
-        specs = list(spec)
-        columns = list(zip(specs, map(list, zip(*maps, strict=True)), strict=True))
+    if any(len(of_row) != len(specs) for of_row in maps):
+        raise ValueError(
+            f"`specs` must be one for each label map of an example. Received: {len(specs)} for "
+            f"{[len(of_row) for of_row in maps]} label maps."
+        )
+    maps_of: dict[LabelSpec, list[np.ndarray]] = {}
+    for of_row in maps:
+        for spec, map_ in zip(specs, of_row, strict=True):
+            maps_of.setdefault(spec, []).append(map_)
     examples = [_example(row, specs, cell_width) for row in rows]
     examples_per_line = min(examples_per_line, len(examples))
     lines = [
@@ -136,41 +143,29 @@ def save_gallery(
     ]
     width = max(line.width for line in lines)
     heading = _heading(titles, cell_width, examples_per_line)
-    legends = [_legend(of_column, column, width) for of_column, column in columns]
+    legends = [_legend(spec, of_spec, width) for spec, of_spec in maps_of.items()]
     page = _stack([heading, *lines, *legends])
     return save_picture(path, page)
 
 
-def save_confusion_matrix(
-    path: str | Path, matrix: np.ndarray, class_names: Sequence[str], title: str = ""
-) -> Path:
-    """Writes a confusion matrix as a PNG: where the pixels of each class went, in percent.
+def save_confusion_matrix(path: str | Path, matrix: ConfusionMatrix, title: str = "") -> Path:
+    """Writes a confusion matrix as a PNG: the predictions of the pixels of each class, in percent.
 
     Every row sums to 100: the diagonal is the accuracy of a class. Rows of classes that do not
-    occur in the truth stay gray.
+    occur in the labels stay gray.
 
     Args:
         path: The PNG to write.
-        matrix: Pixel counts, shape `(num_classes, num_classes)`; rows are the truth, columns the
-            predictions.
-        class_names: One name a class.
+        matrix: The confusion matrix.
         title: Written above the matrix.
 
     Returns:
         `path`.
-
-    Raises:
-        ValueError: If the matrix and the names do not agree.
     """
-    matrix = np.asarray(matrix, "float64")
-    num_classes = len(class_names)
-    if matrix.shape != (num_classes, num_classes):
-        raise ValueError(
-            f"`matrix` must have shape ({num_classes}, {num_classes}), one row for each of "
-            f"`class_names`. Received: shape {matrix.shape}."
-        )
-    totals = matrix.sum(axis=1, keepdims=True)
-    percent = 100 * np.divide(matrix, totals, out=np.full_like(matrix, np.nan), where=totals > 0)
+    class_names, num_classes = matrix.class_names, matrix.num_classes
+    counts = matrix.counts.astype("float64")
+    totals = counts.sum(axis=1, keepdims=True)
+    percent = 100 * np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
     cell_inches = 0.42 if num_classes <= 30 else 0.22
     side = max(3.0, cell_inches * num_classes)
     figure = Figure(figsize=(side + 2.4, side + 1.6), layout="constrained")
@@ -213,7 +208,7 @@ def save_curves(csv_path: str | Path, png_path: str | Path) -> Path:
     panels = [name for name in _PANELS if _drawable(log, name) or _drawable(log, f"val_{name}")]
     if not panels:
         raise ValueError(
-            f"{csv_path} must hold at least one row with one of the columns {list(_PANELS)}. "
+            f"{csv_path} must contain at least one row with one of the columns {list(_PANELS)}. "
             f"Received: columns {list(log)}."
         )
     figure = Figure(
@@ -225,26 +220,21 @@ def save_curves(csv_path: str | Path, png_path: str | Path) -> Path:
 
 
 def save_picture(path: str | Path, picture: Image.Image | Figure) -> Path:
-    """Writes a picture, first under a temporary name: what has the real name is complete.
+    """Writes a picture in one step: what has the real name is complete.
 
     Args:
-        path: The file to write; its suffix says the format. Its folder is made if need be.
+        path: The file to write; its suffix determines the format. Its folder is made if need be.
         picture: A Pillow image or a matplotlib figure.
 
     Returns:
         `path`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".unfinished-{path.name}")
-    try:
+    with replacing(path) as temporary:
         if isinstance(picture, Figure):
-            picture.savefig(unfinished, dpi=140)
+            picture.savefig(temporary, dpi=140)
         else:
-            picture.save(unfinished, quality=92)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+            picture.save(temporary, quality=92)
     return path
 
 
@@ -287,7 +277,7 @@ _TEXT_SIZE = 15
 
 
 def _example(row: Sequence[np.ndarray], specs: Sequence[LabelSpec], width: int) -> Image.Image:
-    """Returns images and label maps beside each other, each `width` pixels wide."""
+    """Returns images and label maps side by side, each `width` pixels wide."""
     of_maps = iter(specs)
     pictures = [
         label_image(part, next(of_maps)).convert("RGB")

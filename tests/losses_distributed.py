@@ -47,7 +47,7 @@ def train(normalization, num_images):
         "weights": [w.tolist() for w in model.get_weights()],
         "history": history,
         "evaluate": model.evaluate(batches, verbose=0, return_dict=True),
-        "confusion": model.metrics[1].metrics[0].confusion_matrix().tolist(),
+        "confusion": model.metrics[1].metrics[0].confusion_matrix().counts.tolist(),
     }
 
 

@@ -220,7 +220,7 @@ def test_wrong_arguments_are_refused(arguments, message):
     [
         ({"ignore_class": 1}, (2, 4, 4), None, "outside the classes"),
         ({"class_weights": [1, 2]}, (2, 4, 4), None, "one factor for each of the 3 classes"),
-        ({}, (2, 4, 5), None, "height and width of the scores"),
+        ({}, (2, 4, 5), None, "height and width of the logits"),
         ({}, (2, 4, 4, 3), None, "must become indices"),
         ({}, (2, 4, 4), np.ones((2, 4)), "`sample_weight` must have the shape"),
         ({}, (2, 4, 4), np.ones((2, 4, 5)), "`sample_weight` must have the shape"),

@@ -9,15 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
+from keras_fcn.confusion_matrix import METRIC_NAMES
 from keras_fcn.losses import PixelwiseCrossentropy
-from keras_fcn.metrics import METRIC_NAMES, WORD, SegmentationMetrics
+from keras_fcn.metrics import WORD, SegmentationMetrics
 
 LABELS = np.array([[[0, 0, 1], [1, 2, 2]]], "uint8")
 PREDICTIONS = np.array([[[0, 1, 1], [1, 2, 0]]], "uint8")
 
 
-def scores_for(predictions, num_classes):
-    """Scores whose largest is at the prediction."""
+def logits_for(predictions, num_classes):
+    """Logits whose largest is at the prediction."""
     return np.eye(num_classes, dtype="float32")[predictions]
 
 
@@ -33,17 +34,17 @@ def floats(result):
     return {name: float(value) for name, value in result.items()}
 
 
-def test_the_four_scores_by_hand():
+def test_the_four_metrics_by_hand():
     metric = SegmentationMetrics(num_classes=3)
 
-    metric.update_state(LABELS, scores_for(PREDICTIONS, 3))
+    metric.update_state(LABELS, logits_for(PREDICTIONS, 3))
 
     #            predicted 0 1 2   accuracy   IoU = hits / (row + column - hits)
     # label 0:             1 1 0   1/2        1 / (2 + 2 - 1) = 1/3
     # label 1:             0 2 0   1          2 / (2 + 3 - 2) = 2/3
     # label 2:             1 0 1   1/2        1 / (2 + 1 - 1) = 1/2
-    np.testing.assert_array_equal(metric.confusion_matrix(), [[1, 1, 0], [0, 2, 0], [1, 0, 1]])
-    assert metric.confusion_matrix().dtype == np.int64
+    np.testing.assert_array_equal(metric.confusion_matrix().counts, [[1, 1, 0], [0, 2, 0], [1, 0, 1]])
+    assert metric.confusion_matrix().counts.dtype == np.int64
     assert floats(metric.result()) == pytest.approx(
         {
             "pixel_accuracy": 4 / 6,
@@ -58,7 +59,7 @@ def test_the_four_scores_by_hand():
 def test_means_leave_out_classes_for_which_they_are_not_defined():
     metric = SegmentationMetrics(num_classes=4)
 
-    metric.update_state(np.array([[[0, 0, 0, 1]]]), scores_for([[[0, 0, 2, 1]]], 4))
+    metric.update_state(np.array([[[0, 0, 0, 1]]]), logits_for([[[0, 0, 2, 1]]], 4))
 
     result = floats(metric.result())
     # Class 2 is predicted once and never labeled: no accuracy, but IoU 0. Class 3 is nowhere.
@@ -70,25 +71,27 @@ def test_means_leave_out_classes_for_which_they_are_not_defined():
 def test_unscored_classes_leave_the_mean_iou_only():
     metric = SegmentationMetrics(num_classes=3, unscored=[2])
 
-    metric.update_state(np.array([[[0, 1, 1, 1]]]), scores_for(np.array([[[0, 0, 1, 2]]]), 3))
-    scores = floats(metric.result())
+    metric.update_state(np.array([[[0, 1, 1, 1]]]), logits_for(np.array([[[0, 0, 1, 2]]]), 3))
+    result = floats(metric.result())
 
     # class 0: 1/2, class 1: 1/3; class 2, predicted and nowhere labeled, would be 0.
-    assert scores["mean_iou"] == pytest.approx((1 / 2 + 1 / 3) / 2)
-    assert scores["pixel_accuracy"] == pytest.approx(2 / 4)
-    assert scores["mean_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
+    assert result["mean_iou"] == pytest.approx((1 / 2 + 1 / 3) / 2)
+    assert result["pixel_accuracy"] == pytest.approx(2 / 4)
+    assert result["mean_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
     assert SegmentationMetrics.from_config(metric.get_config()).unscored == [2]
 
 
 def test_ignored_pixels_do_not_count():
     metric = SegmentationMetrics(num_classes=3, ignore_class=-1)
 
-    metric.update_state(np.array([[[0, -1, -1]]]), scores_for([[[0, 1, 2]]], 3))
+    metric.update_state(np.array([[[0, -1, -1]]]), logits_for([[[0, 1, 2]]], 3))
 
-    np.testing.assert_array_equal(metric.confusion_matrix(), np.diag([1, 0, 0]))
+    matrix = metric.confusion_matrix()
+    np.testing.assert_array_equal(matrix.counts, np.diag([1, 0, 0]))
+    assert (matrix.num_ignored, matrix.ignore_class) == (2, -1)
 
 
-def test_without_a_counted_pixel_all_scores_are_0():
+def test_without_a_counted_pixel_all_metrics_are_0():
     metric = SegmentationMetrics(num_classes=3)
 
     metric.update_state(np.full((1, 2, 2), 255), np.zeros((1, 2, 2, 3), "float32"))
@@ -96,26 +99,26 @@ def test_without_a_counted_pixel_all_scores_are_0():
     assert floats(metric.result()) == dict.fromkeys(METRIC_NAMES, 0.0)
 
 
-def test_the_first_of_equal_scores_is_the_prediction():
-    # The scores of a new FCN are all 0.
-    scores = np.array([[[[0.0, 0.0, 0.0], [1.0, 0.0, 1.0]]]], "float32")
+def test_the_first_of_equal_logits_is_the_prediction():
+    # The logits of a new FCN are all 0.
+    logits = np.array([[[[0.0, 0.0, 0.0], [1.0, 0.0, 1.0]]]], "float32")
     metric = SegmentationMetrics(num_classes=3)
 
-    metric.update_state(np.zeros((1, 1, 2), "uint8"), scores)
+    metric.update_state(np.zeros((1, 1, 2), "uint8"), logits)
 
-    assert metric.confusion_matrix()[0, 0] == 2
+    assert metric.confusion_matrix().counts[0, 0] == 2
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
-@pytest.mark.parametrize("scores_dtype", ["float32", "bfloat16"])
-def test_takes_labels_and_scores_of_any_dtype(dtype, scores_dtype):
+@pytest.mark.parametrize("logits_dtype", ["float32", "bfloat16"])
+def test_takes_labels_and_logits_of_any_dtype(dtype, logits_dtype):
     metric = SegmentationMetrics(num_classes=3)
-    scores = ops.cast(scores_for(PREDICTIONS, 3), scores_dtype)
+    logits = ops.cast(logits_for(PREDICTIONS, 3), logits_dtype)
 
-    metric.update_state(LABELS.astype(dtype)[..., None], scores)
+    metric.update_state(LABELS.astype(dtype)[..., None], logits)
 
     expected = expected_matrix(LABELS, PREDICTIONS, 3)
-    np.testing.assert_array_equal(metric.confusion_matrix(), expected)
+    np.testing.assert_array_equal(metric.confusion_matrix().counts, expected)
 
 
 @pytest.mark.parametrize("num_classes", [2, 255])
@@ -126,10 +129,10 @@ def test_counts_the_fewest_and_the_most_classes(num_classes):
     labels[0] = 255
     metric = SegmentationMetrics(num_classes)
 
-    metric.update_state(labels, scores_for(predictions, num_classes))
+    metric.update_state(labels, logits_for(predictions, num_classes))
 
     expected = expected_matrix(labels, predictions, num_classes)
-    np.testing.assert_array_equal(metric.confusion_matrix(), expected)
+    np.testing.assert_array_equal(metric.confusion_matrix().counts, expected)
 
 
 @settings(max_examples=25, deadline=None)
@@ -142,11 +145,11 @@ def test_neither_order_nor_batches_matter(data):
     metric = SegmentationMetrics(num_classes=3)
 
     for batch in shuffled.reshape(2, 1, 2, 3, 2):
-        metric.update_state(batch[..., 0], scores_for(batch[..., 1], 3))
+        metric.update_state(batch[..., 0], logits_for(batch[..., 1], 3))
 
     labels, predictions = np.array(pixels).T
     expected = expected_matrix(labels, predictions, 3)
-    np.testing.assert_array_equal(metric.confusion_matrix(), expected)
+    np.testing.assert_array_equal(metric.confusion_matrix().counts, expected)
 
 
 @pytest.mark.parametrize("count", [WORD - 1, 2**31 - 1, 2**31, 6_200_000_007])
@@ -157,29 +160,29 @@ def test_counts_are_exact_beyond_32_bits(count):
     words[:, cell] = count % WORD, count // WORD
     metric.counts.assign(words)
 
-    metric.update_state(np.ones((1, 1, 5)), scores_for([[[2, 2, 2, 1, 2]]], 3))
+    metric.update_state(np.ones((1, 1, 5)), logits_for([[[2, 2, 2, 1, 2]]], 3))
 
-    assert metric.confusion_matrix()[1, 2] == count + 4
-    assert metric.confusion_matrix()[1, 1] == 1
-    assert int(metric.confusion_matrix().sum()) == count + 5
+    assert metric.confusion_matrix().counts[1, 2] == count + 4
+    assert metric.confusion_matrix().counts[1, 1] == 1
+    assert metric.confusion_matrix().num_pixels == count + 5
     # Class 2 is predicted, never labeled: of the labeled pixels 1 is right.
     assert float(metric.result()["pixel_accuracy"]) == pytest.approx(1 / (count + 5), rel=1e-5)
 
 
 def test_reset_forgets_all_pixels():
     metric = SegmentationMetrics(num_classes=3)
-    metric.update_state(LABELS, scores_for(PREDICTIONS, 3))
+    metric.update_state(LABELS, logits_for(PREDICTIONS, 3))
 
     metric.reset_state()
 
-    assert not metric.confusion_matrix().any()
+    assert not metric.confusion_matrix().counts.any()
 
 
 def test_table_of_the_classes():
     metric = SegmentationMetrics(num_classes=3, class_names=["sky", "road", "car"])
-    metric.update_state(LABELS, scores_for(PREDICTIONS, 3))
+    metric.update_state(LABELS, logits_for(PREDICTIONS, 3))
 
-    assert [(row.name, row.iou) for row in metric.per_class()] == [
+    assert [(row.name, row.iou) for row in metric.confusion_matrix().per_class()] == [
         ("sky", pytest.approx(1 / 3)),
         ("road", pytest.approx(2 / 3)),
         ("car", pytest.approx(1 / 2)),
@@ -203,7 +206,7 @@ def test_table_of_the_classes():
 def test_labels_outside_the_classes_are_named(labels, num_classes, message):
     metric = SegmentationMetrics(num_classes)
     metric.update_state(
-        np.array([[labels]]), scores_for(np.zeros((1, 1, len(labels)), int), num_classes)
+        np.array([[labels]]), logits_for(np.zeros((1, 1, len(labels)), int), num_classes)
     )
 
     with pytest.raises(ValueError, match=message):
@@ -216,7 +219,7 @@ def test_labels_outside_the_classes_are_named(labels, num_classes, message):
 
 def test_void_is_an_invalid_label_where_nothing_is_ignored():
     metric = SegmentationMetrics(3, ignore_class=None)
-    metric.update_state(np.full((1, 1, 1), 255), scores_for([[[0]]], 3))
+    metric.update_state(np.full((1, 1, 1), 255), logits_for([[[0]]], 3))
 
     with pytest.raises(ValueError, match=r"must lie in \[0, 3\)\. Received: 255 \(1 pixel\)"):
         metric.result()
@@ -272,7 +275,7 @@ def test_fit_and_evaluate_stop_at_invalid_labels(examples, compile_arguments):
     assert np.isfinite(model.evaluate(images, labels, batch_size=4, verbose=0)).all()
 
 
-def test_scores_of_a_batch_with_invalid_labels_are_nan(examples):
+def test_metrics_of_a_batch_with_invalid_labels_are_nan(examples):
     images, _, bad = examples
 
     logs = small_model().train_on_batch(images, bad, return_dict=True)
@@ -284,7 +287,7 @@ def test_scores_of_a_batch_with_invalid_labels_are_nan(examples):
 # In a model
 
 
-def test_logs_hold_the_four_scores(examples, tmp_path):
+def test_logs_contain_the_four_metrics(examples, tmp_path):
     images, labels, _ = examples
     model = small_model(jit_compile=True)
 
@@ -351,7 +354,7 @@ def test_a_saved_model_keeps_its_metric(tmp_path, examples):
         ({"num_classes": 1}, r"`num_classes` must lie in \[2, 255\]"),
         ({"num_classes": 3, "ignore_class": 2}, "outside the classes"),
         ({"num_classes": 3, "class_names": ["a"]}, "one name for each of the 3 classes"),
-        ({"num_classes": 3, "unscored": [3]}, "`unscored` must hold labels of classes"),
+        ({"num_classes": 3, "unscored": [3]}, "`unscored` must contain labels of classes"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
@@ -362,9 +365,9 @@ def test_wrong_arguments_are_refused(arguments, message):
 def test_inputs_that_do_not_fit_are_refused():
     metric = SegmentationMetrics(3)
 
-    with pytest.raises(ValueError, match="must hold 3 classes"):
+    with pytest.raises(ValueError, match="must contain 3 classes"):
         metric.update_state(np.zeros((1, 2, 2)), np.zeros((1, 2, 2, 4), "float32"))
-    with pytest.raises(ValueError, match="height and width of the scores"):
+    with pytest.raises(ValueError, match="height and width of the logits"):
         metric.update_state(np.zeros((1, 2, 3)), np.zeros((1, 2, 2, 3), "float32"))
     with pytest.raises(ValueError, match="not in `weighted_metrics`"):
-        metric.update_state(LABELS, scores_for(PREDICTIONS, 3), sample_weight=np.ones(1))
+        metric.update_state(LABELS, logits_for(PREDICTIONS, 3), sample_weight=np.ones(1))

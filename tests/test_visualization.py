@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from keras_fcn import visualization
+from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.labels import LabelSpec
 
 SPEC = LabelSpec(("background", "cat", "dog"))
@@ -70,7 +71,7 @@ def test_gallery_shows_images_maps_and_a_legend(tmp_path):
     path = visualization.save_gallery(
         tmp_path / "new" / "gallery.png",
         rows,
-        SPEC,
+        [SPEC, SPEC],
         captions=["first", "second", "third"],
         examples_per_line=2,
         cell_width=100,
@@ -94,7 +95,7 @@ def test_gallery_takes_pictures_of_several_sizes_and_many_classes(tmp_path):
     ]
 
     path = visualization.save_gallery(
-        tmp_path / "gallery.png", rows, spec, titles=("image", "labels"), cell_width=120
+        tmp_path / "gallery.png", rows, [spec], titles=("image", "labels"), cell_width=120
     )
 
     with Image.open(path) as page:
@@ -103,24 +104,39 @@ def test_gallery_takes_pictures_of_several_sizes_and_many_classes(tmp_path):
 
 def test_gallery_refuses_rows_that_do_not_fit_the_titles(tmp_path):
     with pytest.raises(ValueError, match=r"3 pictures \(image, truth, prediction\)"):
-        visualization.save_gallery(tmp_path / "g.png", [(np.zeros((1, 1, 3)),)], SPEC)
+        visualization.save_gallery(tmp_path / "g.png", [(np.zeros((1, 1, 3)),)], [SPEC])
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_confusion_matrix_is_written_also_with_absent_classes(tmp_path):
-    matrix = np.array([[8, 2, 0], [0, 0, 0], [1, 1, 8]])
+def test_gallery_refuses_label_maps_without_classes(tmp_path):
+    row = (np.zeros((1, 1, 3)), np.zeros((1, 1), int), np.zeros((1, 1), int))
 
-    path = visualization.save_confusion_matrix(tmp_path / "m.png", matrix, SPEC.class_names)
+    with pytest.raises(ValueError, match=r"one for each label map.*Received: 1 for \[2\] label maps"):
+        visualization.save_gallery(tmp_path / "g.png", [row], [SPEC])
+
+
+def test_gallery_has_a_legend_for_each_set_of_classes(tmp_path):
+    row = (np.zeros((9, 9, 3), "uint8"), np.ones((9, 9), int), np.ones((9, 9), int))
+    other = LabelSpec(("place", "shape"))
+
+    heights = []
+    for specs in ([SPEC, SPEC], [SPEC, other]):
+        with Image.open(visualization.save_gallery(tmp_path / "g.png", [row], specs)) as page:
+            heights.append(page.height)
+
+    # A line of text is 21 pixels high, and 16 pixels lie between the parts of a page.
+    assert heights[1] - heights[0] == 21 + 16
+
+
+def test_confusion_matrix_is_written_also_with_absent_classes(tmp_path):
+    matrix = ConfusionMatrix.from_counts([[8, 2, 0], [0, 0, 0], [1, 1, 8]])
+
+    path = visualization.save_confusion_matrix(tmp_path / "m.png", matrix, "three classes")
 
     picture = np.asarray(Image.open(path).convert("RGB"))
     gray_row = (picture == round(0.93 * 255)).all(-1).mean()
     assert 0.05 < gray_row < 0.3  # a third of the square is the absent class
-
-
-def test_confusion_matrix_refuses_other_names(tmp_path):
-    with pytest.raises(ValueError, match=r"shape \(2, 2\), one row for each"):
-        visualization.save_confusion_matrix(tmp_path / "m.png", np.eye(3), ["a", "b"])
 
 
 def test_curves_are_drawn_from_a_log_with_gaps(tmp_path):
@@ -139,7 +155,7 @@ def test_curves_are_drawn_from_a_log_with_gaps(tmp_path):
 def test_curves_refuse_a_log_without_numbers(tmp_path, text):
     (tmp_path / "log.csv").write_text(text)
 
-    with pytest.raises(ValueError, match=r"log\.csv must hold"):
+    with pytest.raises(ValueError, match=r"log\.csv must contain"):
         visualization.save_curves(tmp_path / "log.csv", tmp_path / "curves.png")
 
     assert not (tmp_path / "curves.png").exists()

@@ -54,7 +54,7 @@ def save_examples(
             [_picture(kind, e[kind]) for kind in kinds] + _label_maps(e["label"], labels)
             for e in held
         ],
-        labels if isinstance(labels, LabelSpec) else list(labels.values()),
+        list(dataset.heads.values()),
         titles=[*kinds, *(("mask",) if isinstance(labels, LabelSpec) else labels)],
         captions=[example["id"].decode() for example in held],
         examples_per_line=2 if kinds == ["image"] and isinstance(labels, LabelSpec) else 1,

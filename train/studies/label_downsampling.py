@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_fcn.confusion_matrix import confusion_matrix_of, scores_from_confusion
+from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.data.resizing import resized_scores
 from keras_fcn.labels import LabelSpec
 from keras_fcn.visualization import save_picture
@@ -108,17 +108,12 @@ def upper_bounds(
     """
     if any(factor < 1 for factor in factors):
         raise ValueError(f"`factors` must be at least 1. Received: {list(factors)}.")
-    shape = (spec.num_classes, spec.num_classes)
-    counts = {(name, f): np.zeros(shape, "int64") for name in METHODS for f in factors}
+    matrices = {(name, f): ConfusionMatrix.of(spec) for name in METHODS for f in factors}
     for labels in label_maps:
-        for name, factor in counts:
-            coarse = METHODS[name](labels, factor, spec)
-            counts[name, factor] += confusion_matrix_of(
-                labels, coarse, spec.num_classes, spec.ignore_class
-            )
+        for (name, factor), matrix in matrices.items():
+            matrix.update(labels, METHODS[name](labels, factor, spec))
     return {
-        name: {f: scores_from_confusion(counts[name, f]).mean_iou for f in factors}
-        for name in METHODS
+        name: {f: matrices[name, f].metrics().mean_iou for f in factors} for name in METHODS
     }
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from keras_fcn.datasets import SegmentationDataset
-from keras_fcn.labels import LabelSpec
 from keras_fcn.prediction import open_predictor
 from keras_fcn.visualization import save_gallery
 
@@ -87,7 +86,6 @@ def _save_predictions(
     path: str | Path, trained: Mapping[str, Trained], dataset: SegmentationDataset
 ) -> Path:
     """Writes validation images with their labels and each network's prediction."""
-    assert isinstance(dataset.labels, LabelSpec)
     split = next(iter(trained.values())).config.validation_split
     examples = list(dataset.examples(str(split)).take(NUM_SHOWN).as_numpy_iterator())
     columns: list[list[np.ndarray]] = [[e["image"], e["label"]] for e in examples]
@@ -96,4 +94,5 @@ def _save_predictions(
         for row, example in zip(columns, examples, strict=True):
             row.append(np.asarray(predictor.predict(example["image"][None]))[0])
     titles = ("image", "truth", *(TITLES[name].partition(", from")[0] for name in trained))
-    return save_gallery(path, columns, dataset.labels, titles=titles, cell_width=150)
+    specs = list(dataset.heads.values()) * (1 + len(trained))
+    return save_gallery(path, columns, specs, titles=titles, cell_width=150)
