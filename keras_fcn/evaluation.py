@@ -304,9 +304,7 @@ def evaluate_heads(
     batches = evaluation_batches(
         dataset, split, batch_size, modalities=_modalities(predictor, modalities)
     )
-    matrices = confusion_matrices(
-        predictor, batches.as_numpy_iterator(), dataset.heads, on_image
-    )
+    matrices = confusion_matrices(predictor, batches.as_numpy_iterator(), dataset.heads, on_image)
     return {
         head: Evaluation(
             model=str(predictor.path or "model"),

@@ -43,7 +43,9 @@ def test_the_four_metrics_by_hand():
     # label 0:             1 1 0   1/2        1 / (2 + 2 - 1) = 1/3
     # label 1:             0 2 0   1          2 / (2 + 3 - 2) = 2/3
     # label 2:             1 0 1   1/2        1 / (2 + 1 - 1) = 1/2
-    np.testing.assert_array_equal(metric.confusion_matrix().counts, [[1, 1, 0], [0, 2, 0], [1, 0, 1]])
+    np.testing.assert_array_equal(
+        metric.confusion_matrix().counts, [[1, 1, 0], [0, 2, 0], [1, 0, 1]]
+    )
     assert metric.confusion_matrix().counts.dtype == np.int64
     assert floats(metric.result()) == pytest.approx(
         {

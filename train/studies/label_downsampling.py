@@ -112,9 +112,7 @@ def upper_bounds(
     for labels in label_maps:
         for (name, factor), matrix in matrices.items():
             matrix.update(labels, METHODS[name](labels, factor, spec))
-    return {
-        name: {f: matrices[name, f].metrics().mean_iou for f in factors} for name in METHODS
-    }
+    return {name: {f: matrices[name, f].metrics().mean_iou for f in factors} for name in METHODS}
 
 
 def save_chart(path: str | Path, bounds: Mapping[str, Mapping[int, float]], title: str) -> Path:
