@@ -67,7 +67,11 @@ def test_json_has_the_circumstances_and_no_nan():
 
     text = json.dumps(result.to_dict(), allow_nan=False)
     assert json.loads(text)["mean_iou"] is None
-    assert [result.to_dict()[key] for key in ("dataset", "split", "format")] == ["tiny", "val", "keras"]
+    assert [result.to_dict()[key] for key in ("dataset", "split", "format")] == [
+        "tiny",
+        "val",
+        "keras",
+    ]
 
 
 def test_every_head_has_its_own_metrics(tmp_path):
@@ -121,9 +125,7 @@ def test_batches_change_no_metric(batch_size):
         on_image=lambda position, _: positions.append(position),
     )
 
-    np.testing.assert_array_equal(
-        batched.confusion_matrix.counts, single.confusion_matrix.counts
-    )
+    np.testing.assert_array_equal(batched.confusion_matrix.counts, single.confusion_matrix.counts)
     assert sum(sizes) == 6
     assert max(sizes) == (2 if batch_size == 2 else 3)
     assert positions == [0, 1, 2, 3, 4, 5]

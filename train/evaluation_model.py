@@ -80,7 +80,9 @@ class InferenceCopy:
             self._step = tf.function(self._predict, input_signature=batches.element_spec)
         for mean in self._mean_losses.values():
             mean.reset_state()
-        self.confusion_matrices = count_predictions(self._labels_and_predictions(batches), self.heads)
+        self.confusion_matrices = count_predictions(
+            self._labels_and_predictions(batches), self.heads
+        )
         losses = {head: float(mean.result()) for head, mean in self._mean_losses.items()}
         logs = {}
         for head, matrix in self.confusion_matrices.items():

@@ -141,7 +141,14 @@ def compile_network(
     )
     losses = head_losses(data.dataset.heads, config.normalization, data.class_arguments())
     scores = head_metrics(data.dataset.heads)
-    compile_heads(network, data.dataset.heads, losses, scores, optimizer=optimizer, jit_compile=config.jit_compile)
+    compile_heads(
+        network,
+        data.dataset.heads,
+        losses,
+        scores,
+        optimizer=optimizer,
+        jit_compile=config.jit_compile,
+    )
     return scores
 
 

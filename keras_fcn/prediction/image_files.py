@@ -76,8 +76,8 @@ def predict_files(
     Args:
         predictor: The network.
         paths: Image files. The EXIF orientation is applied. For a network of several
-            modalities those of its first. For a network of 1 or 4 channels without modalities
-            gray or RGBA files.
+            modalities those of the first. A network of 1 or 4 channels that does not name them
+            takes gray or RGBA files as they are.
         output_dir: Where to write; made if need be. Files of an earlier run are replaced.
         folders: For a network of several modalities: by name of each further one, such as
             `"hha"`, the folder of its images, which have the names of `paths`.
@@ -118,23 +118,29 @@ def _checked_modalities(predictor: Predictor, modalities: Sequence[str] | None) 
     if channels != predictor.num_channels:
         raise ValueError(
             f"The network takes images of {predictor.num_channels} channels; {', '.join(names)} "
-            f"have {channels}. Set `modalities` to those that it takes, in its order."
+            f"have {channels}. Set `modalities` (`--modalities`) to those that it takes, in its "
+            "order."
         )
     if not names and channels not in (1, 4):
         raise ValueError(
             f"The network takes images of {channels} channels, which image files do not have, and "
-            "its file does not name its modalities. Set `modalities` to those that it takes, in "
-            f"its order, of {', '.join(MODALITIES)}."
+            "its file does not name its modalities. Set `modalities` (`--modalities`) to those "
+            f"that it takes, in its order, of {', '.join(MODALITIES)}."
         )
     return names
 
 
 def _check_folders(modalities: Sequence[str], others: Mapping[str, Path]) -> None:
     """Raises ValueError unless there is a folder for each modality but the first."""
-    first, *rest = modalities or ("unnamed",)
+    if others and not modalities:
+        raise ValueError(
+            "The network's file does not name its modalities. Set `modalities` (`--modalities`) "
+            f"to those that it takes, in its order. Received: folders for {', '.join(others)}."
+        )
+    first, rest = next(iter(modalities), ""), modalities[1:]
     if set(rest) != set(others):
         raise ValueError(
-            f"The network takes {', '.join((first, *rest))}. Expected: the {first} images"
+            f"The network takes {', '.join(modalities)}. Expected: the {first} images"
             + "".join(f", and a folder of {name} images with the same names" for name in rest)
             + f". Received: folders for {', '.join(others) or 'no other modality'}."
         )

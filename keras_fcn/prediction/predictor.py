@@ -211,8 +211,3 @@ def without_logits(path: Any) -> ValueError:
         f"{path} returns predictions only. For logits export it again with "
         "`keras-fcn export --answer scores`."
     )
-
-
-def by_head(value: Any) -> dict[str, Any]:
-    """Returns a value by head, that of a single head under "". Goes with its last callers."""
-    return value if isinstance(value, dict) else {"": value}

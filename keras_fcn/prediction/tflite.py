@@ -170,7 +170,7 @@ def _arg_max_inputs(path: Path, outputs: list[int]) -> list[int]:
 
     model = schema.Model.GetRootAs(np.memmap(path, mode="r"), 0)
     graph = model.Subgraphs(0)
-    made_by = {}
+    made_by: dict[int, Any] = {}
     for position in range(graph.OperatorsLength()):
         operator = graph.Operators(position)
         made_by |= {int(tensor): operator for tensor in operator.OutputsAsNumpy()}

@@ -173,8 +173,18 @@ def test_a_folder_or_pattern_without_images_is_an_error(tmp_path):
 @pytest.fixture(scope="module")
 def rgbd_predictor() -> KerasPredictor:
     """The largest of red, green, blue and the distance wins."""
-    inputs = keras.Input((None, None, 4))
-    return KerasPredictor(keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs)))
+    predictor = channels_predictor(4)
+    predictor.modalities = ("color", "depth")  # as from an `FCN`'s file
+    return predictor
+
+
+def channels_predictor(channels: int) -> KerasPredictor:
+    """The network of a file that does not name its channels: the largest of them wins."""
+    inputs = keras.Input((None, None, channels))
+    values = keras.layers.Rescaling(1.0)(inputs)
+    if channels == 1:  # bright or dark
+        values = keras.layers.Concatenate()([values, keras.layers.Rescaling(-1.0, 1000.0)(values)])
+    return KerasPredictor(keras.Model(inputs, values))
 
 
 def test_depth_is_read_from_the_file_of_the_same_name(tmp_path, rgbd_predictor):
@@ -206,7 +216,54 @@ def test_scenes_that_lack_an_image_are_left_out(tmp_path, rgbd_predictor):
     assert not missing.written
 
 
-def test_folders_must_be_those_of_the_networks_kinds(tmp_path, predictor, rgbd_predictor):
+def test_gray_and_four_channels_without_names_are_read_as_they_are(tmp_path):
+    gray = np.random.default_rng(1).integers(0, 1000, (6, 9)).astype("uint16")
+    rgba = np.random.default_rng(2).integers(0, 256, (6, 9, 4)).astype("uint8")
+    images = [write_image(tmp_path / "gray.png", gray), write_image(tmp_path / "rgba.png", rgba)]
+
+    results = [
+        *predict_files(channels_predictor(1), images, tmp_path / "out1"),
+        *predict_files(channels_predictor(4), images, tmp_path / "out4"),
+    ]
+
+    assert channels_predictor(1).modalities == channels_predictor(4).modalities == ()
+    # The first logit of a gray value is the value, the second what it lacks to 1000.
+    np.testing.assert_array_equal(read_mask(tmp_path / "out1" / "gray.png"), gray < 500)
+    np.testing.assert_array_equal(read_mask(tmp_path / "out4" / "rgba.png"), rgba.argmax(-1))
+    with Image.open(tmp_path / "out4" / "rgba_overlay.jpg") as overlay:
+        assert overlay.size == (9, 6)
+    assert [bool(result.error) for result in results] == [False, True, True, False]
+    assert "takes images of 1 channels. Received: an image of mode 'RGBA'" in results[1].error
+    assert "gray.png: the network takes images of 4 channels" in results[2].error
+
+
+def test_modalities_can_be_named_for_a_file_that_does_not(tmp_path):
+    pixels = random_pixels()
+    depth = np.random.default_rng(1).integers(0, 400, pixels.shape[:2]).astype("uint16")
+    image = write_image(tmp_path / "color" / "room.png", pixels)
+    folders = {"depth": write_image(tmp_path / "depth" / "room.png", depth).parent}
+    names = ("depth", "color")
+
+    with pytest.raises(ValueError, match="does not name its modalities. Set `modalities`.*depth"):
+        predict_files(channels_predictor(4), [image], tmp_path / "out", folders=folders)
+    with pytest.raises(ValueError, match="of 5 channels, which image files do not have.*hha"):
+        predict_files(channels_predictor(5), [image], tmp_path / "out")
+    with pytest.raises(ValueError, match="of 5 channels; depth, color have 4"):
+        predict_files(channels_predictor(5), [image], tmp_path / "out", modalities=names)
+    (result,) = predict_files(
+        channels_predictor(4),
+        [tmp_path / "depth" / "room.png"],
+        tmp_path / "out",
+        folders={"color": image.parent},
+        modalities=names,
+    )
+
+    assert result.error is None
+    expected = np.concatenate([depth[..., None], pixels], axis=-1).argmax(-1)
+    np.testing.assert_array_equal(read_mask(tmp_path / "out" / "room.png"), expected)
+
+
+def test_folders_must_be_those_of_the_networks_modalities(tmp_path, predictor, rgbd_predictor):
     with pytest.raises(ValueError, match="Expected: the color images, and a folder of depth"):
         predict_files(rgbd_predictor, [tmp_path / "a.png"], tmp_path / "out")
     with pytest.raises(ValueError, match="takes color. Expected: the color images. Received: fo"):
@@ -215,7 +272,7 @@ def test_folders_must_be_those_of_the_networks_kinds(tmp_path, predictor, rgbd_p
         predict_files(rgbd_predictor, [], tmp_path / "out", folders={"depth": "nowhere"})
 
 
-def test_images_of_other_kinds_are_never_overwritten(tmp_path, rgbd_predictor):
+def test_images_of_other_modalities_are_never_overwritten(tmp_path, rgbd_predictor):
     image = write_image(tmp_path / "color" / "room.png", random_pixels())
     depth = write_image(tmp_path / "depth" / "room.png", np.ones((6, 9), "uint16"))
 

@@ -11,7 +11,7 @@ def predictor_of(*layers: keras.layers.Layer, size=(None, None)) -> KerasPredict
 
 
 def shift_to_the_right() -> keras.layers.Layer:
-    """Scores of a pixel are the values of its left neighbor."""
+    """The logits of a pixel are the values of its left neighbor."""
     layer = keras.layers.DepthwiseConv2D((1, 3), padding="same", use_bias=False)
     layer.build((None, None, None, 3))
     layer.set_weights([np.array([1, 0, 0], "f").reshape(1, 3, 1, 1) * np.ones((1, 1, 3, 1), "f")])
@@ -21,14 +21,14 @@ def shift_to_the_right() -> keras.layers.Layer:
 def test_the_mirrored_image_is_mirrored_back():
     image = np.array([[[[9, 0, 0], [0, 3, 0], [0, 0, 6]]]], "uint8")
 
-    scores = AveragedPredictor(predictor_of(shift_to_the_right()), flip=True).logits(image)
+    logits = AveragedPredictor(predictor_of(shift_to_the_right()), flip=True).logits(image)
 
     # The mean of the left and the right neighbor, zero beyond the border.
     expected = [[0, 1.5, 0], [4.5, 0, 3], [0, 1.5, 0]]
-    np.testing.assert_allclose(scores[0, 0], expected)
+    np.testing.assert_allclose(logits[0, 0], expected)
 
 
-def test_scores_at_other_scales_come_back_to_their_place():
+def test_logits_at_other_scales_come_back_to_their_place():
     image = np.zeros((1, 40, 64, 3), "uint8")
     image[:, :, :32, 1] = 200
     image[:, :, 32:, 2] = 100
@@ -36,26 +36,26 @@ def test_scores_at_other_scales_come_back_to_their_place():
         predictor_of(keras.layers.Rescaling(1.0)), flip=True, scales=(0.5, 1, 1.25)
     )
 
-    scores = averaged.logits(image)
+    logits = averaged.logits(image)
 
     np.testing.assert_array_equal(averaged.predict(image), image.argmax(-1))
     # Away from the edge in the middle every scale shows the same.
-    np.testing.assert_allclose(scores[:, :, :28], image[:, :, :28].astype("f"), atol=1e-3)
-    np.testing.assert_allclose(scores[:, :, 36:], image[:, :, 36:].astype("f"), atol=1e-3)
+    np.testing.assert_allclose(logits[:, :, :28], image[:, :, :28].astype("f"), atol=1e-3)
+    np.testing.assert_allclose(logits[:, :, 36:], image[:, :, 36:].astype("f"), atol=1e-3)
     assert averaged.notes[-1].endswith("the mirrored image and scales 0.5, 1, 1.25.")
 
 
 def test_each_scale_counts_alike():
-    # The scores are the width that the network sees.
+    # The logits are the width that the network sees.
     class Width(keras.layers.Layer):
         def call(self, inputs):
             return 0 * inputs + keras.ops.cast(keras.ops.shape(inputs)[2], "float32")
 
     averaged = AveragedPredictor(predictor_of(Width()), scales=(0.5, 1, 3))
 
-    scores = averaged.logits(np.zeros((1, 5, 10, 3), "uint8"))
+    logits = averaged.logits(np.zeros((1, 5, 10, 3), "uint8"))
 
-    np.testing.assert_allclose(scores, np.full((1, 5, 10, 3), (5 + 10 + 30) / 3), rtol=1e-6)
+    np.testing.assert_allclose(logits, np.full((1, 5, 10, 3), (5 + 10 + 30) / 3), rtol=1e-6)
 
 
 def test_one_size_can_be_mirrored_but_not_scaled():

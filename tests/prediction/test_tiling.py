@@ -33,24 +33,24 @@ def network(tiny_backbone) -> KerasPredictor:
 class Recorded(Predictor):
     """Remembers the sizes of the images that a network was given."""
 
-    format = "keras"
+    format = runtime = "keras"
 
     def __init__(self, predictor: Predictor) -> None:
-        super().__init__(None, predictor.labels, (None, None, 3))
+        super().__init__(None, predictor.heads, (None, None, 3))
         self.predictor = predictor
         self.sizes: list[tuple[int, ...]] = []
 
-    def _labels_of(self, images):
-        raise AssertionError("labels cannot be blended")
+    def _predictions(self, images):
+        raise AssertionError("predictions cannot be blended")
 
-    def _scores_of(self, images):
+    def _logits(self, images):
         self.sizes.append(images.shape[1:3])
-        return self.predictor.logits(images)
+        return self.heads.by_name(self.predictor.logits(images))
 
 
 # Widths and heights that end in, before and after a tile, and that 32 does not divide.
 @pytest.mark.parametrize("size", [(500, 710), (448, 481), (33, 730)])
-def test_tiles_give_the_scores_of_the_whole_image(network, size):
+def test_tiles_give_the_logits_of_the_whole_image(network, size):
     images = images_of(1, *size)
     tiled = TiledPredictor(network, tile_size=(448, 480))
 
@@ -58,7 +58,7 @@ def test_tiles_give_the_scores_of_the_whole_image(network, size):
     # score at strides 32, 16 and 8.
     assert 28 < network.reach <= 28 + 32 + 16 + 8
     assert tiled.overlap == 224 >= 2 * network.reach + BLEND
-    assert tiled.is_exact and "scores as of the whole image" in tiled.notes[0]
+    assert tiled.is_exact and "logits as of the whole image" in tiled.notes[0]
     expected = network.logits(images)
     np.testing.assert_allclose(tiled.logits(images), expected, atol=1e-5 * np.ptp(expected))
     assert (tiled.predict(images) == expected.argmax(-1)).mean() > 0.9999
@@ -85,20 +85,21 @@ def test_the_network_never_sees_more_than_a_tile(network):
     assert recorded.sizes == [(height, width) for height in rows for width in columns]
 
 
-def test_scores_are_blended_along_the_seam():
+def test_logits_are_blended_along_the_seam():
     class Counter(Recorded):
-        def _scores_of(self, images):
+        def _logits(self, images):
             self.sizes.append(())
-            return np.full((*images.shape[:3], 3), len(self.sizes), "float32")
+            logits = np.full((*images.shape[:3], 3), len(self.sizes), "float32")
+            return self.heads.by_name(logits)
 
     inputs = keras.Input((None, None, 3))
     counter = Counter(KerasPredictor(keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs))))
 
-    scores = TiledPredictor(counter, tile_size=(128, 128), overlap=64).logits(images_of(1, 20, 150))
+    logits = TiledPredictor(counter, tile_size=(128, 128), overlap=64).logits(images_of(1, 20, 150))
 
     # Tiles 1 and 2 share columns 64 to 127; they fade from 80 to 111.
     ramp = 1 + (np.arange(32) + 0.5) / 32
-    np.testing.assert_allclose(scores[0, 7, :, 1], [1] * 80 + [*ramp] + [2] * 38, rtol=1e-6)
+    np.testing.assert_allclose(logits[0, 7, :, 1], [1] * 80 + [*ramp] + [2] * 38, rtol=1e-6)
 
 
 def test_a_network_of_fixed_size_gets_whole_tiles_of_it():
