@@ -141,7 +141,8 @@ def _comparison(
     data: SegmentationDataset, spec: LabelSpec, size: Size, num_images: int
 ) -> Comparison:
     examples = spread_examples(data, "val", num_images)
-    has_classes = not data.heads.is_named and data.labels.class_names == spec.class_names
+    names = [head.class_names for head in data.heads.values()]
+    has_classes = not data.heads.is_named and names == [spec.class_names]
     return Comparison(
         images=np.concatenate([resized_images(e["image"][None], size) for e in examples]),
         labels=[example["label"] for example in examples] if has_classes else None,

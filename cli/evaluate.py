@@ -72,10 +72,10 @@ def command(
     modalities: tuple[str, ...] | None,
     **inference: Any,
 ) -> None:
-    """Score a network on a dataset.
+    """Evaluate a network on a dataset.
 
-    Images are scored at their own size. The table shows the IoU of each class and the four scores
-    of the FCN paper, which are the same whatever the format of the network.
+    Images are evaluated at their own size. The table shows the IoU of each class and the four
+    metrics of the FCN paper, which are the same whatever the format of the network.
     """
     load_tensorflow()
     from keras_fcn.datasets import open_dataset
@@ -94,14 +94,15 @@ def command(
             classes=classes,
             batch_size=batch_size,
             modalities=modalities,
-            on_batch=lambda count: bar.advance(bar.task_ids[0], count),
+            on_image=lambda *_: bar.advance(bar.task_ids[0]),
         )
     for result in results.values():
         output.print(result)
     if json_path is not None:
-        say(f"Scores: {save_json(results, json_path)}")
+        say(f"Metrics: {save_json(results, json_path)}")
         matrix_path = matrix_path or json_path.with_name(f"{json_path.stem}_confusion_matrix.png")
     if matrix_path is not None:
         for head, result in results.items():
-            path = matrix_path.with_stem(f"{matrix_path.stem}_{head}") if head else matrix_path
+            named = matrix_path.with_stem(f"{matrix_path.stem}_{head}")
+            path = named if predictor.heads.is_named else matrix_path
             say(f"Confusion matrix: {result.save_confusion_matrix(path)}")

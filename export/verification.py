@@ -1,6 +1,7 @@
 """Proof that an artifact answers what the model answers that it was made from."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +9,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.data.dataset import SegmentationDataset
 from keras_fcn.data.pipeline import evaluation_batches
 from keras_fcn.data.resizing import resized_images, resized_labels
-from keras_fcn.labels import Labels, LabelSpec
-from keras_fcn.metrics import confusion_matrix_of, scores_from_confusion
+from keras_fcn.labels import Heads
+from keras_fcn.prediction import Predictor, load_model, open_predictor
+from keras_fcn.prediction.predictor import ServingOptions, highest_class
 
-from .engines import Answer, Arrays, Engine, open_engines
-from .model_info import Size, head_scores, image_dtype, label_specs, labels_of, num_channels
+from .model_info import Size, head_scores, image_dtype, labels_of, num_channels
 from .operators import tensor_types
 from .report import Comparison, VerificationReport
-from .signatures import ServingOptions
+
+Arrays = Mapping[str, np.ndarray]
 
 # Share of labels that must be equal, by the coarsest numbers in the file. Labels differ where two
 # classes have nearly the same score; untrained networks have many such places.
@@ -58,31 +61,35 @@ def verify(
     Raises:
         ValueError: If there are no images, or the two have different classes or channels.
     """
-    model = against if isinstance(against, keras.Model) else _load(against)
-    engines = open_engines(artifact)
-    _check_same_classes(engines[0].labels, labels_of(model))
-    if engines[0].num_channels != num_channels(model):
+    model = against if isinstance(against, keras.Model) else load_model(against)
+    predictors = _open_predictors(Path(artifact))
+    exported = predictors[0]
+    heads = Heads(labels_of(model))
+    _check_same_classes(exported.heads, heads)
+    if exported.num_channels != num_channels(model):
         raise ValueError(
-            "The artifact and the model must take the same images: this artifact was made from "
-            f"another model. Received: {engines[0].num_channels} channels in the artifact, "
+            "The exported model and the model must take the same images: it was exported from "
+            f"another model. Received: {exported.num_channels} channels in the exported model, "
             f"{num_channels(model)} in the model."
         )
-    reference = _Reference(model, engines[0].options)
-    tallies = {engine.name: _Tally() for engine in engines}
-    model_tally, num_images = _Tally(), 0
-    specs = label_specs(labels_of(model))
-    scored = _has_classes_of(data, labels_of(model))
+    reference = _Reference(model, heads, exported.options)
+    tallies = {predictor.runtime: _Tally(heads) for predictor in predictors}
+    model_tally, num_images = _Tally(heads), 0
+    scored = _has_classes_of(data, heads)
     modalities = getattr(model, "modalities", ())
     for image, labels in _examples(data, split, max_images, modalities):
         labels = labels if scored else None
         num_images += 1
-        size, seen = image.shape[:2], _seen_by(engines[0], image)
-        expected = reference.run(seen[None])
-        model_tally.add(expected, expected, labels, specs, size)
-        for engine in engines:
-            tallies[engine.name].add(engine.run(seen[None]), expected, labels, specs, size)
+        size, seen = image.shape[:2], _seen_by(exported, image)[None]
+        expected = reference.run(seen)
+        model_tally.add(expected, expected, labels, size)
+        for predictor in predictors:
+            outputs = _Outputs(
+                heads.by_name(predictor.predict(seen)), heads.by_name(predictor.logits(seen))
+            )
+            tallies[predictor.runtime].add(outputs, expected, labels, size)
     if not num_images:
-        raise ValueError("`data` must hold at least one image. Received: none.")
+        raise ValueError("`data` must contain at least one image. Received: none.")
     return VerificationReport(
         artifact=str(artifact),
         size_bytes=_size_on_disk(Path(artifact)),
@@ -90,90 +97,102 @@ def verify(
         num_pixels=model_tally.num_pixels,
         model_mean_iou=model_tally.mean_iou(),
         comparisons=tuple(tally.comparison(name) for name, tally in tallies.items()),
-        min_equal_labels=_default_threshold(Path(artifact), engines[0].options)
+        min_equal_labels=_default_threshold(Path(artifact), exported.options)
         if min_equal_labels is None
         else min_equal_labels,
-        notes=_notes(engines[0], model_tally, scored=scored),
+        notes=_notes(exported, model_tally, scored=scored),
     )
 
 
-class _Reference:
-    """The model, run as the artifact runs it."""
+def _open_predictors(path: Path) -> list[Predictor]:
+    """Returns a predictor for every runtime that an exported model is to be compared on."""
+    if path.suffix == ".keras":
+        raise ValueError(
+            f"An exported model must be a SavedModel, a .tflite or a .onnx file. Received: {path}."
+        )
+    if path.suffix != ".tflite":
+        return [open_predictor(path)]
+    return [
+        open_predictor(path, use_delegate=use_delegate, keep_tensors=True)
+        for use_delegate in (True, False)
+    ]
 
-    def __init__(self, model: keras.Model, options: ServingOptions) -> None:
-        def scores_of(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            by_head = head_scores(model, images, size=options.size, flip=options.flip)
+
+@dataclass(frozen=True)
+class _Outputs:
+    """What a network returns for images, by head.
+
+    Args:
+        predictions: uint8, shape `(batch, height, width)`.
+        logits: float32, shape `(batch, height, width, num_classes)`.
+    """
+
+    predictions: Arrays
+    logits: Arrays
+
+
+class _Reference:
+    """The model, run as the exported model runs it."""
+
+    def __init__(self, model: keras.Model, heads: Heads, options: ServingOptions) -> None:
+        def logits_of(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            outputs = head_scores(model, images, size=options.size, flip=options.flip)
+            logits = dict(zip(heads, outputs.values(), strict=True))
             if options.scores == "probabilities":
-                return {head: tf.nn.softmax(value) for head, value in by_head.items()}
-            return by_head
+                return {head: tf.nn.softmax(value) for head, value in logits.items()}
+            return logits
 
         shape = (None, None, None, num_channels(model))
         specification = tf.TensorSpec(shape, image_dtype(model))
-        self._scores_of = tf.function(scores_of, input_signature=[specification])
+        self._logits_of = tf.function(logits_of, input_signature=[specification])
 
-    def run(self, images: np.ndarray) -> Answer:
-        scores = {head: value.numpy() for head, value in self._scores_of(images).items()}
-        labels = {head: value.argmax(-1).astype("uint8") for head, value in scores.items()}
-        return Answer(labels, scores)
+    def run(self, images: np.ndarray) -> _Outputs:
+        logits = {head: value.numpy() for head, value in self._logits_of(images).items()}
+        return _Outputs({head: highest_class(value) for head, value in logits.items()}, logits)
 
 
 class _Tally:
-    """Sums over images of what one runtime answered."""
+    """Sums over images of what one runtime returned."""
 
-    def __init__(self) -> None:
+    def __init__(self, heads: Heads) -> None:
         self.num_pixels = 0
         self.classes: set[tuple[str, int]] = set()
+        self._heads = heads
         self._num_equal = 0
         self._num_compared = 0
         self._max_difference = 0.0
         self._max_score = 0.0
-        self._confusion: dict[str, Any] = {}
+        self._confusion: dict[str, ConfusionMatrix] = {}
 
-    def add(
-        self,
-        answer: Answer,
-        expected: Answer,
-        labels: Arrays | None,
-        specs: Mapping[str, LabelSpec],
-        size: Size,
-    ) -> None:
+    def add(self, outputs: _Outputs, expected: _Outputs, labels: Arrays | None, size: Size) -> None:
         self.num_pixels += size[0] * size[1]
-        for head, spec in specs.items():
-            ours, theirs = answer.labels[head], expected.labels[head]
+        for head, spec in self._heads.items():
+            ours, theirs = outputs.predictions[head], expected.predictions[head]
             self.classes.update((head, int(label)) for label in np.unique(ours))
             self._num_equal += int(np.sum(ours == theirs))
             self._num_compared += theirs.size
-            difference = np.abs(answer.scores[head] - expected.scores[head]).max()
+            difference = np.abs(outputs.logits[head] - expected.logits[head]).max()
             # A NaN must win: `max(0.0, nan)` is 0.
             self._max_difference = float(np.maximum(self._max_difference, difference))
-            self._max_score = max(self._max_score, float(np.abs(expected.scores[head]).max()))
+            self._max_score = max(self._max_score, float(np.abs(expected.logits[head]).max()))
             if labels is not None:
-                predictions = resized_labels(ours, size)
-                counts = confusion_matrix_of(
-                    labels[head], predictions[0], spec.num_classes, spec.ignore_class
-                )
-                self._confusion[head] = self._confusion.get(head, 0) + counts
+                matrix = self._confusion.setdefault(head, ConfusionMatrix.of(spec))
+                matrix.update(labels[head], resized_labels(ours, size)[0])
 
     def mean_iou(self) -> float | None:
         """Returns the mean IoU, averaged over the heads; None without labels."""
         if not self._confusion:
             return None
-        scores = [scores_from_confusion(matrix).mean_iou for matrix in self._confusion.values()]
-        return float(np.mean(scores))
+        return float(np.mean([matrix.metrics().mean_iou for matrix in self._confusion.values()]))
 
-    def comparison(self, engine: str) -> Comparison:
+    def comparison(self, runtime: str) -> Comparison:
         return Comparison(
-            engine=engine,
+            engine=runtime,
             max_score_difference=self._max_difference,
             max_score=self._max_score,
             equal_labels=self._num_equal / self._num_compared,
             mean_iou=self.mean_iou(),
         )
-
-
-def _load(path: str | Path) -> keras.Model:
-    # `keras_fcn` is imported by now, so that every class in the file is known.
-    return keras.saving.load_model(path, compile=False)
 
 
 def _examples(
@@ -186,8 +205,8 @@ def _examples(
     if isinstance(data, SegmentationDataset):
         batches = evaluation_batches(data, split, 1, modalities)
         for images, labels in batches.take(-1 if max_images is None else max_images):
-            by_head = labels if isinstance(labels, dict) else {"": labels}
-            yield images[0].numpy(), {head: value[0].numpy() for head, value in by_head.items()}
+            maps = data.heads.by_name(labels)
+            yield images[0].numpy(), {head: value[0].numpy() for head, value in maps.items()}
         return
     for index, image in enumerate(data):
         if max_images is not None and index >= max_images:
@@ -195,24 +214,25 @@ def _examples(
         yield np.asarray(image), None
 
 
-def _seen_by(engine: Engine, image: np.ndarray) -> np.ndarray:
-    if engine.fixed_size is None:
+def _seen_by(predictor: Predictor, image: np.ndarray) -> np.ndarray:
+    if predictor.fixed_size is None:
         return image
-    return resized_images(image[None], engine.fixed_size)[0]
+    return resized_images(image[None], predictor.fixed_size)[0]
 
 
-def _check_same_classes(artifact: Labels, model: Labels) -> None:
-    ours, theirs = label_specs(artifact), label_specs(model)
-    if {h: s.class_names for h, s in ours.items()} != {h: s.class_names for h, s in theirs.items()}:
+def _check_same_classes(exported: Heads, model: Heads) -> None:
+    ours = {head: spec.class_names for head, spec in exported.items()}
+    theirs = {head: spec.class_names for head, spec in model.items()}
+    if ours != theirs:
         raise ValueError(
-            "The artifact and the model must have the same classes: this artifact was made from "
-            f"another model. Received: {_names(ours)} in the artifact, {_names(theirs)} in the "
-            "model."
+            "The exported model and the model must have the same classes: it was exported from "
+            f"another model. Received: {_names(exported)} in the exported model, {_names(model)} "
+            "in the model."
         )
 
 
-def _names(specs: Mapping[str, LabelSpec]) -> str:
-    return "; ".join(", ".join(spec.class_names[:8]) for spec in specs.values())
+def _names(heads: Heads) -> str:
+    return "; ".join(", ".join(spec.class_names[:8]) for spec in heads.values())
 
 
 def _default_threshold(artifact: Path, options: ServingOptions) -> float:
@@ -225,28 +245,25 @@ def _size_on_disk(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _has_classes_of(data: Any, labels: Labels) -> bool:
+def _has_classes_of(data: Any, heads: Heads) -> bool:
     """Returns whether a dataset's labels can be compared; plain images have none to object to."""
     if not isinstance(data, SegmentationDataset):
         return True
-    ours, theirs = label_specs(labels), label_specs(data.labels)
-    return {h: s.num_classes for h, s in ours.items()} == {
-        h: s.num_classes for h, s in theirs.items()
-    }
+    theirs = {head: spec.num_classes for head, spec in data.heads.items()}
+    return theirs == {head: spec.num_classes for head, spec in heads.items()}
 
 
-def _notes(engine: Engine, model_tally: _Tally, *, scored: bool) -> tuple[str, ...]:
+def _notes(predictor: Predictor, model_tally: _Tally, *, scored: bool) -> tuple[str, ...]:
     notes = []
-    if engine.fixed_size is not None:
-        height, width = engine.fixed_size
+    if predictor.fixed_size is not None:
+        height, width = predictor.fixed_size
         notes.append(
-            f"Fixed input of {height}x{width}: both got the images resized to it, and labels went "
-            "back by nearest for the mean IoU."
+            f"Fixed input of {height}x{width}: both got the images resized to it, and predictions "
+            "went back by nearest for the mean IoU."
         )
     if not scored:
         notes.append("The dataset has other classes than the model, so there is no mean IoU.")
-    heads = len(label_specs(engine.labels))
-    if len(model_tally.classes) <= heads:
+    if len(model_tally.classes) <= len(predictor.heads):
         notes.append(
             "The model gives one class everywhere, so equal labels prove little. Is it trained?"
         )

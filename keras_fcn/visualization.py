@@ -119,8 +119,8 @@ def save_gallery(
     rows = [tuple(row) for row in rows]
     if not rows or any(len(row) != len(titles) for row in rows):
         raise ValueError(
-            f"`rows` must contain at least one example of {len(titles)} pictures ({', '.join(titles)})"
-            f" each. Received: {[len(row) for row in rows]} pictures."
+            f"`rows` must contain at least one example of {len(titles)} pictures "
+            f"({', '.join(titles)}) each. Received: {[len(row) for row in rows]} pictures."
         )
     maps = [[part for part in row if np.ndim(part) == 2] for row in rows]
     if any(len(of_row) != len(specs) for of_row in maps):

@@ -66,8 +66,8 @@ def _compiled(
         update = jax.jit(metric.stateless_update_state)
         state = [variable.value for variable in metric.variables]
         return (
-            lambda labels, logits: jax.block_until_ready(gradient(logits, labels)),
-            lambda labels, logits: jax.block_until_ready(update(state, labels, logits)),
+            lambda labels, logits: jax.block_until_ready(gradient(logits, labels)),  # type: ignore[no-untyped-call]
+            lambda labels, logits: jax.block_until_ready(update(state, labels, logits)),  # type: ignore[no-untyped-call]
         )
     import tensorflow as tf
 

@@ -144,7 +144,7 @@ def test_mistakes_are_explained(model, savedmodel, tmp_path):
         verify(savedmodel, model, [])
     with pytest.raises(ValueError, match=r"same classes.*sky, road.*sea, road"):
         verify(savedmodel, tiny_model(labels=other), IMAGES)
-    with pytest.raises(ValueError, match=r"same images.*3 channels in the artifact, 4 in the"):
+    with pytest.raises(ValueError, match=r"same images.*3 channels in the exported model, 4"):
         verify(savedmodel, tiny_model(input_shape=(None, None, 4)), IMAGES)
     with pytest.raises(ValueError, match=r"SavedModel, a \.tflite or"):
         verify(tmp_path / "m.keras", model, IMAGES)
