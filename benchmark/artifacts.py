@@ -1,16 +1,16 @@
 """The files that the candidates run, made once and kept."""
 
 import hashlib
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from keras_fcn.files import replacing
 
 Images = Sequence[np.ndarray[Any, Any]]
 _SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite"}
@@ -52,9 +52,8 @@ class Artifacts:
         """
         target = self._target(name)
         if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=target.parent) as folder:
-                shutil.move(self._made(name, Path(folder) / target.name), target)
+            with replacing(target) as temporary:
+                self._make(name, temporary)
         return target
 
     def is_made(self, name: str) -> bool:
@@ -70,7 +69,7 @@ class Artifacts:
         folder = self._folder / _text(self.size) if "." in suffix else self._folder
         return folder / f"{name}{suffix}"
 
-    def _made(self, name: str, path: Path) -> Path:
+    def _make(self, name: str, path: Path) -> None:
         command = [sys.executable, "-m", f"{__package__}.making", name]
         command += [str(self.model_path), str(path), _text(self.size)]
         if name == "tflite-int8":
@@ -83,7 +82,6 @@ class Artifacts:
         if result.returncode:
             lines = result.stderr.strip().splitlines()
             raise ArtifactError(f"{name}: {lines[-1] if lines else 'no reason given'}")
-        return path
 
 
 def size_on_disk(path: Path) -> int:

@@ -1,11 +1,11 @@
 """A network to measure the speed of, when there is no trained one."""
 
-import tempfile
 from pathlib import Path
 
 import keras
 
 from keras_fcn import FCN8s
+from keras_fcn.files import replacing
 
 NUM_CLASSES = 21  # as PASCAL VOC
 
@@ -25,8 +25,6 @@ def random_network(backbone: str, folder: Path) -> Path:
         for layer in model.layers:
             if layer.name.startswith("score_"):
                 layer.kernel.assign(keras.initializers.HeNormal(seed=0)(layer.kernel.shape))
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
-            model.save(Path(unfinished) / path.name)
-            (Path(unfinished) / path.name).replace(path)
+        with replacing(path) as temporary:
+            model.save(temporary)
     return path

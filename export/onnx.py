@@ -2,7 +2,6 @@
 
 import importlib.util
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_fcn.files import replacing
 from keras_fcn.labels import Labels, labels_from_json, labels_to_json
 from keras_fcn.models.optimize import inference_model
 
@@ -58,20 +58,17 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
     _check_installed("onnx", "tf2onnx")
     size = network_size(model, size)
     answering = _answering_labels(inference_model(float32_model(model)), size)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as folder:
-        unfinished = Path(folder) / path.name
+    with replacing(path) as temporary:
         with _quiet_converter():
             answering.export(
-                str(unfinished),
+                str(temporary),
                 format="onnx",
                 verbose=False,
                 input_signature=[
                     tf.TensorSpec(answering.input_shape, image_dtype(model), "images")
                 ],
             )
-        _describe(unfinished, labels_of(model))
-        unfinished.replace(path)
+        _describe(temporary, labels_of(model))
     return path
 
 

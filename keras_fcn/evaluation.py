@@ -16,6 +16,7 @@ from rich.table import Table
 
 from keras_fcn.data.dataset import SegmentationDataset
 from keras_fcn.data.pipeline import evaluation_batches
+from keras_fcn.files import write_text
 from keras_fcn.labels import LabelSpec
 from keras_fcn.metrics import METRIC_NAMES, Scores, confusion_matrix_of, scores_from_confusion
 from keras_fcn.modalities import num_channels
@@ -293,10 +294,8 @@ def to_json(evaluations: Mapping[str, Evaluation]) -> str:
 def save_json(evaluations: Mapping[str, Evaluation], path: str | Path) -> Path:
     """Writes `to_json` to a file, which is complete or not there. Returns `path`."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".unfinished-{path.name}")
-    unfinished.write_text(to_json(evaluations))
-    return unfinished.replace(path)
+    write_text(path, to_json(evaluations))
+    return path
 
 
 def _modalities(predictor: Predictor, modalities: Sequence[str] | None) -> tuple[str, ...]:

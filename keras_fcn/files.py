@@ -1,39 +1,180 @@
-"""Files that are either complete or not there."""
+"""Files and folders that are either complete or not there.
 
+Whatever this package writes, it writes to a temporary folder beside the target first, flushes it to
+the disk, and renames it. A run that is killed in between leaves its temporary folder behind; the
+next one that writes to the same place removes it. It is not removed while its owner is alive: the
+owner holds a lock, which the system releases when the process ends, however that happens. (The
+process id is part of the name for people to read. It proves nothing: ids are reused.)
+"""
+
+import json
 import os
+import secrets
+import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+if sys.platform != "win32":  # where there are no such locks, and leftovers stay
+    import fcntl
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path to write to, which takes the place of `path` when all went well.
+    """Yields a temporary path to write to, which is renamed to `path` at the end.
 
-    The old file stays until the new one is complete and on the disk, so that
-    neither a crash nor a power cut leaves half of one. The temporary name keeps
-    the suffix, by which Keras chooses the format.
+    The old file stays until the new one is complete and on the disk, so that neither a crash nor a
+    power failure leaves half of one. If an exception is raised, `path` stays as it was and what
+    was written is removed. The temporary path has the name of `path`, of whose suffix Keras and
+    Pillow read the format. It does not exist yet: make a file or a folder of it.
+
+    A link stays a link: the file that it points to is replaced. Pipes and devices, such as
+    `/dev/stdout`, are written to directly.
+
+    Args:
+        path: File or folder to write. Its parent is made if need be. A folder must not exist yet.
+
+    Raises:
+        OSError: If it cannot be written, or a folder of this name exists and is not empty.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "notes.txt"
+        >>> with replacing(path) as temporary:
+        ...     _ = temporary.write_text("done")
+        ...     print(path.exists())
+        False
+        >>> path.read_text()
+        'done'
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.incomplete{path.suffix}")
-    try:
-        yield temporary
-        _flush(temporary)
-        temporary.replace(path)
-        _flush(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        yield path
+        return
+    target = path.resolve()
+    with temporary_folder(target.parent) as folder:
+        yield folder / path.name
+        move(folder / path.name, target)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file in one go."""
+    """Writes a text file, UTF-8, as `replacing` does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file as `replacing` does."""
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a value as JSON, as `replacing` does."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Yields a new empty folder inside `parent`, which is removed at the end.
+
+    For several files at once, or where the target's name is known only at the end; elsewhere use
+    `replacing`. Use `move` to give the target its name.
+
+    Args:
+        parent: Where the target will be, so that both are on one disk. It is made if need be.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    # One for each user: in a shared folder nobody can write to, or remove, that of another.
+    container = parent / f".incomplete-{_user_id()}"
+    _remove_leftovers(container)
+    folder, lock = _locked_folder(container)
+    try:
+        folder.mkdir()
+        yield folder
+    finally:
+        os.close(lock)
+        _remove(folder)
+        with suppress(OSError):  # not empty: another process writes, too
+            container.rmdir()
+
+
+def move(temporary: Path, path: Path) -> None:
+    """Flushes a file or folder to the disk, then renames it.
+
+    Raises:
+        OSError: If `path` is a folder that is not empty.
+    """
+    for folder, _, files in os.walk(temporary):
+        for name in files:
+            _flush(Path(folder) / name)
+        _flush(Path(folder))
+    if temporary.is_file():
+        _flush(temporary)
+    temporary.replace(path)
+    _flush(path.parent)
+
+
+def _locked_folder(container: Path) -> tuple[Path, int]:
+    """Returns the path of a folder to be made, and the open file by which it is locked."""
+    while True:
+        container.mkdir(exist_ok=True)
+        folder = container / f"{os.getpid()}-{secrets.token_hex(4)}"
+        try:
+            lock = os.open(_lock_file(folder), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileNotFoundError:
+            continue  # another process has just removed the container
+        _acquire(lock, wait=True)
+        if _lock_file(folder).exists():
+            return folder, lock
+        os.close(lock)  # another process took it for a leftover before it was locked
+
+
+def _remove_leftovers(container: Path) -> None:
+    """Removes the folders that nobody holds a lock on."""
+    for path in container.glob("*.lock"):
+        with suppress(OSError):  # removed meanwhile
+            lock = os.open(path, os.O_RDWR)
+            try:
+                if _acquire(lock, wait=False):
+                    _remove(path.with_suffix(""))
+            finally:
+                os.close(lock)
+
+
+def _remove(folder: Path) -> None:
+    # The lock's file comes last: as long as there is a folder, it can be found by it.
+    shutil.rmtree(folder, ignore_errors=True)
+    _lock_file(folder).unlink(missing_ok=True)
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.with_suffix(".lock")
+
+
+def _acquire(lock: int, wait: bool) -> bool:
+    """Returns whether an open file could be locked; on some file systems none can."""
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _user_id() -> int:
+    return 0 if sys.platform == "win32" else os.getuid()
 
 
 def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    is_folder = path.is_dir()
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        if not is_folder:  # which not every system can flush
+            raise

@@ -15,6 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
+from keras_fcn.files import replacing
 from keras_fcn.labels import Color, LabelSpec
 
 VOID_COLOR: Color = (224, 224, 192)  # the color of label 255 in PASCAL VOC's masks
@@ -225,7 +226,7 @@ def save_curves(csv_path: str | Path, png_path: str | Path) -> Path:
 
 
 def save_picture(path: str | Path, picture: Image.Image | Figure) -> Path:
-    """Writes a picture, first under a temporary name: what has the real name is complete.
+    """Writes a picture, which is complete when it has its name.
 
     Args:
         path: The file to write; its suffix says the format. Its folder is made if need be.
@@ -235,16 +236,11 @@ def save_picture(path: str | Path, picture: Image.Image | Figure) -> Path:
         `path`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".unfinished-{path.name}")
-    try:
+    with replacing(path) as temporary:
         if isinstance(picture, Figure):
-            picture.savefig(unfinished, dpi=140)
+            picture.savefig(temporary, dpi=140)
         else:
-            picture.save(unfinished, quality=92)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+            picture.save(temporary, quality=92)
     return path
 
 

@@ -218,4 +218,4 @@ def test_candidates_of_each_kind_run_and_agree(tmp_path):
         assert r.mean_iou is not None
     with pytest.raises(ArtifactError, match="no-such-kind"):
         artifacts.path("no-such-kind")
-    assert not list((tmp_path / "files").rglob(".unfinished-*"))
+    assert not list((tmp_path / "files").rglob(".incomplete-*"))

@@ -17,6 +17,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from keras_fcn.datasets.mat_files import read_mat_labels
+from keras_fcn.files import write_text
 
 # The reference counts the frames from here.
 _FIRST_ID = 5001
@@ -56,7 +57,7 @@ def unpack(source: Path, target: Path, on_frame: Callable[[int, int], None] | No
     num_frames = _write_frames(labeled, target, class_of_label, on_frame)
     for name, numbers in lists.items():
         ids = "".join(f"{_FIRST_ID - 1 + number}\n" for number in numbers)
-        (target / f"{name}.txt").write_text(ids)
+        write_text(target / f"{name}.txt", ids)
     return num_frames
 
 
