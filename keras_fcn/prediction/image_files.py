@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_fcn.data.scenes import find_partner, joined, read_kinds, shown
+from keras_fcn.data.modality_files import find_partner, joined, read_modalities, shown
 from keras_fcn.labels import Labels
 from keras_fcn.prediction.predictor import ImageSizeError, Predictor, by_head
 from keras_fcn.visualization import label_image, overlay, save_picture
@@ -120,7 +120,7 @@ def _check_modalities(predictor: Predictor, others: Mapping[str, Path]) -> None:
 
 
 def _modalities(predictor: Predictor) -> tuple[str, ...]:
-    return predictor.modalities or ("color",)
+    return predictor.modalities or ("rgb",)
 
 
 def _predict_file(
@@ -131,7 +131,7 @@ def _predict_file(
     with_overlay: bool,
 ) -> FilePrediction:
     try:
-        images = read_kinds(
+        images = read_modalities(
             {
                 name: find_partner(path, others[name]) if name in others else path
                 for name in _modalities(predictor)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
-from keras_fcn.data.resizing import Size, resized_images, resized_labels, resized_scores
+from keras_fcn.data.resizing import Size, resized_images, resized_labels, resized_logits
 from keras_fcn.labels import Labels, LabelSpec, labels_from_json
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models import FCN
@@ -29,9 +29,9 @@ _WEIGHTS = "model.weights.h5"
 # What networks take that do not name it.
 _MODALITIES_BY_CHANNELS = {
     1: ("depth",),
-    4: ("color", "depth"),
-    6: ("color", "hha"),
-    7: ("color", "hha", "depth"),
+    4: ("rgb", "depth"),
+    6: ("rgb", "hha"),
+    7: ("rgb", "hha", "depth"),
 }
 
 
@@ -164,7 +164,7 @@ class Predictor(ABC):
             ValueError: If the artifact answers labels only.
             ImageSizeError: If the images are larger than a SavedModel's limit.
         """
-        return self._at_its_size(images, self._scores_of, resized_scores)
+        return self._at_its_size(images, self._scores_of, resized_logits)
 
     @abstractmethod
     def _labels_of(self, images: np.ndarray) -> Maps: ...

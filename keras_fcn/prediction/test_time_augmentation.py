@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_fcn.data.resizing import Size, resized_images, resized_scores
+from keras_fcn.data.resizing import Size, resized_images, resized_logits
 from keras_fcn.prediction.predictor import Maps, Predictor, by_head, map_heads
 
 
@@ -82,7 +82,7 @@ def _scaled(images: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _at_size(scores: np.ndarray, size: Size) -> np.ndarray:
-    return scores if scores.shape[1:3] == size else resized_scores(scores, size)
+    return scores if scores.shape[1:3] == size else resized_logits(scores, size)
 
 
 def _checked_scales(scales: Sequence[float], fixed_size: Size | None) -> tuple[float, ...]:
