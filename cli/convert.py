@@ -114,6 +114,7 @@ def command(
     if path.suffix != ".keras":
         raise click.UsageError(f"--output must end in .keras. Received: {path}")
     load_tensorflow()
+    from keras_fcn.files import replacing
     from keras_fcn.models import FCN, VARIANTS
     from keras_fcn.weights.convert import assign_weights, zero_initializers
     from keras_fcn.weights.files import open_weight_file
@@ -127,12 +128,8 @@ def command(
     with zero_initializers():
         model = build(**arguments, labels=_labels(card, arguments), origin=_origin(file, card))
     report = assign_weights(model, file)
-    unfinished = path.with_name(f"{path.stem}.unfinished.keras")
-    try:
-        model.save(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        model.save(temporary)
     say(str(report))
     say(f"Network: {path} ({model.name}, {arguments['num_classes']} classes)")
 
@@ -149,7 +146,7 @@ def _arguments(
     arguments = network_arguments(file)
     if card is not None:
         arguments |= {"mean": card.mean} if card.mean else {}
-        arguments |= {"modalities": card.inputs} if card.inputs != ("color",) else {}
+        arguments |= {"modalities": card.inputs} if card.inputs != ("rgb",) else {}
     arguments |= {name: value for name, value in given.items() if value}
     needed = {} if variant else {"stride": "--variant"}
     for name, option in {**needed, "num_classes": "--num-classes"}.items():

@@ -23,7 +23,7 @@ def command() -> None:
 
 @command.command("list")
 def list_() -> None:
-    """List the datasets that --dataset knows."""
+    """List the datasets that --dataset accepts."""
     load_tensorflow()
     from keras_fcn.datasets import SUMMARIES
 
@@ -36,7 +36,7 @@ def list_() -> None:
 @command.command(short_help="Prepare a dataset once.")
 @dataset_options()
 def prepare(dataset: str, source: Path | None, data_dir: Path | None) -> None:
-    """Prepare a dataset once: from --source, or else from the archives, which are downloaded."""
+    """Prepare a dataset once: from --source, else from the archives, which are downloaded."""
     load_tensorflow()
     from keras_fcn.datasets import prepare_dataset
 
@@ -48,11 +48,11 @@ def prepare(dataset: str, source: Path | None, data_dir: Path | None) -> None:
 @command.command(short_help="List what is wrong with a dataset.")
 @dataset_options()
 def check(dataset: str, source: Path | None, data_dir: Path | None) -> None:
-    """Read all of a dataset and list what is wrong with it, a line a problem.
+    """Read all of a dataset and list what is wrong with it, one line per problem.
 
     Checked are sizes, values, colors, smoothed edges and palettes of the masks, missing and
-    damaged files, and images that two splits share. With --source the files themselves are
-    checked. Problems that would spoil training or scores make the exit status 1.
+    damaged files, and images that occur in two splits. With --source the files themselves are
+    checked. After problems that would spoil training or metrics the exit status is 1.
     """
     load_tensorflow()
     from keras_fcn.datasets.checks import check as check_dataset
@@ -84,7 +84,7 @@ def check(dataset: str, source: Path | None, data_dir: Path | None) -> None:
     default=12,
     show_default=True,
     metavar="N",
-    help="How many to show.",
+    help="Number of examples to show.",
 )
 def show(
     dataset: str,
@@ -105,22 +105,23 @@ def show(
 
 
 def _print_contents(report: "CheckReport") -> None:
-    """Prints how often each class and each size occurs, by split and label map."""
+    """Prints how often each class and each size occurs, by split and head."""
     splits = list(report.num_examples)
     say(report.name, style="bold")
     for split in splits:
         say(f"{split}: {report.num_examples[split]:,} examples, {_sizes(report, split)}")
     for head, counts in report.counts.items():
-        output.print("", _class_table(head, counts, splits), "")
+        title = f"class ({head})" if report.heads.is_named else "class"
+        output.print("", _class_table(title, counts, splits), "")
 
 
-def _class_table(head: str, counts: "ClassCounts", splits: list[str]) -> Table:
+def _class_table(title: str, counts: "ClassCounts", splits: list[str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2))
-    table.add_column(f"class ({escape(head)})" if head else "class")
+    table.add_column(escape(title))
     for split in splits:
         table.add_column(f"{split}: pixels", justify="right")
         table.add_column("images", justify="right")
-    for i, name in enumerate((*counts.labels.class_names, "ignored")):
+    for i, name in enumerate((*counts.spec.class_names, "ignored")):
         cells = []
         for split in splits:
             share = counts.pixels[split][i] / max(counts.pixels[split].sum(), 1)

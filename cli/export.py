@@ -184,7 +184,7 @@ def command(
         artifact = export_onnx(network, path, size=input_size)
     else:
         # int8 takes three channels alone: RGB, or one other kind of images.
-        kind_of_image = IMAGE_KEYS[(*getattr(network, "modalities", ()), "color")[0]]
+        kind_of_image = IMAGE_KEYS[(*getattr(network, "modalities", ()), "rgb")[0]]
         images = calibration and [
             example[kind_of_image]
             for example in spread_examples(

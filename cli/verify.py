@@ -1,6 +1,5 @@
 """`keras-fcn verify`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -80,9 +79,10 @@ def command(
     from keras_fcn_export import verify
 
     from keras_fcn.datasets import open_dataset
-    from keras_fcn.prediction import open_predictor
+    from keras_fcn.files import write_json
+    from keras_fcn.prediction import load_model
 
-    network = open_predictor(model).model  # type: ignore[attr-defined]
+    network = load_model(model)
     data = open_dataset(dataset, source, data_dir)
     data.check_split(split)
     reports = []
@@ -99,9 +99,7 @@ def command(
         output.print(report)
         reports.append(report)
     if json_path is not None:
-        values = [report.to_dict() for report in reports]
-        json_path.parent.mkdir(parents=True, exist_ok=True)
-        json_path.write_text(json.dumps(values, indent=1) + "\n")
+        write_json(json_path, [report.to_dict() for report in reports])
         say(f"Figures: {json_path}")
     failed = [report.artifact for report in reports if not report.passed]
     if failed:

@@ -2,7 +2,6 @@
 
 import importlib.util
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_fcn.files import replacing
 from keras_fcn.labels import Labels, labels_from_json, labels_to_json
 from keras_fcn.models.optimize import inference_model
 
@@ -69,21 +69,18 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
     size = network_size(model, size)
     answering = _answering_labels(inference_model(float32_model(model)), size)
     weights = _large_weights(answering)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as folder:
-        unfinished = Path(folder) / path.name
+    with replacing(path) as temporary:
         images = tf.TensorSpec(answering.input_shape, image_dtype(model), "images")
         inputs = [images, *(tf.TensorSpec(w.shape, w.dtype, name) for name, w in weights.items())]
         with _quiet_converter(), _without_inner_functions():
             _TakingWeights(answering).export(
-                str(unfinished),
+                str(temporary),
                 format="onnx",
                 verbose=False,
                 input_signature=[inputs],
             )
-        _complete(unfinished, labels_of(model), weights)
-        _check(unfinished)
-        unfinished.replace(path)
+        _complete(temporary, labels_of(model), weights)
+        _check(temporary)
     return path
 
 

@@ -1,8 +1,6 @@
 """SavedModels for TensorFlow Serving."""
 
 import json
-import shutil
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -10,6 +8,7 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
+from keras_fcn.files import move, temporary_folder
 from keras_fcn.labels import labels_to_json
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import inference_model
@@ -87,15 +86,11 @@ def export_savedmodel(
         model = with_precision(model, precision)
     path = Path(path)
     _check_path(path, version)
-    path.mkdir(parents=True, exist_ok=True)
     # TensorFlow Serving overlooks names that are not numbers.
-    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=path))
-    try:
-        _write(model, unfinished, options)
-        unfinished.chmod(0o755)  # mkdtemp lets nobody else read, not even the server
-        return _move_to_version(unfinished, path, version)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with temporary_folder(path) as folder:
+        temporary = folder / "savedmodel"
+        _write(model, temporary, options)
+        return _move_to_version(temporary, path, version)
 
 
 def _write(model: keras.Model, folder: Path, options: ServingOptions) -> None:
@@ -141,7 +136,7 @@ def _move_to_version(folder: Path, path: Path, version: int | None) -> Path:
     while True:
         target = path / str(version or _next_version(path))
         try:
-            folder.rename(target)
+            move(folder, target)
         except OSError:
             if version is None and target.exists():
                 continue

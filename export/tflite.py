@@ -12,6 +12,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from keras_fcn.files import replacing
 from keras_fcn.labels import labels_to_json
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import inference_model
@@ -94,13 +95,10 @@ def export_tflite(
     if quantize == "int8":
         network = integer_network(network)
     content = _convert(network, quantize, size, output, images)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as folder:
-        unfinished = Path(folder) / path.name
-        unfinished.write_bytes(content)
-        _append_description(unfinished, model)
-        _check_builtin(unfinished)
-        unfinished.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        _append_description(temporary, model)
+        _check_builtin(temporary)
     return path
 
 

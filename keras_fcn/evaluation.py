@@ -286,7 +286,7 @@ def evaluate_heads(
             heads the names of classes of any of them.
         batch_size: Largest number of images that run at once. Images of one size form a batch,
             so that it changes no metric.
-        modalities: Names of the images that the network takes, in its order, such as `("color",
+        modalities: Names of the images that the network takes, in its order, such as `("rgb",
             "hha")`. By default those that its file names.
         on_image: Called after each image; see `confusion_matrices`. With a `batch_size` of 1
             the positions are those of the images in the split.

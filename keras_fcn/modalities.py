@@ -32,7 +32,7 @@ class Modality:
 
 MODALITIES = {
     # Red, green, blue in 0..255.
-    "color": Modality((116.190, 97.203, 92.318), flip=True),
+    "rgb": Modality((116.190, 97.203, 92.318), flip=True),
     # Horizontal disparity, height above ground, angle with gravity, in 0..255 (Gupta et al., 2014).
     "hha": Modality((132.431, 94.076, 118.477)),
     # Distance in the unit of NYUDv2's depth files, whole numbers whose logarithm has this mean.
@@ -43,7 +43,7 @@ MODALITIES = {
 def num_channels(modalities: Sequence[str]) -> int:
     """Returns the number of channels of all modalities together.
 
-    >>> num_channels(["color", "depth"])
+    >>> num_channels(["rgb", "depth"])
     4
 
     Raises:

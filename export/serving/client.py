@@ -8,6 +8,7 @@ import argparse
 import base64
 import contextlib
 import json
+import os
 import sys
 import urllib.error
 import urllib.request
@@ -187,8 +188,21 @@ def _save(masks: Masks, paths: Sequence[Path], folder: Path) -> Iterator[Path]:
         kind = name.removesuffix("_png_bytes").removesuffix("mask").rstrip("_")
         for path, content in zip(paths, files, strict=True):
             target = folder / f"{path.stem}{kind and '_' + kind}.png"
-            target.write_bytes(content)
+            _write(target, content)
             yield target
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file under a temporary name, then renames it: it is complete or not there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.incomplete")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _rest_error(error: urllib.error.HTTPError) -> str:

@@ -1,5 +1,6 @@
-"""Augmentation of an image together with its label map, by stateless draws."""
+"""Augmentation of images together with their label maps, by stateless random numbers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
@@ -7,12 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# Images are moved by this before they are warped, so that what lies outside an image comes out
+# Subtracted from images before they are warped, so that pixels outside an image become
 # mid-gray: 0 for a backbone that wants [-1, 1], close to the mean for one that subtracts it.
 MID_GRAY = 127.5
 
-# What lies outside a depth map, in millimeters: the middle of NYUDv2's distances, e**7.844, which
-# a network that takes logarithms minus their mean sees as 0.
+# The value of pixels outside a depth map, in millimeters: the middle of NYUDv2's distances,
+# e**7.844, which a network that takes logarithms minus their mean sees as 0.
 MIDDLE_DEPTH = 2550
 
 # ITU-R BT.601, the weights of JPEG's luma.
@@ -23,24 +24,29 @@ LUMA = (0.299, 0.587, 0.114)
 class Augmentation:
     """What may happen to a training example; the defaults suit photographs.
 
-    Geometry moves an image and its label map alike. Color changes the image only.
+    Geometry moves an image and its label maps alike. Color changes the image only.
 
     Args:
-        scale: Smallest and largest factor of size; drawn so that half is as likely as double.
-        aspect: Smallest and largest factor of width over height, drawn likewise.
-        rotation: Largest rotation in degrees, either way.
+        scale: Smallest and largest factor of size, above 0; drawn so that half is as likely as
+            double.
+        aspect: Smallest and largest factor of width over height, above 0, drawn likewise.
+        rotation: Largest rotation in degrees, either way, in [0, 180].
         flip: Whether half of the examples are mirrored, left to right.
-        brightness: Largest change, as a share of the range: 0.1 adds up to 25.5 either way.
-        contrast: Largest change of the factor 1 on the distance from mid-gray.
-        saturation: Largest change of the factor 1 on the distance from the pixel's gray.
-        hue: Largest turn about the gray axis, in full turns: 0.5 reaches every hue.
-        grayscale: Share of the examples that lose their color.
-        autocontrast: Share of the examples whose channels are stretched to the whole range
-            first (keras-cv).
-        equalize: Share of the examples whose histograms are equalized first (keras-cv).
+        brightness: Largest change, as a share of the range, in [0, 1]: 0.1 adds up to 25.5 either
+            way.
+        contrast: Largest change of the factor 1 on the distance from mid-gray, in [0, 1].
+        saturation: Largest change of the factor 1 on the distance from the pixel's gray, in
+            [0, 1].
+        hue: Largest rotation about the gray axis, in full turns, in [0, 0.5]: 0.5 reaches every
+            hue.
+        grayscale: Share of the examples that lose their color, in [0, 1].
+        autocontrast: Share of the examples whose channels are first stretched to the whole range
+            (keras-cv), in [0, 1].
+        equalize: Share of the examples whose histograms are first equalized (keras-cv), in
+            [0, 1].
 
     Raises:
-        ValueError: If a value lies outside its range.
+        ValueError: If a value is outside its range.
 
     Example:
         >>> Augmentation(scale=(0.7, 1.5), hue=0.02).flip
@@ -62,22 +68,28 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name in ("scale", "aspect"):
             # Lists (from JSON) become tuples, so that equal augmentations compare equal.
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-            _check_factors(name, getattr(self, name))
+            limits = tuple(getattr(self, name))
+            object.__setattr__(self, name, limits)
+            if len(limits) != 2 or not 0 < limits[0] <= limits[1] < float("inf"):
+                raise ValueError(
+                    f"`{name}` must be the smallest and the largest factor, both above 0, such as "
+                    f"(0.5, 2.0). Received: {name}={limits}."
+                )
         for name, largest in _LARGEST.items():
             value = getattr(self, name)
             if not 0 <= value <= largest:
                 raise ValueError(
-                    f"`{name}` must lie in [0, {largest:g}]. Received: {name}={value!r}."
+                    f"`{name}` must be in [0, {largest:g}]. Received: {name}={value!r}."
                 )
 
     @classmethod
     def none(cls) -> "Augmentation":
-        """Returns the augmentation that changes nothing; a crop is still cut at random."""
+        """Returns the augmentation that changes nothing; crops are still taken at random."""
         off: dict[str, Any] = {field.name: 0.0 for field in fields(cls)}
         return cls(**{**off, "scale": (1.0, 1.0), "aspect": (1.0, 1.0), "flip": False})
 
 
+# The other settings are numbers from 0 to these.
 _LARGEST = {
     "rotation": 180.0,
     "brightness": 1.0,
@@ -89,8 +101,8 @@ _LARGEST = {
     "equalize": 1.0,
 }
 
-# The draws of an example, each uniform in [0, 1). New ones go to the end: then seeds keep
-# the meaning of the others.
+# The random numbers of an example, each uniform in [0, 1). New ones go to the end, so that the
+# others keep their values for a seed.
 _DRAWS = (
     *("scale", "aspect", "rotation", "flip", "top", "left", "brightness", "contrast"),
     *("saturation", "hue", "grayscale", "autocontrast", "equalize"),
@@ -98,82 +110,119 @@ _DRAWS = (
 
 
 def augment(
-    image: Any,
-    label: Any,
+    images: Mapping[str, Any],
+    labels: Mapping[str, Any],
     seed: Any,
-    crop_size: tuple[int, int] | None = None,
-    ignore_class: Any = 255,
+    crop_size: tuple[int, int] | None,
+    ignore_class: Mapping[str, int],
     augmentation: Augmentation | None = None,
-) -> tuple[Any, Any]:
-    """Returns an augmented image and its label map, the same whenever the seed is the same.
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns augmented images and label maps, the same whenever the seed is the same.
 
-    The image is interpolated bilinearly (antialiased where it shrinks,
-    unless it also turns), the label map takes the nearest label. A crop lies
-    at a random place; where it is larger than the image, the image lies at a
-    random place in it, with mid-gray around, labeled `ignore_class`.
+    Images are interpolated bilinearly (antialiased where they shrink, unless they also turn),
+    label maps take the nearest label. A crop is taken at a random place; where it is larger than
+    the image, the image is put at a random place in it, with mid-gray around it, which is labeled
+    `ignore_class`.
 
-    Images of several kinds move alike. Only `color` changes its colors;
-    `depth` takes the nearest distance, as between two surfaces there is none,
-    with `MIDDLE_DEPTH` around. Distances and heights keep their values
-    whatever the scale.
+    All modalities move alike. Only `rgb` changes its colors; `depth` takes the nearest distance,
+    as between two surfaces there is none, with `MIDDLE_DEPTH` around it. Distances and heights
+    keep their values whatever the scale.
 
     Args:
-        image: Tensor, shape `(height, width, 3)`, RGB in 0..255, any dtype; or a dictionary of
-            tensors by modality: `color` and `hha` like that, `depth` of one channel.
-        label: Tensor, uint8, shape `(height, width)`, or a dictionary of them.
+        images: Tensors by modality. `rgb`: shape `(height, width, 3)`, 0..255, any dtype; `hha`
+            like that; `depth`: shape `(height, width, 1)`.
+        labels: Label maps by head, uint8, shape `(height, width)`.
         seed: int32 tensor, shape `(2,)`.
         crop_size: Height and width of the result in pixels; `None` keeps the
             image whole, at the size that `scale` and `aspect` give it.
-        ignore_class: Label of pixels outside the image, or a dictionary with
-            the keys of `label`.
+        ignore_class: Label of pixels outside the image, by head.
         augmentation: What may happen; `None` for nothing but the crop.
 
     Returns:
-        `(image, label)`, both uint8, with the axes they came with; depth in its own dtype.
+        `(images, labels)`: uint8, depth in its own dtype.
 
     Example:
-        >>> image, label = tf.zeros((60, 80, 3), "uint8"), tf.ones((60, 80), "uint8")
-        >>> image, label = augment(image, label, seed=[0, 1], crop_size=(32, 48))
-        >>> image.shape, label.shape
+        >>> images = {"rgb": tf.zeros((60, 80, 3), "uint8")}
+        >>> labels = {"segmentation": tf.ones((60, 80), "uint8")}
+        >>> images, labels = augment(images, labels, [0, 1], (32, 48), {"segmentation": 255})
+        >>> images["rgb"].shape, labels["segmentation"].shape
         (TensorShape([32, 48, 3]), TensorShape([32, 48]))
     """
     augmentation = augmentation or Augmentation.none()
     uniform = tf.unstack(tf.random.stateless_uniform([len(_DRAWS)], seed), num=len(_DRAWS))
     draws = dict(zip(_DRAWS, uniform, strict=True))
-
-    images = image if isinstance(image, dict) else {"color": image}
     warp = _Warp(tf.shape(next(iter(images.values())))[:2], draws, crop_size, augmentation)
-    images = {
-        name: warp.depth(part)
-        if name == "depth"
-        else _picture(name, part, warp, draws, augmentation)
-        for name, part in images.items()
-    }
-    image = images if isinstance(image, dict) else images["color"]
-    if isinstance(label, dict):
-        ignored = (
-            ignore_class if isinstance(ignore_class, dict) else dict.fromkeys(label, ignore_class)
+    return (
+        {
+            name: warp.depth(image)
+            if name == "depth"
+            else _picture(image, warp, draws, augmentation, has_colors=name == "rgb")
+            for name, image in images.items()
+        },
+        {head: warp.label(label, ignore_class[head]) for head, label in labels.items()},
+    )
+
+
+def keep_cells(
+    labels: Mapping[str, Any],
+    seed: Any,
+    share: float,
+    cell_size: int,
+    ignore_class: Mapping[str, int],
+) -> dict[str, Any]:
+    """Returns label maps in which each cell is kept or ignored as a whole, at random.
+
+    So a training on whole images becomes one on patches: its loss does not count everywhere
+    (Long et al., CVPR 2015, section 3.4). Cells begin at the top left, as those of the logits do
+    before upsampling; the last ones may be cut off.
+
+    Args:
+        labels: Label maps by head, uint8, shape `(height, width)`; the same cells of all of them
+            are kept.
+        seed: int32, shape `(2,)`. The same seed keeps the same cells.
+        share: Probability of keeping a cell, in (0, 1].
+        cell_size: Pixels along each side of a cell: the stride of the finest scores.
+        ignore_class: Label of what is left out, by head.
+
+    Example:
+        >>> labels = {"segmentation": tf.ones((2, 6), "uint8")}
+        >>> labels = keep_cells(labels, [0, 2], 0.5, 2, {"segmentation": 255})
+        >>> labels["segmentation"].numpy().tolist()
+        [[1, 1, 255, 255, 255, 255], [1, 1, 255, 255, 255, 255]]
+    """
+    shape = tf.shape(next(iter(labels.values())))
+    height, width = shape[0], shape[1]
+    cells = tf.stack([-(-height // cell_size), -(-width // cell_size)])
+    kept = tf.random.stateless_uniform(cells, seed) < share
+    pixels = tf.repeat(tf.repeat(kept, cell_size, axis=0), cell_size, axis=1)[:height, :width]
+    return {
+        head: tf.ensure_shape(
+            tf.where(pixels, label, tf.cast(ignore_class[head], label.dtype)), label.shape
         )
-        return image, {name: warp.label(label[name], ignored[name]) for name in label}
-    return image, warp.label(label, ignore_class)
+        for head, label in labels.items()
+    }
 
 
 def _picture(
-    name: str, image: Any, warp: "_Warp", draws: dict[str, Any], augmentation: Augmentation
+    image: Any,
+    warp: "_Warp",
+    draws: dict[str, Any],
+    augmentation: Augmentation,
+    has_colors: bool,
 ) -> Any:
     """Returns an image of three channels, warped; its colors are changed if it has colors."""
-    if name == "color":
+    if has_colors:
         image = _stretch(tf.cast(image, tf.float32), draws, augmentation)
     image = warp.image(tf.cast(image, tf.float32) - MID_GRAY)
-    if name == "color":
+    if has_colors:
         image = _recolor(image, draws, augmentation)
     return tf.saturate_cast(tf.round(image + MID_GRAY), tf.uint8)
 
 
 class _Warp:
-    """One drawn geometry, applied to images and label maps alike.
+    """One geometry, drawn at random, applied to images and label maps alike.
 
-    The center of the result's pixel i lies at source coordinate
+    The center of the result's pixel i is at source coordinate
     `(i + 0.5 + offset) / factor`, along each axis, in pixels; with rotation, that point
     is first turned about the center of the result. The flip comes last.
     """
@@ -193,7 +242,7 @@ class _Warp:
         scaled = tf.maximum(tf.round(tf.cast(size, tf.float32) * self.factors), 1.0)
         self.size = tf.cast(scaled, tf.int32) if crop_size is None else tf.constant(crop_size)
         # Whole pixels, so that scale 1 copies them. A crop larger than the image has a
-        # negative offset: the image lies inside it.
+        # negative offset: the image is inside it.
         room = scaled - tf.cast(self.size, tf.float32)
         self.offset = tf.round(tf.stack([draws["top"], draws["left"]]) * room)
         self.turn: Any = None
@@ -268,7 +317,7 @@ class _Warp:
 
 
 def _recolor(image: Any, draws: dict[str, Any], augmentation: Augmentation) -> Any:
-    """Returns the image with new colors; its values are centerd on mid-gray.
+    """Returns the image with new colors; its values are centered on mid-gray.
 
     Brightness, contrast, saturation, hue and grayscale are linear, so they
     are one 3x3 matrix and a shift, and cost one pass over the pixels.
@@ -313,8 +362,8 @@ def _stretch(image: Any, draws: dict[str, Any], augmentation: Augmentation) -> A
 
 @cache
 def _keras_cv_layer(name: str) -> Any:
-    # keras-cv's random layers do not repeat by seed; its deterministic ones do, so that the
-    # draw is ours. Imported here: half a second, and only training needs it.
+    # keras-cv's random layers do not repeat by seed; its deterministic ones do, and the
+    # random number is ours. Imported here: half a second, and only training needs it.
     from keras_cv import layers
 
     layer = {"autocontrast": layers.AutoContrast, "equalize": layers.Equalization}[name]
@@ -331,11 +380,3 @@ def _drawn_factor(draw: Any, limits: tuple[float, float]) -> Any:
 
 def _symmetric(draw: Any) -> Any:
     return 2 * draw - 1
-
-
-def _check_factors(name: str, limits: tuple[float, ...]) -> None:
-    if len(limits) != 2 or not 0 < limits[0] <= limits[1] < float("inf"):
-        raise ValueError(
-            f"`{name}` must be the smallest and the largest factor, both above 0, such as "
-            f"(0.5, 2.0). Received: {name}={limits}."
-        )

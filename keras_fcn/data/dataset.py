@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from keras_fcn.labels import Heads, Labels
 
-# Where an example has each kind of image that a network takes (`keras_fcn.modalities`).
-IMAGE_KEYS = {"color": "image", "hha": "hha", "depth": "depth"}
+# The key of each modality (`keras_fcn.modalities`) in an example.
+IMAGE_KEYS = {"rgb": "image", "hha": "hha", "depth": "depth"}
 
-# Tensors, or on the way to them encoded bytes, paths or seeds, by name.
+# By name: tensors, or what they are made from (encoded bytes, paths, seeds).
 Example = dict[str, Any]
 
 
@@ -20,8 +20,8 @@ class SegmentationDataset:
     """Named splits of images with their label maps.
 
     A split is read in two steps, so that a pipeline can shuffle, shard and
-    cache what is small, and decode in parallel what is large: `records` gives
-    what identifies an example (a path, encoded bytes, a seed), `decode` turns
+    cache what is small, and decode in parallel what is large: `records` returns
+    what identifies each example (a path, encoded bytes, a seed), `decode` turns
     one record into an example. `examples` does both.
 
     An example is a dictionary with at least:
@@ -32,7 +32,7 @@ class SegmentationDataset:
       where `labels` is a dictionary;
     * `id`: string scalar, unique in the split.
 
-    Sets with other kinds of images (`modalities`) have of the same height and width
+    Datasets with further `modalities` have, of the same height and width,
 
     * `depth`: uint16, shape `(height, width, 1)`, distance in millimeters, 0 where unknown;
     * `hha`: uint8, shape `(height, width, 3)`, as `keras_fcn.data.hha` makes it.
@@ -46,7 +46,7 @@ class SegmentationDataset:
         decode: Function from a record to an example, in TensorFlow operations.
         description: A few sentences: what it shows, where it comes from.
         citation: BibTeX of the papers to cite, or "".
-        modalities: The kinds of images that every example has, names in `IMAGE_KEYS`.
+        modalities: The modalities that every example has, of those in `IMAGE_KEYS`.
 
     Example:
         >>> import numpy as np
@@ -64,11 +64,11 @@ class SegmentationDataset:
     decode: Callable[[Example], Example] = field(repr=False)
     description: str = field(default="", repr=False)
     citation: str = field(default="", repr=False)
-    modalities: tuple[str, ...] = ("color",)
+    modalities: tuple[str, ...] = ("rgb",)
 
     @property
     def heads(self) -> Heads:
-        """The label maps by name; of a dataset with a single one a mapping of one."""
+        """The classes of each label map by name; of a single label map, a mapping of one."""
         return Heads(self.labels)
 
     def examples(self, split: str) -> tf.data.Dataset:
@@ -83,7 +83,7 @@ class SegmentationDataset:
         )
 
     def check_split(self, split: str) -> None:
-        """Raises ValueError, with the names there are, unless `split` is one of the splits."""
+        """Raises ValueError, which names the splits, unless `split` is one of them."""
         if split not in self.splits:
             raise ValueError(
                 f"Dataset {self.name!r} has no split {split!r}. Its splits: "
@@ -91,20 +91,20 @@ class SegmentationDataset:
             )
 
     def check_modalities(self, modalities: Sequence[str]) -> None:
-        """Raises ValueError, with the kinds there are, unless examples have all of these."""
+        """Raises ValueError, which names the modalities, unless examples have all of these."""
         missing = [name for name in modalities if name not in self.modalities]
         if missing:
             raise ValueError(
-                f"Dataset {self.name!r} has no images of the kind {missing[0]!r}. It has: "
+                f"Dataset {self.name!r} has no modality {missing[0]!r}. It has: "
                 f"{', '.join(self.modalities)}."
             )
 
 
 def modalities_of(keys: Iterable[str]) -> tuple[str, ...]:
-    """Returns the kinds of images among the keys of an example.
+    """Returns the modalities among the keys of an example.
 
     >>> modalities_of(["id", "image", "depth", "label"])
-    ('color', 'depth')
+    ('rgb', 'depth')
     """
     present = set(keys)
     return tuple(name for name, key in IMAGE_KEYS.items() if key in present)
@@ -113,7 +113,7 @@ def modalities_of(keys: Iterable[str]) -> tuple[str, ...]:
 def from_arrays(
     name: str, labels: Labels, splits: Mapping[str, list[Mapping[str, Any]]]
 ) -> SegmentationDataset:
-    """Returns a dataset of examples held in memory: NumPy arrays that may differ in size.
+    """Returns a dataset of examples in memory: NumPy arrays that may differ in size.
 
     Args:
         name: Name of the dataset.
@@ -121,13 +121,13 @@ def from_arrays(
         splits: Lists of examples, as `SegmentationDataset` describes them; an
             example without `id` gets `split/position`.
     """
-    held = {
+    stored = {
         split: [{"id": f"{split}/{i}", **example} for i, example in enumerate(examples)]
         for split, examples in splits.items()
     }
 
     def records(split: str) -> tf.data.Dataset:
-        examples = held[split]
+        examples = stored[split]
         signature = tf.nest.map_structure(_spec_of_any_size, examples[0])
         count = tf.data.experimental.assert_cardinality(len(examples))
         return tf.data.Dataset.from_generator(
@@ -137,10 +137,10 @@ def from_arrays(
     return SegmentationDataset(
         name=name,
         labels=labels,
-        splits={split: len(examples) for split, examples in held.items()},
+        splits={split: len(examples) for split, examples in stored.items()},
         records=records,
         decode=dict,
-        modalities=modalities_of(next((e[0] for e in held.values() if e), {})),
+        modalities=modalities_of(next((e[0] for e in stored.values() if e), {})),
     )
 
 

@@ -8,8 +8,8 @@ from scipy.ndimage import convolve1d
 # Disparity is this over the distance in centimeters: 255 at 1.22 m, 31 at 10 m.
 _DISPARITY = 31000.0
 _MIN_DISTANCE_CM = 100.0
-# Where the lowest point lies less than the first below the camera, no ground is seen: then the
-# camera is taken to be at the second above it. In centimeters.
+# If the lowest point is less than the first below the camera, no ground is seen: then the
+# camera is assumed to be at the second above it. In centimeters.
 _GROUND_SEEN_CM = 90.0
 _CAMERA_HEIGHT_CM = 130.0
 # Added to angles in degrees: upright surfaces (90) come out as 128.
@@ -166,7 +166,7 @@ def _checked_depth(depth: np.ndarray, missing: np.ndarray | None) -> tuple[np.nd
             )
         without = without | np.asarray(missing, bool)
     if without.all():
-        raise ValueError("`depth` must hold at least one pixel that is not missing.")
+        raise ValueError("`depth` must have at least one pixel that is not missing.")
     return finite * 100, without
 
 

@@ -1,4 +1,4 @@
-"""Reading images and masks exactly: files with Pillow, encoded bytes with TensorFlow."""
+"""Reading images, masks and depth maps exactly: files with Pillow, bytes with TensorFlow."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,27 +57,27 @@ def read_mask(
     colors: Mapping[Color, int] | None = None,
     labels: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """Reads a label map, in the form in which segmentation sets publish them.
+    """Reads a label map, in the forms in which segmentation datasets are published.
 
     * Palette images (mode "P", as PASCAL VOC has): the indices, whatever the colors are.
     * Gray images of 1, 8 or 16 bits: the gray values.
-    * RGB images: through `colors`, which must hold every color that occurs.
+    * RGB images: through `colors`, which must contain every color that occurs.
 
     With `colors`, a palette image is read by its colors too (an editor may have
     renumbered its palette; index 255 stays 255), and so is a gray image, if all the colors
-    are gray, such as black and white. Otherwise a gray image holds the labels themselves.
+    are gray, such as black and white. Otherwise a gray image contains the labels themselves.
 
     Args:
         path: An image file without loss: PNG, BMP, GIF, TIFF.
         colors: Label by `(red, green, blue)`.
-        labels: Label by number, for masks that hold numbers of another order
+        labels: Label by number, for masks that contain numbers of another order
             than the classes; numbers beyond the list stay what they are.
 
     Returns:
         Labels, uint8, shape `(height, width)`.
 
     Raises:
-        ValueError: If the file is damaged, is of another form, or holds a
+        ValueError: If the file is damaged, is of another form, or contains a
             color that is not in the table. The message names the file and
             the likely cause.
         FileNotFoundError: If there is no such file.
@@ -105,6 +105,48 @@ def read_mask(
         )
 
 
+def read_mat_labels(path: Path, variable: str) -> np.ndarray:
+    """Reads a label map that is a variable of a MATLAB file.
+
+    Args:
+        path: A `.mat` file as MATLAB's `save` writes it by default (up to version 7).
+        variable: Its name, such as `LabelMap`.
+
+    Returns:
+        int64, shape `(height, width)`, the numbers as they are in the file.
+
+    Raises:
+        ValueError: If the file is damaged or has no such map. The message names the file.
+    """
+    from scipy.io import loadmat
+
+    try:
+        numbers = loadmat(path, variable_names=[variable])[variable]
+    except Exception as error:  # SciPy raises whatever the damage leads it to
+        raise ValueError(
+            f"{path}: not a MATLAB file with the label map {variable!r} ({error})."
+        ) from error
+    if numbers.ndim != 2 or numbers.dtype.kind not in "uif":
+        raise ValueError(
+            f"{path}: {variable!r} must be a label map (height, width). Received: shape "
+            f"{numbers.shape}, dtype {numbers.dtype}."
+        )
+    return numbers.astype(np.int64)
+
+
+def labels_from_one(numbers: np.ndarray, path: Path) -> np.ndarray:
+    """Returns labels from 0 of numbers from 1; 0 and -1, which mean void, become 255.
+
+    Raises:
+        ValueError: If a number is no label of 8 bits. The message names the file.
+    """
+    if numbers.min(initial=0) < -1 or numbers.max(initial=0) > 255:
+        raise ValueError(
+            f"{path}: labels must be in [-1, 255]. Received: {numbers.min()} to {numbers.max()}."
+        )
+    return np.where(numbers < 1, 255, numbers - 1).astype(np.uint8)
+
+
 def read_depth(path: str | Path) -> np.ndarray:
     """Reads a depth map from a gray image of 16 bits, as NYUDv2's are: whole millimeters.
 
@@ -119,7 +161,7 @@ def read_depth(path: str | Path) -> np.ndarray:
         depth = np.asarray(image)
         if image.mode not in _16_BIT_MODES or depth.min() < 0 or depth.max() > 65535:
             raise ValueError(
-                f"{path}: depth must be a gray image of 16 bits that holds millimeters. Received: "
+                f"{path}: depth must be a gray image of 16 bits, in millimeters. Received: "
                 f"an image of mode {image.mode!r}."
             )
         return depth.astype(np.uint16)
@@ -170,7 +212,7 @@ def decode_image(contents: Any) -> Any:
 
 
 def decode_label(contents: Any) -> Any:
-    """Decodes the bytes of a gray 8-bit PNG that holds labels, in TensorFlow.
+    """Decodes the bytes of a gray 8-bit PNG of labels, in TensorFlow.
 
     Args:
         contents: Bytes of the file, string scalar tensor. Not a palette image, such as PASCAL
@@ -199,7 +241,7 @@ def check_labels(label: np.ndarray, spec: LabelSpec, path: str | Path) -> None:
         values = np.flatnonzero(outside)
         shown = ", ".join(str(value) for value in values[:6]) + (", ..." * (len(values) > 6))
         raise ValueError(
-            f"{path}: labels must lie in [0, {spec.num_classes}) or be {spec.ignore_class} "
+            f"{path}: labels must be in [0, {spec.num_classes}) or be {spec.ignore_class} "
             f"(ignored). Received: {shown} in {outside.sum()} of {label.size} pixels. Likely "
             f"cause: {_likely_cause(counts, values, spec)}"
         )
@@ -240,7 +282,7 @@ def _likely_cause(counts: np.ndarray, outside: np.ndarray, spec: LabelSpec) -> s
     num_classes = spec.num_classes
     if len(outside) > 20:
         return (
-            "the mask holds gray levels, not class numbers (saved as a gray picture of its "
+            "the mask contains gray levels, not class numbers (saved as a gray picture of its "
             "colors, or resized with smoothing)."
         )
     if list(outside) == [num_classes] and counts[0] == 0:
@@ -252,7 +294,7 @@ def _likely_cause(counts: np.ndarray, outside: np.ndarray, spec: LabelSpec) -> s
         )
     if set(np.flatnonzero(counts)) <= {0, 128, 255}:
         return "a mask of two gray levels; give their colors in the table of classes."
-    return f"the set has more than {num_classes} classes, or the mask is another kind of picture."
+    return f"there are more than {num_classes} classes, or the mask is another kind of picture."
 
 
 @contextmanager
@@ -278,7 +320,7 @@ def _without_opaque_alpha(image: Image.Image, path: str | Path) -> Image.Image:
         return image
     if np.asarray(image.getchannel("A")).min() < 255:
         raise ValueError(
-            f"{path}: the mask has transparent pixels, of which no label can be told. Export it "
+            f"{path}: the mask has transparent pixels, which have no label. Export it "
             "without an alpha channel."
         )
     return image.convert(opaque_mode)
@@ -369,8 +411,8 @@ def _codes(colors: np.ndarray) -> np.ndarray:
 def _narrowed(values: np.ndarray, path: str | Path) -> np.ndarray:
     if values.min() < 0 or values.max() > 255:
         raise ValueError(
-            f"{path}: labels must lie in [0, 255]. Received: {values.min()} to {values.max()} in "
-            "a mask of more than 8 bits. Likely cause: it holds instance numbers or depth, not "
+            f"{path}: labels must be in [0, 255]. Received: {values.min()} to {values.max()} in "
+            "a mask of more than 8 bits. Likely cause: it contains instance numbers or depth, not "
             "classes."
         )
     return values.astype(np.uint8)

@@ -15,8 +15,8 @@ def parallel_map(
     """Yields `function(item)` of each item, in order, computed in threads.
 
     Pillow decodes outside Python's global lock, so threads read images in
-    parallel. At most `ahead` results wait for being taken, so that a large
-    set does not fill the memory.
+    parallel. At most `ahead` results wait to be taken, so that a large
+    dataset does not fill the memory.
 
     Args:
         function: Called in a thread; what it raises is raised here.

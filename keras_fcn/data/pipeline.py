@@ -1,6 +1,6 @@
 """Batches for training and evaluation, from a segmentation dataset.
 
-Training batches are a function of the seed and the step: every draw is made
+Training batches are a function of the seed and the step: every random number is made
 from (seed, epoch, position in the epoch), so that neither the number of
 threads nor an interruption changes them.
 """
@@ -10,12 +10,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_fcn.data.augmentation import Augmentation, augment
+from keras_fcn.data.augmentation import Augmentation, augment, keep_cells
 from keras_fcn.data.dataset import IMAGE_KEYS, SegmentationDataset
-from keras_fcn.data.patch_sampling import keep_cells
 
-# Decoded examples are held in memory up to this many bytes in all.
+# Decoded examples are kept in memory up to this many bytes in all.
 CACHE_BYTES = 2 * 2**30
+
+# The images of an example by modality, and its label maps by head.
+_Pair = tuple[dict[str, Any], dict[str, Any]]
 
 
 def training_batches(
@@ -42,9 +44,9 @@ def training_batches(
     without the last ones that do not fill a batch. A split smaller than a
     batch is gone through several times.
 
-    The split is read once, now. Decoded examples are held in memory where
-    they fit `cache_bytes`; else the records are (paths, encoded images), and
-    are decoded again in each epoch. The batches are the same.
+    The split is read once, now. Decoded examples are kept in memory if they fit
+    `cache_bytes`; else the records are (paths, encoded images), which are decoded
+    again in each epoch. The batches are the same.
 
     Args:
         dataset: The dataset.
@@ -54,7 +56,7 @@ def training_batches(
         crop_size: Height and width of the images in pixels. `None` keeps
             images whole, padded at the bottom and right to the largest of the
             batch, with 0 in the image and `ignore_class` in the labels.
-        seed: Seed of order and augmentation.
+        seed: Seed of the order and the augmentation.
         start_step: Number of batches to leave out, as a training that goes on
             at that step wants it.
         shuffle: Whether each epoch has a new order, else the order of the split.
@@ -64,21 +66,21 @@ def training_batches(
         shard: `(index, count)`: this process' part of each batch, and how many
             parts there are. The parts of a batch, joined, are the batch.
         cache_bytes: Memory that decoded examples may take.
-        modalities: Kinds of images, of `"color"`, `"hha"` and `"depth"`, one after the other
-            along the channels, as `FCN` takes them. Empty for RGB alone.
-        loss_share: Share of the cells whose labels are kept, drawn anew for each image; the
+        modalities: Modalities, of `"rgb"`, `"hha"` and `"depth"`, one after the other along the
+            channels, as `FCN` takes them. Empty for `image` as it is.
+        loss_share: Share of the cells whose labels are kept, chosen anew for each image; the
             others get `ignore_class` (`keep_cells`). 1 keeps all.
         cell_size: Pixels along each side of such a cell.
 
     Returns:
         A `tf.data.Dataset` of `(images, labels)`: uint8, shapes
         `(batch, height, width, 3)` and `(batch, height, width)`. Labels are
-        a dictionary where the dataset's are. Images of another number of
-        channels are float32.
+        a dictionary if those of the dataset are. Modalities of another number of
+        channels in all are float32.
 
     Raises:
         ValueError: If an argument is out of range, there is no such split, or the examples
-            have no such images.
+            have no such modality.
 
     Example:
         >>> from keras_fcn.datasets import open_dataset
@@ -91,10 +93,11 @@ def training_batches(
     num_steps = steps_per_epoch(dataset, split, batch_size, limit=limit)
     _check_training_arguments(batch_size, crop_size, seed, start_step, shard)
     if not 0 < loss_share <= 1:
-        raise ValueError(f"`loss_share` must lie in (0, 1]. Received: loss_share={loss_share}.")
+        raise ValueError(f"`loss_share` must be in (0, 1]. Received: loss_share={loss_share}.")
     _check_at_least("cell_size", cell_size, 1)
     dataset.check_modalities(modalities)
-    ignored = _ignore_class(dataset)
+    heads = dataset.heads
+    ignored = {head: spec.ignore_class for head, spec in heads.items()}
     fetch = _random_access(dataset, split, limit, cache_bytes, modalities)
     key = tf.constant([seed % 2**31, seed // 2**31], tf.int32)
 
@@ -114,18 +117,27 @@ def training_batches(
         )
 
     def example(draw: Any, index: Any) -> tuple[Any, Any]:
-        image, label = fetch(index)
+        images, labels = fetch(index)
         if not (augmentation is None and crop_size is None):
-            image, label = augment(image, label, draw, crop_size, ignored, augmentation)
+            images, labels = augment(images, labels, draw, crop_size, ignored, augmentation)
         if loss_share < 1:
-            label = keep_cells(label, _fold(draw, 0), loss_share, cell_size, ignored)
-        return _joined(image, modalities), label
+            labels = keep_cells(labels, _fold(draw, 0), loss_share, cell_size, ignored)
+        return _joined(images, modalities), heads.unwrapped(labels)
 
     epochs = tf.data.Dataset.range(start_step // num_steps, tf.int64.max)
     examples = epochs.flat_map(order_of_epoch).map(
         example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
-    batches = _batch(examples, batch_size // shard[1], ignored, pad=crop_size is None)
+    if crop_size is None:
+        padding = {head: tf.constant(label, tf.uint8) for head, label in ignored.items()}
+        black = tf.constant(0, examples.element_spec[0].dtype)
+        batches = examples.padded_batch(
+            batch_size // shard[1],
+            padding_values=(black, heads.unwrapped(padding)),
+            drop_remainder=True,
+        )
+    else:
+        batches = examples.batch(batch_size // shard[1], drop_remainder=True)
     return batches.with_options(_options()).prefetch(tf.data.AUTOTUNE)
 
 
@@ -137,22 +149,22 @@ def evaluation_batches(
 ) -> tf.data.Dataset:
     """Returns every example of a split once, at its own size.
 
-    A batch holds images of one size, so that nothing is padded and batching
-    cannot change a score. Sizes that occur rarely come last. The order is
+    A batch contains images of one size, so that nothing is padded and batching
+    cannot change a metric. Sizes that occur rarely come last. The order is
     always the same.
 
     Args:
         dataset: The dataset.
         split: One of its splits.
         batch_size: Largest number of examples in a batch.
-        modalities: Kinds of images, as for `training_batches`.
+        modalities: As for `training_batches`.
 
     Returns:
         A finite `tf.data.Dataset` of `(images, labels)`, as `training_batches` describes it.
 
     Raises:
         ValueError: If `batch_size` is below 1, there is no such split, or the examples have no
-            such images.
+            such modality.
 
     Example:
         >>> from keras_fcn.datasets import open_dataset
@@ -163,11 +175,9 @@ def evaluation_batches(
     _check_at_least("batch_size", batch_size, 1)
     dataset.check_modalities(modalities)
 
-    def image_and_label(example: Any) -> tuple[Any, Any]:
-        image, label = _image_and_label(example, modalities)
-        return _joined(image, modalities), label
-
-    examples = dataset.examples(split).map(image_and_label)
+    examples = dataset.examples(split).map(
+        lambda example: (_joined(_images(example, modalities), modalities), example["label"])
+    )
     if batch_size == 1:
         batches = examples.batch(1)
     else:
@@ -201,7 +211,7 @@ def _num_examples(dataset: SegmentationDataset, split: str, limit: int | None) -
         _check_at_least("limit", limit, 1)
         count = min(count, limit)
     if not count:
-        raise ValueError(f"Split {split!r} of dataset {dataset.name!r} holds no examples.")
+        raise ValueError(f"Split {split!r} of dataset {dataset.name!r} has no examples.")
     return count
 
 
@@ -212,25 +222,30 @@ def _random_access(
     cache_bytes: int,
     modalities: Sequence[str],
 ) -> Any:
-    """Returns a function from an index to the image and the label of that example."""
+    """Returns a function from an index to the images and label maps of that example."""
     count = _num_examples(dataset, split, limit)
     records = dataset.records(split).take(count)
+
+    def decode(record: Any) -> _Pair:
+        example = dataset.decode(record)
+        return _images(example, modalities), dataset.heads.by_name(example["label"])
+
     decoded = records.map(
-        lambda record: _image_and_label(dataset.decode(record), modalities),
+        decode,
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
     if count * _mean_bytes(decoded.take(16)) <= cache_bytes:
-        return _held_in_memory(decoded, count)
-    read = _held_in_memory(records, count)
-    return lambda index: _image_and_label(dataset.decode(read(index)), modalities)
+        return _in_memory(decoded, count)
+    read = _in_memory(records, count)
+    return lambda index: decode(read(index))
 
 
-def _held_in_memory(elements: tf.data.Dataset, count: int) -> Any:
+def _in_memory(elements: tf.data.Dataset, count: int) -> Any:
     """Reads all elements now; returns a function from an index to that element.
 
-    Tensors of any shape and dtype are held as strings, so that examples of different sizes
-    fit one tensor. Taking one back costs 0.1 ms for an image of 480x360.
+    Tensors of any shape and dtype are kept as strings, so that examples of different sizes
+    fit one tensor. To read one takes 0.1 ms for an image of 480x360.
     """
     spec = tf.nest.flatten(elements.element_spec)
     strings = elements.map(
@@ -238,12 +253,12 @@ def _held_in_memory(elements: tf.data.Dataset, count: int) -> Any:
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    held = strings.batch(count).get_single_element()
+    stored = strings.batch(count).get_single_element()
 
     def read(index: Any) -> Any:
         parts = [
             tf.ensure_shape(tf.io.parse_tensor(column[index], part.dtype), part.shape)
-            for column, part in zip(held, spec, strict=True)
+            for column, part in zip(stored, spec, strict=True)
         ]
         return tf.nest.pack_sequence_as(elements.element_spec, parts)
 
@@ -277,38 +292,17 @@ def _fold(key: Any, *numbers: Any) -> Any:
     return key
 
 
-def _image_and_label(example: dict[str, Any], modalities: Sequence[str]) -> tuple[Any, Any]:
-    """Returns the image, or a dictionary of images by modality, and the label."""
-    if not modalities:
-        return example["image"], example["label"]
-    return {name: example[IMAGE_KEYS[name]] for name in modalities}, example["label"]
+def _images(example: dict[str, Any], modalities: Sequence[str]) -> dict[str, Any]:
+    """Returns the images of an example by modality: RGB unless others are asked for."""
+    return {name: example[IMAGE_KEYS[name]] for name in modalities or ("rgb",)}
 
 
-def _joined(image: Any, modalities: Sequence[str]) -> Any:
-    """Returns images of several kinds as one, as `Predictor` and exported networks take it."""
-    if not modalities:
-        return image
-    parts = [image[name] for name in modalities]
-    if sum(part.shape[-1] for part in parts) == 3:
+def _joined(images: dict[str, Any], modalities: Sequence[str]) -> Any:
+    """Returns the modalities as one image, as `Predictor` and exported models take it."""
+    parts = [images[name] for name in modalities or ("rgb",)]
+    if not modalities or sum(part.shape[-1] for part in parts) == 3:
         return parts[0]
     return tf.concat([tf.cast(part, tf.float32) for part in parts], axis=-1)
-
-
-def _ignore_class(dataset: SegmentationDataset) -> Any:
-    labels = dataset.labels
-    if isinstance(labels, dict):
-        return {name: spec.ignore_class for name, spec in labels.items()}
-    return labels.ignore_class
-
-
-def _batch(
-    examples: tf.data.Dataset, batch_size: int, ignore_class: Any, pad: bool
-) -> tf.data.Dataset:
-    if not pad:
-        return examples.batch(batch_size, drop_remainder=True)
-    ignored = tf.nest.map_structure(lambda label: tf.constant(label, tf.uint8), ignore_class)
-    black = tf.constant(0, examples.element_spec[0].dtype)
-    return examples.padded_batch(batch_size, padding_values=(black, ignored), drop_remainder=True)
 
 
 def _options() -> tf.data.Options:

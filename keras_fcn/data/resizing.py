@@ -1,4 +1,4 @@
-"""Resizing of batches of images, labels and scores by Pillow."""
+"""Resizing of batches of images, labels and logits by Pillow."""
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,7 @@ def resized_images(images: np.ndarray, size: Size) -> np.ndarray:
     (1, 2, 3, 3)
     """
     if images.dtype != np.uint8:
-        return resized_scores(images, size)  # Pillow resizes no floating-point colors
+        return resized_logits(images, size)  # Pillow resizes no floating-point colors
     return np.stack([_resized(image, size, Image.Resampling.BILINEAR) for image in images])
 
 
@@ -26,17 +26,21 @@ def resized_labels(labels: np.ndarray, size: Size) -> np.ndarray:
     return np.stack([_resized(map_, size, Image.Resampling.NEAREST) for map_ in labels])
 
 
-def resized_scores(scores: np.ndarray, size: Size) -> np.ndarray:
-    """Returns scores, float32, shape `(batch, height, width, num_classes)`, at another size.
+def resized_logits(logits: np.ndarray, size: Size) -> np.ndarray:
+    """Returns logits at another size, bilinearly, each class on its own.
 
-    >>> resized_scores(np.ones((1, 2, 2, 5), "float32"), (4, 3)).shape
+    Args:
+        logits: float32, shape `(batch, height, width, num_classes)`.
+        size: Height and width of the result.
+
+    >>> resized_logits(np.ones((1, 2, 2, 5), "float32"), (4, 3)).shape
     (1, 4, 3, 5)
     """
 
     def resized(plane: np.ndarray) -> np.ndarray:
         return _resized(plane, size, Image.Resampling.BILINEAR)
 
-    return np.stack([np.stack([*map(resized, np.moveaxis(s, -1, 0))], axis=-1) for s in scores])
+    return np.stack([np.stack([*map(resized, np.moveaxis(s, -1, 0))], axis=-1) for s in logits])
 
 
 def _resized(array: np.ndarray, size: Size, method: Image.Resampling) -> np.ndarray:

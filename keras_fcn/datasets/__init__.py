@@ -1,7 +1,7 @@
 """Datasets: those of the FCN papers, CamVid, a folder of images and masks, the built-in sample.
 
 `open_dataset` opens each of them by name. TensorFlow Datasets is imported
-when a set that it prepares is opened, not before.
+when a dataset that it prepares is opened, not before.
 """
 
 import difflib
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from keras_fcn.data.dataset import Example, SegmentationDataset, from_arrays
 
-# What `open_dataset` opens, in a line each; `folder` takes a path, as in `folder:path/to/data`.
+# What `open_dataset` opens, one line each; `folder` takes a path, as in `folder:path/to/data`.
 SUMMARIES = {
     "sample": "generated shapes over textures, 7 classes, 1,000 + 100 images, no download",
-    "sample_rgbd": "the sample set with depth and HHA images",
-    "sample_geometric": "the sample set with a second label map, 3 classes",
+    "sample_rgbd": "the sample dataset with depth and HHA images",
+    "sample_geometric": "the sample dataset with a second label map, 3 classes",
     "folder": "folder:PATH, your own images/ and masks/",
     "camvid": "street scenes from a car, 11 classes, 367 + 101 images (and 233 test)",
     "voc2011": "PASCAL VOC 2011, 21 classes, 1,112 + 1,111 images",
@@ -47,19 +47,19 @@ def open_dataset(
     data_dir: str | Path | None = None,
     seed: int = 0,
 ) -> SegmentationDataset:
-    """Opens a dataset by name, and prepares it first where `source` is given.
+    """Opens a dataset by name, and prepares it first if `source` is given.
 
     Args:
-        name: A generated set (`sample`, `sample_rgbd`, `sample_geometric`), `folder:PATH`, or
-            a set that TensorFlow Datasets prepares, such as `camvid`; see `SUMMARIES`.
+        name: A generated dataset (`sample`, `sample_rgbd`, `sample_geometric`), `folder:PATH`, or
+            one that TensorFlow Datasets prepares, such as `camvid`; see `SUMMARIES`.
         source: Folder of the files as their authors publish them (a VOC
             devkit, a CamVid folder). Prepared once, and again when it
-            changes. Without it, the set must have been prepared before.
-        data_dir: Where prepared sets lie; `~/tensorflow_datasets` by default.
+            changes. Without it, the dataset must have been prepared before.
+        data_dir: Folder of the prepared datasets; `~/tensorflow_datasets` by default.
         seed: Seed of the generated sample, and of a folder's split.
 
     Raises:
-        ValueError: If the name is unknown, the set is not prepared, or its
+        ValueError: If the name is unknown, the dataset is not prepared, or its
             files are wrong.
 
     Example:
@@ -83,10 +83,10 @@ def open_dataset(
 def prepare_dataset(
     name: str, source: str | Path | None = None, data_dir: str | Path | None = None
 ) -> SegmentationDataset:
-    """Prepares a dataset unless it is prepared, downloading its archives without `source`.
+    """Prepares a dataset unless it is prepared; without `source` its archives are downloaded.
 
     Args:
-        name: As for `open_dataset`; the sample and folders need no preparation.
+        name: As for `open_dataset`; the sample datasets and folders need no preparation.
         source: As for `open_dataset`.
         data_dir: As for `open_dataset`.
 

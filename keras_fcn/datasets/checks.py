@@ -1,11 +1,10 @@
-"""Looking through a dataset for what spoils a training, before the training."""
+"""Checking a dataset for what would spoil a training: `keras-fcn datasets check`."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,10 +12,19 @@ import tensorflow as tf
 from keras_fcn.data.image_io import read_depth, read_image
 from keras_fcn.data.parallel import parallel_map
 from keras_fcn.datasets import SegmentationDataset, open_dataset
-from keras_fcn.datasets.duplicates import find_duplicates
-from keras_fcn.datasets.examination import Facts, Item, Mask, Problem, examine, palette_of
+from keras_fcn.datasets.example_checks import (
+    Findings,
+    Problem,
+    UnreadExample,
+    UnreadMask,
+    check_example,
+    palette_of,
+)
+from keras_fcn.datasets.fingerprint import find_duplicates
 from keras_fcn.datasets.folder import find_folder_files, spec_of_present
-from keras_fcn.labels import Color, LabelSpec
+from keras_fcn.labels import Color, Heads, LabelSpec
+
+_FURTHER_READERS = {"depth": read_depth, "hha": read_image}
 
 
 @dataclass(frozen=True)
@@ -24,13 +32,13 @@ class ClassCounts:
     """How often the classes of a label map occur.
 
     Args:
-        labels: The classes; counted in the masks where nothing names them.
+        spec: The classes; counted in the masks if nothing names them.
         pixels: By split, the pixels of each class, then those ignored: int64, shape
             `(num_classes + 1,)`.
         images: By split, the masks in which each class occurs, and any ignored pixel.
     """
 
-    labels: LabelSpec
+    spec: LabelSpec
     pixels: dict[str, np.ndarray]
     images: dict[str, np.ndarray]
 
@@ -44,13 +52,15 @@ class CheckReport:
         problems: What is wrong, severe problems first.
         num_examples: Number of examples by split, those with problems included.
         sizes: By split, how often each (height, width) occurs.
-        counts: The classes of each label map by head; a single one is called "".
+        heads: The classes of each label map.
+        counts: How often they occur, by head.
     """
 
     name: str
     problems: list[Problem]
     num_examples: dict[str, int]
     sizes: dict[str, Counter[tuple[int, int]]]
+    heads: Heads
     counts: dict[str, ClassCounts]
 
     @property
@@ -67,15 +77,15 @@ def check(
 ) -> CheckReport:
     """Reads all of a dataset and lists what is wrong with it.
 
-    Found are files that cannot be read or have no partner, masks, depth and HHA images of another
+    It finds files that cannot be read or have no partner, masks, depth and HHA images of another
     size than their image, labels outside the classes, masks in colors without
     a table or with smoothed edges, palettes that disagree, masks without any
-    class, classes that never occur, and images that two splits share.
-    A broken file does not end the search.
+    class, classes that never occur, and images that occur in two splits.
+    A damaged file does not end the search.
 
     Args:
         dataset: A name as for `open_dataset`, or an open dataset.
-        source: Folder of the files of a set that tfds prepares: the files
+        source: Folder of the files of a dataset that tfds prepares: the files
             themselves are checked, before anything is prepared.
         data_dir: As for `open_dataset`.
         seed: As for `open_dataset`.
@@ -89,7 +99,7 @@ def check(
         ...          "label": np.array([[0, 1, 7]] * 3, "uint8")}
         >>> dataset = from_arrays("mine", LabelSpec.numbered(2), {"train": [wrong]})
         >>> print(check(dataset).problems[0].text[:52])
-        labels must lie in [0, 2) or be 255 (ignored). Recei
+        labels must be in [0, 2) or be 255 (ignored). Receiv
     """
     if isinstance(dataset, SegmentationDataset):
         return _report(_opened(dataset))
@@ -101,49 +111,53 @@ def check(
 
 
 @dataclass(frozen=True)
-class _Set:
-    """What is to be checked."""
+class _Contents:
+    """What is to be checked.
+
+    Args:
+        name: The dataset.
+        heads: The classes, or `None` if they are counted in the masks.
+        examples: The examples of all splits.
+        problems: What is known to be wrong; more may be added while `examples` are made.
+    """
 
     name: str
-    labels: dict[str, LabelSpec] | None
-    items: Iterable[Item]
+    heads: Heads | None
+    examples: Iterable[UnreadExample]
     problems: list[Problem]
 
 
-def _folder(name: str, seed: int) -> _Set:
+def _folder(name: str, seed: int) -> _Contents:
     files = find_folder_files(Path(name.removeprefix("folder:")).expanduser(), seed)
     by_number = files.table is None or files.table.colors is None
-    items = [
-        Item(
+    examples = [
+        UnreadExample(
             split,
             str(image),
             partial(read_image, image),
-            {"": _file_mask(mask, files.read_mask, by_number)},
+            {Heads.ONLY: _file_mask(mask, files.read_mask, by_number)},
         )
         for split, pairs in files.splits.items()
         for image, mask in pairs.values()
     ]
     problems = [_problem_of_text(text) for text in files.problems]
-    return _Set(name, {"": files.table.labels} if files.table else None, items, problems)
+    return _Contents(name, Heads(files.table.labels) if files.table else None, examples, problems)
 
 
-def _source(name: str, source: str | Path) -> _Set:
+def _source(name: str, source: str | Path) -> _Contents:
     from keras_fcn.datasets.tfds_reader import BUILDERS, find_source_files
 
     if name not in BUILDERS:
-        open_dataset(name, source)  # says what is wrong with the name or the source
+        open_dataset(name, source)  # raises what is wrong with the name or the source
     builder, splits = find_source_files(name, source)
-    labels = _by_head(builder.labels)
-    items = [
-        Item(
+    examples = [
+        UnreadExample(
             split,
             str(files["image"]),
             partial(read_image, files["image"]),
             {
-                head: _file_mask(
-                    files[head or "label"], partial(builder.read_label, head=head), True
-                )
-                for head in labels
+                head: _file_mask(path, builder.read_label, True)
+                for head, path in builder.label_files(files).items()
             },
             {
                 str(files[key]): partial(read, files[key])
@@ -151,37 +165,33 @@ def _source(name: str, source: str | Path) -> _Set:
                 if key in files
             },
         )
-        for split, examples in splits.items()
-        for files in examples.values()
+        for split, by_id in splits.items()
+        for files in by_id.values()
     ]
-    return _Set(name, labels, items, [])
+    return _Contents(name, builder.heads, examples, [])
 
 
-_FURTHER_READERS = {"depth": read_depth, "hha": read_image}
-
-
-def _opened(dataset: SegmentationDataset) -> _Set:
+def _opened(dataset: SegmentationDataset) -> _Contents:
     problems: list[Problem] = []
-    items = _decoded_items(dataset, problems)
-    return _Set(dataset.name, _by_head(dataset.labels), items, problems)
+    examples = _decoded_examples(dataset, problems)
+    return _Contents(dataset.name, dataset.heads, examples, problems)
 
 
-def _by_head(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {"": value}
-
-
-def _decoded_items(dataset: SegmentationDataset, problems: list[Problem]) -> Iterator[Item]:
+def _decoded_examples(
+    dataset: SegmentationDataset, problems: list[Problem]
+) -> Iterator[UnreadExample]:
+    heads = dataset.heads
     for split in dataset.splits:
         try:
             for example in dataset.examples(split).as_numpy_iterator():
                 name = f"{split}: {example['id'].decode()}"
-                yield Item(
+                yield UnreadExample(
                     split,
                     name,
                     partial(np.array, example["image"]),
                     {
-                        head: Mask(f"{name} ({head})" if head else name, partial(np.array, label))
-                        for head, label in _by_head(example["label"]).items()
+                        head: UnreadMask(_of_head(name, head, heads), partial(np.array, label))
+                        for head, label in heads.by_name(example["label"]).items()
                     },
                     {
                         f"{name} ({key})": partial(np.array, example[key])
@@ -194,98 +204,103 @@ def _decoded_items(dataset: SegmentationDataset, problems: list[Problem]) -> Ite
             problems.append(Problem(split, " ".join(text.split())))
 
 
-def _file_mask(mask: Path, read_label: Callable[[Path], np.ndarray], by_number: bool) -> Mask:
+def _of_head(name: str, head: str, heads: Heads) -> str:
+    """Returns a name with that of the head, if there are several or it has one."""
+    return f"{name} ({head})" if heads.is_named else name
+
+
+def _file_mask(mask: Path, read_label: Callable[[Path], np.ndarray], by_number: bool) -> UnreadMask:
     palette = partial(palette_of, mask) if by_number else dict
-    return Mask(str(mask), partial(read_label, mask), palette)
+    return UnreadMask(str(mask), partial(read_label, mask), palette)
 
 
-def _report(to_check: _Set) -> CheckReport:
-    all_facts = list(parallel_map(partial(examine, to_check.labels), to_check.items))
-    problems = to_check.problems + [problem for facts in all_facts for problem in facts.problems]
-    labels = to_check.labels
-    if labels is None:
-        labels = {"": _counted_labels(to_check.name, all_facts, problems)}
-    splits = list(dict.fromkeys(facts.item.split for facts in all_facts))
-    of_split = {split: [f for f in all_facts if f.item.split == split] for split in splits}
-    counts = {head: _class_counts(of_split, head, spec) for head, spec in labels.items()}
+def _report(contents: _Contents) -> CheckReport:
+    checked = list(parallel_map(partial(check_example, contents.heads), contents.examples))
+    problems = contents.problems + [problem for found in checked for problem in found.problems]
+    heads = contents.heads or Heads(_counted_classes(contents.name, checked, problems))
+    splits = list(dict.fromkeys(found.example.split for found in checked))
+    of_split = {split: [f for f in checked if f.example.split == split] for split in splits}
+    counts = {head: _class_counts(of_split, head, spec) for head, spec in heads.items()}
     for head, found in counts.items():
-        problems += _missing_classes(found, head)
-        problems += _disagreeing_palettes(all_facts, head)
-    images = [
-        (f.item.split, f.item.image_name, f.digest, f.thumbnail)
-        for f in all_facts
-        if f.thumbnail is not None
-    ]
-    problems += [Problem(*found) for found in find_duplicates(images)]
+        problems += _missing_classes(found, head, heads)
+        problems += _disagreeing_palettes(checked, head)
+    fingerprints = [found.fingerprint for found in checked if found.fingerprint is not None]
+    problems += [Problem(*found) for found in find_duplicates(fingerprints)]
     return CheckReport(
-        name=to_check.name,
+        name=contents.name,
         problems=sorted(problems, key=lambda problem: not problem.severe),
-        num_examples={split: len(facts) for split, facts in of_split.items()},
+        num_examples={split: len(findings) for split, findings in of_split.items()},
         sizes={
-            split: Counter(f.size for f in facts if f.size) for split, facts in of_split.items()
+            split: Counter(found.size for found in findings if found.size)
+            for split, findings in of_split.items()
         },
+        heads=heads,
         counts=counts,
     )
 
 
-def _counted_labels(name: str, all_facts: list[Facts], problems: list[Problem]) -> LabelSpec:
+def _counted_classes(name: str, checked: list[Findings], problems: list[Problem]) -> LabelSpec:
     """Returns numbered classes as the masks have them, as `open_folder` would."""
-    masks = [(f.item.masks[""].name, f.counts[""]) for f in all_facts if f.counts]
+    masks = [
+        (found.example.masks[Heads.ONLY].name, found.counts[Heads.ONLY])
+        for found in checked
+        if found.counts
+    ]
     if not masks:
-        return LabelSpec.numbered(2)  # that none can be read is said already
+        return LabelSpec.numbered(2)  # that none can be read is among the problems already
     present = np.zeros(256, bool)
     for _, counts in masks:
         present |= counts > 0
     try:
-        labels = spec_of_present(present, name)
+        spec = spec_of_present(present, name)
     except ValueError as error:
         problems.append(_problem_of_text(str(error)))
         return LabelSpec.numbered(2)
-    highest = labels.num_classes - 1
-    holders = [mask for mask, counts in masks if counts[highest]]
-    if len(holders) == 1 and len(masks) > 1:
+    highest = spec.num_classes - 1
+    containing = [mask for mask, counts in masks if counts[highest]]
+    if len(containing) == 1 and len(masks) > 1:
         text = (
-            f"the label {highest} occurs in this mask only, and makes the set one of "
+            f"the label {highest} occurs in this mask only, and makes the dataset one of "
             f"{highest + 1} classes."
         )
-        problems.append(Problem(holders[0], text, False))
-    return labels
+        problems.append(Problem(containing[0], text, False))
+    return spec
 
 
-def _class_counts(of_split: dict[str, list[Facts]], head: str, labels: LabelSpec) -> ClassCounts:
-    columns = [*range(labels.num_classes), labels.ignore_class]
+def _class_counts(of_split: dict[str, list[Findings]], head: str, spec: LabelSpec) -> ClassCounts:
+    columns = [*range(spec.num_classes), spec.ignore_class]
     tables = {
-        split: np.array([f.counts[head] for f in facts if head in f.counts], np.int64).reshape(
-            -1, 256
-        )[:, columns]
-        for split, facts in of_split.items()
+        split: np.array(
+            [found.counts[head] for found in findings if head in found.counts], np.int64
+        ).reshape(-1, 256)[:, columns]
+        for split, findings in of_split.items()
     }
     return ClassCounts(
-        labels,
+        spec,
         pixels={split: table.sum(axis=0) for split, table in tables.items()},
         images={split: (table > 0).sum(axis=0) for split, table in tables.items()},
     )
 
 
-def _missing_classes(found: ClassCounts, head: str) -> list[Problem]:
+def _missing_classes(found: ClassCounts, head: str, heads: Heads) -> list[Problem]:
     problems = []
     for split, counts in found.pixels.items():
-        names = found.labels.class_names
+        names = found.spec.class_names
         missing = [name for name, count in zip(names, counts, strict=False) if count == 0]
         if missing:
             shown = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" * (len(missing) > 8))
-            place = f"{split} ({head})" if head else split
-            problems.append(Problem(place, f"these classes never occur: {shown}.", False))
+            text = f"these classes never occur: {shown}."
+            problems.append(Problem(_of_head(split, head, heads), text, False))
     return problems
 
 
-def _disagreeing_palettes(all_facts: list[Facts], head: str) -> list[Problem]:
+def _disagreeing_palettes(checked: list[Findings], head: str) -> list[Problem]:
     """Finds masks in which an index has another color than in the masks before."""
     first: dict[int, tuple[Color, str]] = {}
     problems = []
-    for facts in all_facts:
-        name = facts.item.masks[head].name
-        for index, color in facts.palettes.get(head, {}).items():
+    for found in checked:
+        name = found.example.masks[head].name
+        for index, color in found.palettes.get(head, {}).items():
             known, file = first.setdefault(index, (color, name))
             if known != color:
                 text = (

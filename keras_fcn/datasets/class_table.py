@@ -14,13 +14,13 @@ _VOID = 255
 
 @dataclass(frozen=True)
 class ClassTable:
-    """What a `classes.txt` says.
+    """The contents of a `classes.txt`.
 
     Args:
         labels: Names and palette of the classes.
         colors: Label by color, void included; `None` if the file has no colors.
         label_of_line: Label by line, counted from 0, which is also the number in
-            masks that hold numbers.
+            masks of numbers.
     """
 
     labels: LabelSpec
@@ -40,10 +40,10 @@ def read_class_table(path: Path) -> ClassTable:
     """Reads a table of classes.
 
     Each line is a name, or a name and a color: `car 64 0 128` or
-    `car,64,0,128`. In masks that hold numbers, the first line is number 0, the
+    `car,64,0,128`. In masks of numbers, the first line is number 0, the
     second 1. Lines called `void` or `ignore`, of which there may be several, are
     no class: their pixels count nowhere. Empty lines, and what follows a `#`,
-    do not count.
+    are skipped.
 
     Raises:
         ValueError: If a line cannot be read, a color or name repeats, or some lines have

@@ -1,6 +1,6 @@
-"""A folder of images and masks of the user's own.
+"""A folder of the user's own images and masks.
 
-Three layouts are known; the masks have the names of their images, but for the
+Three layouts are known; the masks have the names of their images, apart from the
 extension:
 
 * `images/` and `masks/`, with `train.txt` and `val.txt` that list names, or
@@ -8,7 +8,7 @@ extension:
 * `images/train/`, `images/val/` and `masks/train/`, `masks/val/`;
 * `train/images/`, `train/masks/` and `val/images/`, `val/masks/`.
 
-`test` is a third split where there is one. `classes.txt` (`class_table.py`) gives
+`test` is a third split if there is one. `classes.txt` (`class_table.py`) contains
 names and colors; without it the classes are counted in the masks.
 """
 
@@ -50,7 +50,7 @@ class FolderFiles:
     problems: list[str] = field(default_factory=list)
 
     def read_mask(self, path: Path) -> np.ndarray:
-        """Returns the labels of a mask, before any check."""
+        """Returns the labels of a mask, without any check."""
         if self.table is None:
             return read_mask(path)
         return read_mask(path, self.table.colors, self.table.label_of_line)
@@ -61,11 +61,11 @@ def open_folder(path: str | Path, seed: int = 0) -> SegmentationDataset:
 
     Args:
         path: The folder.
-        seed: Decides which images are `val` where the folder does not.
+        seed: Decides which images are `val` if the folder does not.
 
     Raises:
         ValueError: If the layout is not known, images and masks do not
-            match, or the masks tell no number of classes.
+            match, or the masks show no number of classes.
     """
     root = Path(path).expanduser()
     files = find_folder_files(root, seed)
@@ -108,22 +108,28 @@ def open_folder(path: str | Path, seed: int = 0) -> SegmentationDataset:
 def find_folder_files(root: Path, seed: int = 0) -> FolderFiles:
     """Returns the pairs of image and mask in each split, and what is wrong with the files.
 
+    The layout of the folder is decided here, and nowhere else.
+
     Raises:
         ValueError: If the layout is not known or there are no images.
     """
     if not root.is_dir():
         raise ValueError(f"{root}: there is no such folder.")
     problems: list[str] = []
-    given = {split: root / split for split in SPLITS if (root / split / "images").is_dir()}
-    if given:
-        splits = {split: _pairs(folder, problems) for split, folder in given.items()}
-    elif (root / "images").is_dir() and (root / "masks").is_dir():
-        splits = _split(root, seed, problems)
-    else:
+    folders = {split: root / split for split in SPLITS if (root / split / "images").is_dir()}
+    lists = {split: root / f"{split}.txt" for split in SPLITS if (root / f"{split}.txt").is_file()}
+    if folders:
+        splits = {split: _pairs(folder, problems) for split, folder in folders.items()}
+    elif not ((root / "images").is_dir() and (root / "masks").is_dir()):
         raise ValueError(
             f"{root}: expected the folders images/ and masks/, or train/images/, train/masks/, "
             f"val/images/ and val/masks/. Found: {_listing(root)}."
         )
+    elif lists:
+        splits = _split_by_lists(root, lists, problems)
+    else:
+        pairs = _pairs(root, problems)
+        splits = _split_by_subfolders(pairs) or _split_by_seed(root, pairs, seed)
     empty = [split for split, pairs in splits.items() if not pairs]
     if empty and not problems:
         raise ValueError(f"{root}: there are no images in the split {empty[0]!r}.")
@@ -158,29 +164,32 @@ def _images(folder: Path, problems: list[str]) -> dict[str, Path]:
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
-            problems.append(f"{path}: {found[name].name} has the same name but for the extension.")
+            problems.append(
+                f"{path}: {found[name].name} has the same name apart from the extension."
+            )
         else:
             found[name] = path
     return found
 
 
-def _split(root: Path, seed: int, problems: list[str]) -> dict[str, Pairs]:
-    lists = {split: root / f"{split}.txt" for split in SPLITS if (root / f"{split}.txt").is_file()}
-    if lists:
-        names = _images(root / "images", [])
-        return {
-            split: _pairs(root, problems, _listed(path, names, problems))
-            for split, path in lists.items()
-        }
-    pairs = _pairs(root, problems)
-    folders = {name.split("/")[0] for name in pairs}
-    if pairs and folders <= set(SPLITS) and all("/" in name for name in pairs):
-        return {
-            split: {name: pair for name, pair in pairs.items() if name.startswith(f"{split}/")}
-            for split in SPLITS
-            if split in folders
-        }
-    return _split_by_seed(root, pairs, seed)
+def _split_by_lists(root: Path, lists: Mapping[str, Path], problems: list[str]) -> dict[str, Pairs]:
+    names = _images(root / "images", [])
+    return {
+        split: _pairs(root, problems, _listed(path, names, problems))
+        for split, path in lists.items()
+    }
+
+
+def _split_by_subfolders(pairs: Pairs) -> dict[str, Pairs]:
+    """Returns the splits of pairs called `train/NAME`, `val/NAME`; nothing if others are there."""
+    folders = {name.partition("/")[0] for name in pairs if "/" in name}
+    if not folders or not folders <= set(SPLITS) or not all("/" in name for name in pairs):
+        return {}
+    return {
+        split: {name: pair for name, pair in pairs.items() if name.startswith(f"{split}/")}
+        for split in SPLITS
+        if split in folders
+    }
 
 
 def _listed(path: Path, names: Mapping[str, Path], problems: list[str]) -> list[str]:
@@ -218,7 +227,7 @@ def _split_by_seed(root: Path, pairs: Pairs, seed: int) -> dict[str, Pairs]:
 
 
 def _counted_classes(files: FolderFiles) -> LabelSpec:
-    """Returns numbered classes, as many as the highest label of all masks tells."""
+    """Returns numbered classes up to the highest label of all masks."""
     masks = [mask for pairs in files.splits.values() for _, mask in pairs.values()]
     present = np.zeros(256, bool)
     for found in parallel_map(lambda mask: np.unique(files.read_mask(mask)), masks):
@@ -230,19 +239,19 @@ def spec_of_present(present: np.ndarray, place: str) -> LabelSpec:
     """Returns numbered classes up to the highest label that is present, void left out.
 
     Raises:
-        ValueError: If that is no class or one.
+        ValueError: If there are fewer than two classes.
     """
     classes = np.flatnonzero(present[:_VOID])
     if len(classes) and classes[-1] > 0:
         return LabelSpec.numbered(int(classes[-1]) + 1)
     if present[_VOID]:
         raise ValueError(
-            f"{place}: the masks hold only the labels "
+            f"{place}: the masks contain only the labels "
             f"{' and '.join(str(label) for label in np.flatnonzero(present))}, and 255 means "
             "ignored. If white is a class, write a classes.txt beside the folders: "
             "`background 0 0 0` and `object 255 255 255` on two lines."
         )
-    raise ValueError(f"{place}: all masks hold only label 0; there is nothing to learn.")
+    raise ValueError(f"{place}: all masks contain only label 0; there is nothing to learn.")
 
 
 def _records(pairs: Pairs) -> tf.data.Dataset:

@@ -1,13 +1,11 @@
-"""A picture of what is in a dataset."""
+"""A picture of examples of a dataset."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_fcn.data.dataset import IMAGE_KEYS, SegmentationDataset
-from keras_fcn.labels import Labels, LabelSpec
 from keras_fcn.visualization import save_gallery
 
 
@@ -19,7 +17,7 @@ def save_examples(
 ) -> Path:
     """Writes a PNG of examples spread over a split: images beside their masks, with a legend.
 
-    Images of every kind and label maps of every head are shown; of depth, the nearer the brighter.
+    All modalities and the label maps of all heads are shown; of depth, the nearer the brighter.
 
     Args:
         dataset: The dataset.
@@ -45,29 +43,27 @@ def save_examples(
         .filter(lambda position, _: tf.reduce_any(chosen == position))
         .map(lambda _, record: dataset.decode(record))
     )
-    held = list(examples.as_numpy_iterator())
-    labels = dataset.labels
-    kinds = [IMAGE_KEYS[name] for name in dataset.modalities]
+    heads = dataset.heads
+    images = [IMAGE_KEYS[name] for name in dataset.modalities]
+    read = list(examples.as_numpy_iterator())
+    rows = [
+        [_picture(key, example[key]) for key in images]
+        + [heads.by_name(example["label"])[head] for head in heads]
+        for example in read
+    ]
     return save_gallery(
         path,
-        [
-            [_picture(kind, e[kind]) for kind in kinds] + _label_maps(e["label"], labels)
-            for e in held
-        ],
-        list(dataset.heads.values()),
-        titles=[*kinds, *(("mask",) if isinstance(labels, LabelSpec) else labels)],
-        captions=[example["id"].decode() for example in held],
-        examples_per_line=2 if kinds == ["image"] and isinstance(labels, LabelSpec) else 1,
+        rows,
+        list(heads.values()),
+        titles=[*images, *(heads if heads.is_named else ("mask",))],
+        captions=[example["id"].decode() for example in read],
+        examples_per_line=2 if len(rows[0]) == 2 else 1,
     )
 
 
-def _label_maps(label: Any, labels: Labels) -> list[np.ndarray]:
-    return [label] if isinstance(labels, LabelSpec) else [label[head] for head in labels]
-
-
-def _picture(kind: str, image: np.ndarray) -> np.ndarray:
+def _picture(key: str, image: np.ndarray) -> np.ndarray:
     """Returns an image as it is; of a depth map, the disparity as a gray picture."""
-    if kind != "depth":
+    if key != "depth":
         return image
     disparity = np.where(image > 0, 1000 / np.maximum(image, 1), 0.0)
     gray = np.rint(255 * disparity / max(disparity.max(), 1e-9)).astype(np.uint8)

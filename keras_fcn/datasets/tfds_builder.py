@@ -1,7 +1,7 @@
 """The base of the datasets that TensorFlow Datasets (tfds) prepares.
 
-A set is a folder with a `<name>_dataset_builder.py` that derives from
-`SegmentationBuilder` and says what the labels mean, where the archives are,
+Each is a folder with a `<name>_dataset_builder.py` that derives from
+`SegmentationBuilder` and defines what the labels mean, where the archives are,
 and which file belongs to which example; see `camvid`, the shortest. Reading,
 checking, storing and opening are the same for all.
 """
@@ -30,10 +30,10 @@ from keras_fcn.data.image_io import (
     read_mask,
 )
 from keras_fcn.data.parallel import parallel_map
-from keras_fcn.labels import Labels, LabelSpec, labels_to_json
+from keras_fcn.labels import Heads, Labels, LabelSpec
 
-# The files of one example by what they are: `image`, `depth`, `hha`, and `label`, or the name of
-# each label map where there are several.
+# The files of one example by what they are: `image`, `depth`, `hha`, and `label`, or the names of
+# the heads if there are several label maps.
 Files = Mapping[str, Path]
 # Split -> id of the example -> its files.
 SplitFiles = Mapping[str, Mapping[str, Files]]
@@ -46,9 +46,9 @@ class Archive:
     """A published archive.
 
     Args:
-        url: Where it lies.
-        checksum: `md5:` or `sha256:` and the hexadecimal digest; "" where nobody whom
-            we could name publishes one. The set's README says which.
+        url: Its address.
+        checksum: `md5:` or `sha256:` and the hexadecimal digest; "" if there is no source for
+            one. The dataset's README names the source.
     """
 
     url: str
@@ -57,11 +57,11 @@ class Archive:
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class SegmentationConfig(tfds.core.BuilderConfig):
-    """One way to prepare a set.
+    """One way to prepare a dataset.
 
     Args:
-        variant: Which of the set's variants, such as `2012_aug`.
-        source: Folder of the files; "" takes the archives.
+        variant: Which of the dataset's variants, such as `2012_aug`.
+        source: Folder of the files; "" for the archives.
     """
 
     variant: str
@@ -69,7 +69,7 @@ class SegmentationConfig(tfds.core.BuilderConfig):
 
 
 class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
-    """Prepares images with label maps, from archives or from a folder of the user's.
+    """Prepares images with label maps, from archives or from the user's folder.
 
     Images are stored as the files that they are (a JPEG stays a JPEG), label
     maps as gray PNG files of the labels, depth as PNG files of 16 bits. Each
@@ -97,7 +97,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             Files by split and id, some of which may be missing.
 
         Raises:
-            ValueError: If the folders do not hold the set, with what was expected.
+            ValueError: If the folders do not contain the dataset, with what was expected.
         """
 
     @property
@@ -106,19 +106,27 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
         return self.LABELS
 
     @property
+    def heads(self) -> Heads:
+        """The classes of each label map by name."""
+        return Heads(self.labels)
+
+    @property
     def modalities(self) -> tuple[str, ...]:
-        """The kinds of images that every example has."""
-        return ("color",)
+        """The modalities that every example has."""
+        return ("rgb",)
 
     def features(self) -> dict[str, Any]:
         """Returns what is stored of an example, by name."""
-        labels = self.labels
-        kinds = {IMAGE_KEYS[name]: _IMAGE_FEATURES[name]() for name in self.modalities}
+        heads = self.heads
+        label_features = {
+            head: tfds.features.LabeledImage(
+                labels=list(spec.class_names), shape=(None, None, 1), encoding_format="png"
+            )
+            for head, spec in heads.items()
+        }
         return {
-            **kinds,
-            "label": _label_feature(labels)
-            if isinstance(labels, LabelSpec)
-            else {head: _label_feature(spec) for head, spec in labels.items()},
+            **{IMAGE_KEYS[name]: _IMAGE_FEATURES[name]() for name in self.modalities},
+            "label": heads.unwrapped(label_features),
             "id": tfds.features.Text(),
         }
 
@@ -127,30 +135,29 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
         contents, size = stored_image(files["image"])
         example: dict[str, Any] = {"image": io.BytesIO(contents)}
         for name in self.modalities:
-            if name != "color":
+            if name != "rgb":
                 example[name] = self.read_further_image(name, files, size)
-        labels = self.labels
-        if isinstance(labels, LabelSpec):
-            return {**example, "label": self._stored_label(files, size, labels, "")}
-        maps = {head: self._stored_label(files, size, spec, head) for head, spec in labels.items()}
-        return {**example, "label": maps}
+        label_maps = {
+            head: self._stored_label(path, files["image"], size, self.heads[head])
+            for head, path in self.label_files(files).items()
+        }
+        return {**example, "label": self.heads.unwrapped(label_maps)}
 
-    def read_label(self, path: Path, head: str = "") -> np.ndarray:
-        """Returns the labels of a file, uint8, shape `(height, width)`.
+    def label_files(self, files: Files) -> dict[str, Path]:
+        """Returns the file of each label map by head."""
+        return {head: files[head] if head in files else files["label"] for head in self.heads}
 
-        Args:
-            path: One of the files that `find_files` found.
-            head: Name of the label map, where there are several.
-        """
+    def read_label(self, path: Path) -> np.ndarray:
+        """Returns the labels of a file that `find_files` found, uint8, `(height, width)`."""
         return read_mask(path)
 
     def read_further_image(self, name: str, files: Files, size: tuple[int, int]) -> Any:
-        """Returns the stored form of an image of another kind than `color`.
+        """Returns the stored form of an image of another modality than `rgb`.
 
         Args:
             name: `depth` or `hha`.
             files: The files of the example.
-            size: Height and width of its color image.
+            size: Height and width of its RGB image.
         """
         if name == "depth":
             depth = read_depth(files[name])
@@ -161,11 +168,10 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
         return io.BytesIO(contents)
 
     def _stored_label(
-        self, files: Files, size: tuple[int, int], spec: LabelSpec, head: str
+        self, path: Path, image: Path, size: tuple[int, int], spec: LabelSpec
     ) -> io.BytesIO:
-        path = files[head or "label"]
-        label = self.read_label(path, head)
-        check_size(files["image"], size, path, label.shape)
+        label = self.read_label(path)
+        check_size(image, size, path, label.shape)
         check_labels(label, spec, path)
         return io.BytesIO(png_of(label))
 
@@ -174,7 +180,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(self.features()),
             homepage=self.HOMEPAGE,
             metadata=tfds.core.MetadataDict(
-                labels=labels_to_json(self.labels), source=self.builder_config.source
+                labels=self.heads.to_json(), source=self.builder_config.source
             ),
         )
 
@@ -213,7 +219,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
 
 
 _IMAGE_FEATURES: dict[str, Callable[[], Any]] = {
-    "color": lambda: tfds.features.Image(shape=(None, None, 3)),
+    "rgb": lambda: tfds.features.Image(shape=(None, None, 3)),
     "hha": lambda: tfds.features.Image(shape=(None, None, 3)),
     "depth": lambda: tfds.features.Image(
         shape=(None, None, 1), dtype=np.uint16, encoding_format="png"
@@ -221,14 +227,8 @@ _IMAGE_FEATURES: dict[str, Callable[[], Any]] = {
 }
 
 
-def _label_feature(spec: LabelSpec) -> Any:
-    return tfds.features.LabeledImage(
-        labels=list(spec.class_names), shape=(None, None, 1), encoding_format="png"
-    )
-
-
-def fingerprint(splits: SplitFiles) -> str:
-    """Returns eight digits that change when a file is added, taken away or changed."""
+def files_digest(splits: SplitFiles) -> str:
+    """Returns eight digits that change when a file is added, removed or changed."""
     digest = hashlib.blake2b(digest_size=4)
     for split, examples in sorted(splits.items()):
         for example_id, files in sorted(examples.items()):
@@ -245,7 +245,7 @@ def stored_image(path: Path) -> tuple[bytes, tuple[int, int]]:
     """Returns an image as bytes that `decode_image` reads exactly, and its (height, width).
 
     A JPEG or PNG that is shown as it is stored stays the file that it is;
-    everything else (other kinds, turned by EXIF) becomes a PNG.
+    everything else (other formats, turned by EXIF) becomes a PNG.
     """
     pixels = read_image(path)
     with Image.open(path) as image:
@@ -267,7 +267,7 @@ def png_of(array: np.ndarray) -> bytes:
 
 
 def check_present(splits: SplitFiles) -> None:
-    """Raises ValueError that names what is missing unless all files are there."""
+    """Raises ValueError, which names what is missing, unless all files are there."""
     missing = [
         path
         for examples in splits.values()
@@ -283,10 +283,10 @@ def check_present(splits: SplitFiles) -> None:
 
 
 def find_folder(folders: Sequence[Path], places: Sequence[str], what: str) -> Path:
-    """Returns the first folder `folder/place` that there is; `place` may hold wildcards.
+    """Returns the first existing folder `folder/place`; `place` may have wildcards.
 
     Raises:
-        ValueError: If there is none, with the places where it was looked for.
+        ValueError: If there is none, with the places that were searched.
     """
     for folder in folders:
         for place in places:

@@ -19,9 +19,9 @@ from keras_fcn.datasets.tfds_builder import (
     SegmentationConfig,
     SplitFiles,
     check_present,
-    fingerprint,
+    files_digest,
 )
-from keras_fcn.labels import labels_from_json
+from keras_fcn.labels import Heads
 
 # Name -> (module of the builder, variant).
 BUILDERS = {
@@ -56,15 +56,15 @@ def prepare(
     Args:
         name: One of `BUILDERS`.
         source: Folder of the files; without it the archives are downloaded.
-        data_dir: Where prepared sets lie; tfds' folder by default.
+        data_dir: Folder of the prepared datasets; that of tfds by default.
 
     Raises:
-        ValueError: If the files are not those of the set, or a label is wrong.
+        ValueError: If the files are not those of the dataset, or a label is wrong.
         ConnectionError: If an archive cannot be downloaded.
     """
     builder = _builder(name, source, data_dir)
     if not builder.data_path.exists():
-        # GCS is Google's storage of prepared sets, where ours are not.
+        # GCS is Google's storage of prepared datasets, which does not have ours.
         config = tfds.download.DownloadConfig(try_download_gcs=False)
         try:
             with _quiet_tfds():
@@ -81,19 +81,19 @@ def open_prepared(
 ) -> SegmentationDataset:
     """Opens a dataset: prepared from `source`, else what was prepared before.
 
-    Without `source` the set prepared from the archives is taken, else the
-    one that was last prepared from a folder.
+    Without `source` it opens what was prepared from the archives, else what
+    was last prepared from a folder.
 
     Raises:
-        ValueError: If there is no `source` and the set is not prepared.
+        ValueError: If there is no `source` and the dataset is not prepared.
     """
     if source is not None:
         return prepare(name, source, data_dir)
     builder = _builder(name, None, data_dir)
     if builder.data_path.exists():
         return _open(name, builder.data_path)
-    of_the_set = Path(builder.data_path).parent.parent
-    from_folders = of_the_set.glob(f"{builder.builder_config.variant}_local_*/{builder.version}")
+    all_variants = Path(builder.data_path).parent.parent
+    from_folders = all_variants.glob(f"{builder.builder_config.variant}_local_*/{builder.version}")
     newest = max(from_folders, key=lambda path: path.stat().st_mtime, default=None)
     if newest is None:
         raise ValueError(
@@ -104,10 +104,10 @@ def open_prepared(
 
 
 def find_source_files(name: str, source: str | Path) -> tuple[SegmentationBuilder, SplitFiles]:
-    """Returns the builder of a set, and the files of a folder by split, checked in nothing.
+    """Returns the builder of a dataset, and the files of a folder by split, none of them checked.
 
     Raises:
-        ValueError: If the folder does not hold the set.
+        ValueError: If the folder does not contain the dataset.
     """
     builder = _builder(name, None, None)
     folder = _existing_folder(name, source)
@@ -125,7 +125,7 @@ def _builder(
         files = builder_class.find_files([folder], variant)
         check_present(files)
         config = SegmentationConfig(
-            name=f"{variant}_local_{fingerprint(files)}", variant=variant, source=str(folder)
+            name=f"{variant}_local_{files_digest(files)}", variant=variant, source=str(folder)
         )
     with _quiet_tfds():
         return builder_class(config=config, data_dir=data_dir and Path(data_dir).expanduser())
@@ -141,20 +141,20 @@ def _existing_folder(name: str, source: str | Path) -> Path:
 def _open(name: str, path: Path) -> SegmentationDataset:
     builder = tfds.builder_from_directory(path)
     decoders = _decoders(builder.info.features)
-    # The pipeline decides what is held in memory.
-    as_it_lies = tfds.ReadConfig(try_autocache=False)
+    # The pipeline decides what is kept in memory.
+    read_config = tfds.ReadConfig(try_autocache=False)
 
     def records(split: str) -> tf.data.Dataset:
         return builder.as_dataset(
             split=split,
             decoders=_skipped(decoders),
             shuffle_files=False,
-            read_config=as_it_lies,
+            read_config=read_config,
         )
 
     return SegmentationDataset(
         name=name,
-        labels=labels_from_json(builder.info.metadata["labels"]),
+        labels=Heads.from_json(builder.info.metadata["labels"]).labels,
         splits={split: info.num_examples for split, info in builder.info.splits.items()},
         records=records,
         decode=partial(_decode, decoders),

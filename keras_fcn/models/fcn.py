@@ -54,7 +54,7 @@ class FCN(keras.Model):
             downloaded. `"imagenet"` is short for `backbone_weights="imagenet"`.
         input_shape: `(height, width, channels)`; `None` where the size may vary,
             which is the default.
-        modalities: Kinds of the images, of `"color"`, `"hha"` and `"depth"`, one
+        modalities: Kinds of the images, of `"rgb"`, `"hha"` and `"depth"`, one
             after the other along the channels; see `keras_fcn.modalities`. Empty
             for RGB or any other single kind.
         fusion: For several modalities: `"early"`, one backbone sees them all, or
@@ -153,7 +153,7 @@ class FCN(keras.Model):
                 backbone=backbone if isinstance(backbone, str) else backbone.name,
                 stride=stride,
                 at_once=tuple(skip_scales) == AT_ONCE_SCALES,
-                inputs=tuple(modalities) or ("color",),
+                inputs=tuple(modalities) or ("rgb",),
             )
             mean = mean or card.mean
         spec_by_head = arguments.labels_by_head(num_classes, labels)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_fcn.data.image_io import read_channels
-from keras_fcn.data.scenes import find_partner, joined, read_kinds, shown
+from keras_fcn.data.modality_files import find_partner, joined, read_modalities, shown
 from keras_fcn.labels import Heads
 from keras_fcn.modalities import MODALITIES, num_channels
 from keras_fcn.prediction.predictor import ImageSizeError, Predictor
@@ -82,7 +82,7 @@ def predict_files(
         folders: For a network of several modalities: by name of each further one, such as
             `"hha"`, the folder of its images, which have the names of `paths`.
         modalities: Names of the images that the network takes, in its order, such as
-            `("color", "depth")`. By default those that its file names.
+            `("rgb", "depth")`. By default those that its file names.
         with_overlay: Whether to write overlays.
         on_file: Called after each file.
 
@@ -113,7 +113,7 @@ def _checked_modalities(predictor: Predictor, modalities: Sequence[str] | None) 
     """Returns the modalities to read; none for images that are read as they are."""
     names = tuple(predictor.modalities if modalities is None else modalities)
     if not names and predictor.num_channels == 3:
-        names = ("color",)
+        names = ("rgb",)
     channels = num_channels(names) if names else predictor.num_channels
     if channels != predictor.num_channels:
         raise ValueError(
@@ -188,7 +188,7 @@ def _read(
         return image, shown(
             {"image": image if num_channels == 1 else image[..., :3].astype("uint8")}
         )
-    images = read_kinds(
+    images = read_modalities(
         {name: find_partner(path, others[name]) if name in others else path for name in modalities}
     )
     return joined(images), shown(images)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_fcn.data.resizing import Size, resized_images, resized_labels, resized_scores
+from keras_fcn.data.resizing import Size, resized_images, resized_labels, resized_logits
 from keras_fcn.labels import Heads, Labels, LabelSpec
 
 # One array per head.
@@ -152,7 +152,7 @@ class Predictor(ABC):
             ValueError: If the exported model returns predictions only.
             ImageSizeError: If the images are larger than a SavedModel's limit.
         """
-        return self._at_its_size(images, self._logits, resized_scores)
+        return self._at_its_size(images, self._logits, resized_logits)
 
     @abstractmethod
     def _predictions(self, images: np.ndarray) -> Maps:

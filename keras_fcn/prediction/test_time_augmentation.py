@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_fcn.data.resizing import Size, resized_images, resized_scores
+from keras_fcn.data.resizing import Size, resized_images, resized_logits
 from keras_fcn.prediction.predictor import Maps, Predictor, highest_class
 
 
@@ -86,7 +86,7 @@ def _scaled(images: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _at_size(logits: np.ndarray, size: Size) -> np.ndarray:
-    return logits if logits.shape[1:3] == size else resized_scores(logits, size)
+    return logits if logits.shape[1:3] == size else resized_logits(logits, size)
 
 
 def _checked_scales(scales: Sequence[float], fixed_size: Size | None) -> tuple[float, ...]:

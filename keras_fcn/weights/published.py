@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_fcn.files import replacing
 from keras_fcn.weights.source import WeightFileError
 
 # Means of the training images, blue, green, red (fcn.berkeleyvision.org, data layers and nets).
@@ -149,15 +150,16 @@ def download(card: WeightCard, cache_dir: str | Path | None = None) -> Path:
     path = Path(home) / "models" / card.filename
     if path.is_file() and _has_checksum(path, card):
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)  # else Keras silently takes /tmp instead
+    with replacing(path) as temporary:
+        _download(card, temporary, path)
+    return path
+
+
+def _download(card: WeightCard, temporary: Path, path: Path) -> None:
     try:
-        # Under its own name there is never a part of the file, even if the process is killed.
-        part = keras.utils.get_file(
-            f"{card.filename}.part",
-            card.url,
-            cache_dir=str(home),
-            cache_subdir="models",
-            force_download=True,
+        # Keras silently takes /tmp instead of a folder that does not exist; this one does.
+        keras.utils.get_file(
+            temporary.name, card.url, cache_dir=str(temporary.parent), cache_subdir=""
         )
     except Exception as error:  # Keras turns every failure into a plain Exception
         raise ConnectionError(
@@ -165,14 +167,12 @@ def download(card: WeightCard, cache_dir: str | Path | None = None) -> Path:
             f"machine, then either put it at {path} or convert it where it is: "
             f"keras-fcn convert --from {card.filename} --output model.keras"
         ) from error
-    if not _has_checksum(Path(part), card):
-        Path(part).unlink()
+    if not _has_checksum(temporary, card):
         raise WeightFileError(
             f"{card.url} must have the {card.verification}: {card.sha256 or card.sha1}. "
             "Received: another file, which was removed. Download it again, or look for the "
             "file elsewhere by its checksum."
         )
-    return Path(part).replace(path)
 
 
 def _has_checksum(path: Path, card: WeightCard) -> bool:

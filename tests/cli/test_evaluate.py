@@ -111,5 +111,5 @@ def test_a_wrong_label_is_an_error_that_names_the_file(run, channel_model, photo
     result = run("evaluate", "--model", channel_model, "--dataset", f"folder:{broken}")
 
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"Error: {broken / 'masks' / '3.png'}: labels must lie in")
+    assert result.stderr.startswith(f"Error: {broken / 'masks' / '3.png'}: labels must be in")
     assert "Traceback" not in result.stderr

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from keras_fcn.data.augmentation import Augmentation, augment
+from keras_fcn.data.augmentation import Augmentation, augment, keep_cells
 
 OFF = Augmentation.none()
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -22,8 +22,16 @@ def photograph(height=40, width=56, low=60, high=200, seed=0):
     return np.random.default_rng(seed).integers(low, high, (height, width, 3)).astype("uint8")
 
 
+def augment_one(image, label, seed, crop_size, ignore_class, augmentation):
+    """Augments an RGB image with one label map, or a dictionary of them."""
+    heads = label if isinstance(label, dict) else {"": label}
+    ignored = ignore_class if isinstance(ignore_class, dict) else dict.fromkeys(heads, ignore_class)
+    images, labels = augment({"rgb": image}, heads, seed, crop_size, ignored, augmentation)
+    return images["rgb"], labels if isinstance(label, dict) else labels[""]
+
+
 def augmented(image, label, seed, crop_size=None, ignore_class=255, augmentation=OFF):
-    image, label = augment(image, label, (7, seed), crop_size, ignore_class, augmentation)
+    image, label = augment_one(image, label, (7, seed), crop_size, ignore_class, augmentation)
     return image.numpy(), tf.nest.map_structure(lambda part: part.numpy(), label)
 
 
@@ -33,7 +41,7 @@ def draws(image, label, num_draws, crop_size=None, ignore_class=255, augmentatio
     return (
         tf.data.Dataset.range(num_draws)
         .map(
-            lambda seed: augment(
+            lambda seed: augment_one(
                 image, label, tf.cast([7, seed], "int32"), crop_size, ignore_class, augmentation
             )
         )
@@ -307,7 +315,7 @@ def test_shares_are_met():
 def test_the_seed_alone_decides():
     image, label = coordinates(40, 56)
     augmentation = Augmentation(hue=0.1, rotation=20.0, equalize=0.5)
-    graph = tf.function(lambda seed: augment(image, label, seed, (32, 32), 255, augmentation))
+    graph = tf.function(lambda seed: augment_one(image, label, seed, (32, 32), 255, augmentation))
 
     tf.random.set_seed(1)
     first = augmented(image, label, 5, (32, 32), augmentation=augmentation)
@@ -326,7 +334,7 @@ def test_the_seed_alone_decides():
 
 def test_a_crop_has_a_static_shape_and_pixels_are_uint8():
     shapes = tf.data.Dataset.from_tensors((tf.zeros((9, 9, 3)), tf.zeros((9, 9), "uint8"))).map(
-        lambda image, label: augment(image, label, (0, 0), (6, 7), 255, Augmentation())
+        lambda image, label: augment_one(image, label, (0, 0), (6, 7), 255, Augmentation())
     )
 
     image, label = shapes.element_spec
@@ -341,10 +349,10 @@ def test_a_crop_has_a_static_shape_and_pixels_are_uint8():
         ({"scale": (2.0, 0.5)}, r"`scale` must be the smallest and the largest factor.*scale=\(2"),
         ({"scale": (0.0, 1.0)}, "`scale` must be"),
         ({"aspect": (1.0,)}, "`aspect` must be"),
-        ({"rotation": -5.0}, r"`rotation` must lie in \[0, 180\]. Received: rotation=-5.0"),
-        ({"hue": 0.7}, r"`hue` must lie in \[0, 0.5\]"),
-        ({"grayscale": 1.5}, r"`grayscale` must lie in \[0, 1\]"),
-        ({"brightness": float("nan")}, "`brightness` must lie in"),
+        ({"rotation": -5.0}, r"`rotation` must be in \[0, 180\]. Received: rotation=-5.0"),
+        ({"hue": 0.7}, r"`hue` must be in \[0, 0.5\]"),
+        ({"grayscale": 1.5}, r"`grayscale` must be in \[0, 1\]"),
+        ({"brightness": float("nan")}, "`brightness` must be in"),
     ],
 )
 def test_settings_out_of_range_are_named(settings_, message):
@@ -356,41 +364,95 @@ def test_lists_from_json_equal_tuples():
     assert Augmentation(scale=[0.5, 2.0]) == Augmentation(scale=(0.5, 2.0))
 
 
-def test_images_of_every_kind_move_with_the_label():
-    # The value of a pixel, whatever the kind of image, is 10 times its label.
+def test_all_modalities_move_with_the_label():
+    # The value of a pixel, whatever the modality, is 10 times its label.
     rng = np.random.default_rng(0)
     label = rng.integers(1, 20, (4, 6)).repeat(8, axis=0).repeat(8, axis=1).astype("uint8")
     images = {
-        "color": np.repeat(10 * label[..., None], 3, axis=-1),
+        "rgb": np.repeat(10 * label[..., None], 3, axis=-1),
         "hha": np.repeat(10 * label[..., None], 3, axis=-1),
         "depth": 1000 * label[..., None].astype("uint16"),
     }
     geometry = Augmentation(scale=(0.7, 1.6), rotation=30.0, brightness=0, contrast=0, saturation=0)
 
     for draw in range(10):
-        moved, seen = augment(images, label, [0, draw], (30, 40), 255, geometry)
-        seen = seen.numpy()
+        moved, labels = augment(images, {"a": label}, [0, draw], (30, 40), {"a": 255}, geometry)
+        seen = labels["a"].numpy()
         inside = seen != 255
         np.testing.assert_array_equal(moved["depth"][..., 0][inside], 1000.0 * seen[inside])
         # Around it lies the distance that a network sees as 0: exp(7.844) = 2550.4.
         assert set(np.unique(moved["depth"][..., 0][~inside])) <= {2550}
-        np.testing.assert_array_equal(moved["color"], moved["hha"])
+        np.testing.assert_array_equal(moved["rgb"], moved["hha"])
         # Colors are interpolated: equal inside the blocks, apart from rounding.
-        close = np.abs(moved["color"][..., 0].numpy().astype(int) - 10.0 * seen) <= 1
+        close = np.abs(moved["rgb"][..., 0].numpy().astype(int) - 10.0 * seen) <= 1
         assert close[inside].mean() > 0.5
 
 
 def test_only_colors_change_their_colors():
-    images = {name: np.full((8, 8, 3), 100, "uint8") for name in ("color", "hha")}
+    images = {name: np.full((8, 8, 3), 100, "uint8") for name in ("rgb", "hha")}
     images["depth"] = np.full((8, 8, 1), 3000, "uint16")
     recolor = Augmentation(scale=(1, 1), brightness=0.5, contrast=0.5, saturation=0.5)
 
-    moved, _ = augment(images, np.ones((8, 8), "uint8"), [0, 1], (8, 8), 255, recolor)
+    labels = {"a": np.ones((8, 8), "uint8")}
 
-    assert (moved["color"].numpy() != 100).any()
+    moved, _ = augment(images, labels, [0, 1], (8, 8), {"a": 255}, recolor)
+
+    assert (moved["rgb"].numpy() != 100).any()
     assert (moved["hha"].numpy() == 100).all()
     assert (moved["depth"].numpy() == 3000).all()
     assert moved["depth"].dtype == "uint16"
     # And the colors are those of the same image alone.
-    alone, _ = augment(images["color"], np.ones((8, 8), "uint8"), [0, 1], (8, 8), 255, recolor)
-    np.testing.assert_array_equal(moved["color"], alone)
+    alone, _ = augment_one(images["rgb"], labels["a"], [0, 1], (8, 8), 255, recolor)
+    np.testing.assert_array_equal(moved["rgb"], alone)
+
+
+# === Cells that are left out of the loss ===
+
+CELLS = np.arange(12 * 20, dtype="uint8").reshape(12, 20) % 5
+
+
+def kept(label, seed, share, cell_size):
+    """The labels as an array, and which pixels still have theirs."""
+    maps = keep_cells({"": tf.constant(label)}, seed, share, cell_size, {"": 255})
+    result = maps[""].numpy()
+    return result, result != 255
+
+
+def test_cells_are_kept_or_ignored_as_a_whole():
+    result, mask = kept(CELLS, (0, 1), 0.5, 4)
+
+    np.testing.assert_array_equal(result[mask], CELLS[mask])
+    cells = mask.reshape(3, 4, 5, 4).mean(axis=(1, 3))
+    assert set(cells.ravel()) == {0, 1}
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_the_share_is_kept_of_many_cells(share):
+    _, mask = kept(np.ones((320, 320), "uint8"), (3, 4), share, 8)
+
+    # Four standard deviations of the mean of 1,600 draws.
+    assert mask.mean() == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 1600))
+
+
+def test_cells_at_the_border_are_cut_off():
+    larger, _ = kept(np.ones((8, 12), "uint8"), (5, 6), 0.5, 4)
+    smaller, _ = kept(np.ones((7, 10), "uint8"), (5, 6), 0.5, 4)
+
+    np.testing.assert_array_equal(smaller, larger[:7, :10])
+
+
+def test_the_same_seed_keeps_the_same_cells_and_another_others():
+    ones = np.ones((64, 64), "uint8")
+
+    np.testing.assert_array_equal(kept(ones, (1, 2), 0.5, 8)[1], kept(ones, (1, 2), 0.5, 8)[1])
+    assert (kept(ones, (1, 2), 0.5, 8)[1] != kept(ones, (1, 3), 0.5, 8)[1]).any()
+
+
+def test_label_maps_of_several_heads_keep_the_same_cells():
+    maps = {"thing": tf.constant(CELLS), "light": tf.zeros((12, 20), "uint8")}
+
+    result = keep_cells(maps, (0, 1), 0.5, 4, {"thing": 255, "light": 9})
+
+    _, mask = kept(CELLS, (0, 1), 0.5, 4)
+    np.testing.assert_array_equal(result["thing"].numpy() != 255, mask)
+    np.testing.assert_array_equal(result["light"].numpy(), np.where(mask, 0, 9))

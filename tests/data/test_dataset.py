@@ -41,8 +41,8 @@ def test_further_inputs_and_several_label_maps_are_examples_too():
 
     assert read["depth"].dtype == np.uint16
     np.testing.assert_array_equal(read["label"]["geometric"], np.ones(size))
-    assert dataset.modalities == ("color", "depth")
-    with pytest.raises(ValueError, match="'mine' has no images of the kind 'hha'. It has: color"):
+    assert dataset.modalities == ("rgb", "depth")
+    with pytest.raises(ValueError, match="'mine' has no modality 'hha'. It has: rgb"):
         dataset.check_modalities(["depth", "hha"])
 
 

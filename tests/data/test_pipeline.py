@@ -265,7 +265,7 @@ def test_arguments_out_of_range_are_named(settings, message):
 def test_a_split_without_examples_is_an_error():
     dataset = from_arrays("empty", LabelSpec.numbered(2), {"train": []})
 
-    with pytest.raises(ValueError, match="Split 'train' of dataset 'empty' holds no examples"):
+    with pytest.raises(ValueError, match="Split 'train' of dataset 'empty' has no examples"):
         training_batches(dataset, batch_size=2)
 
 
@@ -329,18 +329,18 @@ def rgbd(count):
     ("modalities", "dtype", "offsets"),
     [
         (("hha",), "uint8", [100, 100, 100]),
-        (("color", "depth"), "float32", [0, 0, 0, 1000]),
+        (("rgb", "depth"), "float32", [0, 0, 0, 1000]),
         # The order is the network's, not the dataset's.
-        (("hha", "depth", "color"), "float32", [100, 100, 100, 1000, 0, 0, 0]),
+        (("hha", "depth", "rgb"), "float32", [100, 100, 100, 1000, 0, 0, 0]),
     ],
 )
-def test_modalities_lie_one_after_the_other_along_the_channels(modalities, dtype, offsets):
+def test_modalities_come_one_after_the_other_along_the_channels(modalities, dtype, offsets):
     settings = {"batch_size": 2, "shuffle": False, "modalities": modalities}
     cropped = training_batches(
         rgbd(3),
         crop_size=(4, 5),
         augmentation=Augmentation.none(),
-        cache_bytes=0,  # what is held in memory is the other half of the test
+        cache_bytes=0,  # what is kept in memory is the other half of the test
         **settings,
     )
     padded = training_batches(rgbd(3), **settings)
@@ -354,7 +354,7 @@ def test_modalities_lie_one_after_the_other_along_the_channels(modalities, dtype
 
 
 def test_evaluation_joins_modalities_too():
-    batches = evaluation_batches(rgbd(4), "train", 2, modalities=("depth", "color"))
+    batches = evaluation_batches(rgbd(4), "train", 2, modalities=("depth", "rgb"))
 
     seen = {int(image[0, 0, 1]): image for images, _ in batches for image in images.numpy()}
     assert sorted(seen) == [0, 1, 2, 3]
@@ -363,10 +363,10 @@ def test_evaluation_joins_modalities_too():
         assert image.shape[:2] == SIZES[i % 3]
 
 
-def test_images_of_a_kind_that_is_not_there_are_an_error():
+def test_a_modality_that_is_not_there_is_an_error():
     for make in (training_batches, evaluation_batches):
-        with pytest.raises(ValueError, match="has no images of the kind 'depth'. It has: color"):
-            make(numbered(3), "train", batch_size=1, modalities=("color", "depth"))
+        with pytest.raises(ValueError, match="has no modality 'depth'. It has: rgb"):
+            make(numbered(3), "train", batch_size=1, modalities=("rgb", "depth"))
 
 
 def test_a_share_of_the_loss_is_a_function_of_seed_epoch_and_example():
@@ -388,5 +388,5 @@ def test_a_share_of_the_loss_is_a_function_of_seed_epoch_and_example():
 
 @pytest.mark.parametrize("share", [0.0, 1.5])
 def test_a_share_of_the_loss_outside_its_range_is_refused(share):
-    with pytest.raises(ValueError, match="`loss_share` must lie in"):
+    with pytest.raises(ValueError, match="`loss_share` must be in"):
         training_batches(noisy(2), batch_size=1, loss_share=share)

@@ -9,6 +9,7 @@ from PIL import Image
 from keras_fcn import LabelSpec
 from keras_fcn.datasets import from_arrays, open_dataset
 from keras_fcn.datasets.checks import check
+from keras_fcn.labels import Heads
 
 from . import devkits
 
@@ -40,7 +41,7 @@ def test_good_folder_has_no_problem(folder):
     assert report.ok
     assert report.problems == []
     assert report.num_examples == {"train": 4, "val": 2}
-    assert report.counts[""].labels.class_names == ("class 0", "class 1", "class 2")
+    assert report.counts[Heads.ONLY].spec.class_names == ("class 0", "class 1", "class 2")
 
 
 def test_histogram_counts_pixels_and_images(folder):
@@ -50,9 +51,9 @@ def test_histogram_counts_pixels_and_images(folder):
     report = check(f"folder:{folder}")
 
     # 600 pixels a mask: 593 of class 0 and 7 of class 2, and a fourth of each in the other.
-    assert report.counts[""].pixels["val"].tolist() == [593 + 150, 150, 7 + 150, 150]
-    assert report.counts[""].images["val"].tolist() == [2, 1, 2, 1]
-    assert report.counts[""].pixels["train"].tolist() == [600, 600, 600, 600]
+    assert report.counts[Heads.ONLY].pixels["val"].tolist() == [593 + 150, 150, 7 + 150, 150]
+    assert report.counts[Heads.ONLY].images["val"].tolist() == [2, 1, 2, 1]
+    assert report.counts[Heads.ONLY].pixels["train"].tolist() == [600, 600, 600, 600]
     assert report.sizes == {"train": {(20, 30): 4}, "val": {(20, 30): 2}}
 
 
@@ -78,7 +79,7 @@ def test_every_broken_file_is_named_and_the_others_are_counted(folder):
     assert not report.ok
     assert report.num_examples == {"train": 4, "val": 1}
     # Masks 0 and 3 could be read.
-    assert report.counts[""].pixels["train"].tolist() == [150, 150 + 25, 150, 150]
+    assert report.counts[Heads.ONLY].pixels["train"].tolist() == [150, 150 + 25, 150, 150]
     assert all("\n" not in str(problem) for problem in report.problems)
 
 
@@ -87,7 +88,7 @@ def test_labels_outside_the_table_are_named(folder):
 
     problems = found(folder)
 
-    assert [file for file, text, severe in problems if severe and "labels must lie" in text] == [
+    assert [file for file, text, severe in problems if severe and "labels must be" in text] == [
         f"train/masks/{number}.png" for number in range(4)
     ] + ["val/masks/4.png", "val/masks/5.png"]
 
@@ -122,7 +123,7 @@ def test_single_mask_that_decides_the_number_of_classes_is_named(folder):
 
     assert hint == (
         "train/masks/2.png",
-        "the label 9 occurs in this mask only, and makes the set one of 10 classes.",
+        "the label 9 occurs in this mask only, and makes the dataset one of 10 classes.",
         False,
     )
     assert "class 3, class 4" in missing[0][1]
@@ -206,7 +207,14 @@ def test_masks_of_sbd_are_checked(tmp_path):
     assert report.ok
     assert report.num_examples == {"train": 2, "val": 1}
     # 0, 5, 20, 255 in VOC's mask and 0, 7, 12 in SBD's
-    assert np.flatnonzero(report.counts[""].pixels["train"]).tolist() == [0, 5, 7, 12, 20, 21]
+    assert np.flatnonzero(report.counts[Heads.ONLY].pixels["train"]).tolist() == [
+        0,
+        5,
+        7,
+        12,
+        20,
+        21,
+    ]
 
 
 def test_open_data_set_is_checked_by_its_examples(tmp_path):
@@ -227,7 +235,7 @@ def test_wrong_labels_of_an_open_data_set_are_found():
 
     (problem, _) = check(dataset).problems
 
-    assert str(problem).startswith("train: train/0: labels must lie in [0, 2)")
+    assert str(problem).startswith("train: train/0: labels must be in [0, 2)")
 
 
 def test_errors_of_the_call(tmp_path):
@@ -249,7 +257,7 @@ def test_depth_and_several_label_maps_of_an_open_data_set_are_checked():
 
     assert [(p.file, p.text[:33]) for p in report.problems if p.severe] == [
         ("train: train/0 (depth)", "the image is 3x2, its image train"),
-        ("train: train/0 (b)", "labels must lie in [0, 3) or be 2"),
+        ("train: train/0 (b)", "labels must be in [0, 3) or be 25"),
     ]
     assert report.counts["a"].pixels["train"].tolist() == [1, 3, 0]
     assert "all pixels of the image are 0." in [p.text for p in report.problems]

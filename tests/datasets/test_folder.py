@@ -214,7 +214,7 @@ def test_one_image_is_not_split(tmp_path):
 def test_two_images_of_one_name(folder):
     shutil.copy(folder / "images" / "scene1.png", folder / "images" / "scene1.bmp")
 
-    opening(folder, r"scene1\.png: scene1\.bmp has the same name but for the extension")
+    opening(folder, r"scene1\.png: scene1\.bmp has the same name apart from the extension")
 
 
 def test_lists_with_errors(folder):
@@ -228,7 +228,7 @@ def test_black_and_white_masks_want_a_table(folder):
     for name in NAMES:
         white = np.where(mask_of(0) == 1, 255, 0).astype(np.uint8)
         Image.fromarray(white).save(folder / "masks" / f"{name}.png")
-    opening(folder, "hold only the labels 0 and 255.*write a classes.txt")
+    opening(folder, "contain only the labels 0 and 255.*write a classes.txt")
 
     (folder / "classes.txt").write_text("background 0 0 0\nobject 255 255 255\n")
     example = next(open_dataset(f"folder:{folder}").examples("val").as_numpy_iterator())
@@ -239,4 +239,4 @@ def test_empty_masks_teach_nothing(folder):
     for name in NAMES:
         Image.fromarray(np.zeros((6, 8), np.uint8)).save(folder / "masks" / f"{name}.png")
 
-    opening(folder, "all masks hold only label 0")
+    opening(folder, "all masks contain only label 0")

@@ -43,7 +43,7 @@ def test_nyudv2_is_read_as_it_was_written(nyudv2, data_dir):
 
     # As the papers do, it is trained on train and val.
     assert dataset.splits == {"trainval": 3, "test": 1}
-    assert dataset.modalities == ("color", "hha", "depth")
+    assert dataset.modalities == ("rgb", "hha", "depth")
     assert dataset.labels.class_names[0] == "wall"
     assert dataset.labels.num_classes == 40
     examples = by_id(dataset, "trainval")
@@ -97,8 +97,8 @@ def test_nyudv2_that_lacks_files_says_which(nyudv2, data_dir, tmp_path):
     [
         (b"no MATLAB file", r"img_5003\.mat: not a MATLAB file with the label map 'segmentation'"),
         ({"labels": np.zeros((2, 2))}, r"img_5003\.mat: not a MATLAB file with the label map"),
-        ({"segmentation": np.full((20, 30), 41)}, r"labels must lie in \[0, 40\).*Received: 40"),
-        ({"segmentation": np.full((20, 30), 894)}, r"labels must lie in \[-1, 255\]"),
+        ({"segmentation": np.full((20, 30), 41)}, r"labels must be in \[0, 40\).*Received: 40"),
+        ({"segmentation": np.full((20, 30), 894)}, r"labels must be in \[-1, 255\]"),
     ],
 )
 def test_broken_label_maps_are_named(nyudv2, contents, expected):
@@ -177,8 +177,8 @@ def test_missing_or_other_files_of_nyu_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("name", "modalities", "count", "size"),
     [
-        ("nyudv2", ("color",), 5, (468, 625)),
-        ("nyudv2_13", ("color", "hha", "depth"), 8, (480, 640)),
+        ("nyudv2", ("rgb",), 5, (468, 625)),
+        ("nyudv2_13", ("rgb", "hha", "depth"), 8, (480, 640)),
     ],
 )
 def test_real_samples_of_nyudv2_are_read(shared_data, data_dir, name, modalities, count, size):
@@ -243,9 +243,9 @@ def test_every_label_map_is_checked(siftflow):
 
     report = check("siftflow", siftflow)
 
-    assert [(p.file, p.text[:26]) for p in report.problems if p.severe] == [
-        (str(semantic), "labels must lie in [0, 33)"),
-        (str(geometric), "the mask is 3x3, its image"),
+    assert [(p.file, p.text[:25]) for p in report.problems if p.severe] == [
+        (str(semantic), "labels must be in [0, 33)"),
+        (str(geometric), "the mask is 3x3, its imag"),
     ]
     assert any(p.file == "test (geometric)" and "horizontal" in p.text for p in report.problems)
     # Of each map in test a third is void, a third the first class, a third the last.

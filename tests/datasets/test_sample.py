@@ -7,8 +7,7 @@ from PIL import Image, ImageDraw
 from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.datasets import open_dataset
 from keras_fcn.datasets.sample import sample_dataset
-from keras_fcn.datasets.sample.rendering import render
-from keras_fcn.datasets.sample.room import render_depth
+from keras_fcn.datasets.sample.rendering import render, render_depth
 from keras_fcn.datasets.sample.scenes import SHAPES, Scene, SceneObject, Texture, random_scene
 
 PLAIN = Texture("plain", ((50, 60, 70), (50, 60, 70)), angle=0, period=10, phase=0)
@@ -216,7 +215,7 @@ def test_depth_is_that_of_the_nearest_object_or_of_the_room():
 def test_rgbd_has_the_images_of_the_sample_and_what_a_depth_camera_sees(examples):
     dataset = open_dataset("sample_rgbd")
 
-    assert dataset.modalities == ("color", "hha", "depth")
+    assert dataset.modalities == ("rgb", "hha", "depth")
     seen = dataset.examples("val").take(5).as_numpy_iterator()
     for example, plain in zip(seen, examples["val"], strict=False):
         np.testing.assert_array_equal(example["image"], plain["image"])

@@ -102,7 +102,7 @@ def spoil_label(camvid: Path) -> str:
     mask = np.zeros(devkits.PHOTO_SIZE, np.uint8)
     mask[2, 3] = 12
     Image.fromarray(mask).save(camvid / "valannot" / "val_00001.png")
-    return r"val_00001\.png: labels must lie in \[0, 11\).*Received: 12 in 1 of 600 pixels"
+    return r"val_00001\.png: labels must be in \[0, 11\).*Received: 12 in 1 of 600 pixels"
 
 
 def spoil_size(camvid: Path) -> str:

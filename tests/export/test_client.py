@@ -165,6 +165,20 @@ def test_several_heads_get_files_of_their_own(tmp_path):
     assert [path.name for path in saved] == ["photo_semantic.png", "photo_semantic_confidence.png"]
 
 
+def test_a_mask_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError("No space left on device")
+
+    (tmp_path / "photo.png").write_bytes(b"old")
+    monkeypatch.setattr(client.os, "fsync", full)
+
+    with pytest.raises(OSError, match="No space left"):
+        list(client._save({"mask_png_bytes": [b"new"]}, [Path("photo.jpg")], tmp_path))
+
+    assert (tmp_path / "photo.png").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
 def test_the_client_needs_neither_tensorflow_nor_this_package(tmp_path):
     # -I: no site customisation, no current folder; a missing grpcio shows only when it is used.
     script = tmp_path / "client.py"

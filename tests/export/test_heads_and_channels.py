@@ -83,7 +83,7 @@ def test_other_channels_are_floats(tmp_path):
 
 
 def test_a_model_of_color_and_depth_is_verified_on_a_data_set(tmp_path):
-    model = tiny_model(input_shape=(None, None, 4), modalities=("color", "depth"))
+    model = tiny_model(input_shape=(None, None, 4), modalities=("rgb", "depth"))
     depth = np.random.default_rng(0).integers(500, 5000, (40, 56, 1)).astype("uint16")
     truth = labels_of(model, np.concatenate([IMAGE, depth], axis=-1)).astype("uint8")
     example = {"image": IMAGE, "depth": depth, "label": truth}
@@ -121,7 +121,7 @@ def test_artifacts_name_the_images_that_their_three_channels_do_not_tell(tmp_pat
 
 
 def test_other_channels_are_resized_for_a_file_of_one_size(tmp_path):
-    model = tiny_model(input_shape=(None, None, 6), modalities=("color", "hha"))
+    model = tiny_model(input_shape=(None, None, 6), modalities=("rgb", "hha"))
     hha = picture(40, 56, seed=1)
     example = {"image": IMAGE, "hha": hha, "label": np.zeros((40, 56), "uint8")}
     dataset = from_arrays("rgb and hha", LABELS, {"val": [example]})

@@ -174,7 +174,7 @@ def test_a_folder_or_pattern_without_images_is_an_error(tmp_path):
 def rgbd_predictor() -> KerasPredictor:
     """The largest of red, green, blue and the distance wins."""
     predictor = channels_predictor(4)
-    predictor.modalities = ("color", "depth")  # as from an `FCN`'s file
+    predictor.modalities = ("rgb", "depth")  # as from an `FCN`'s file
     return predictor
 
 
@@ -190,7 +190,7 @@ def channels_predictor(channels: int) -> KerasPredictor:
 def test_depth_is_read_from_the_file_of_the_same_name(tmp_path, rgbd_predictor):
     pixels = random_pixels()
     depth = np.random.default_rng(1).integers(0, 400, pixels.shape[:2]).astype("uint16")
-    image = write_image(tmp_path / "color" / "room.png", pixels)
+    image = write_image(tmp_path / "rgb" / "room.png", pixels)
     write_image(tmp_path / "depth" / "room.png", depth)
 
     (result,) = predict_files(
@@ -203,8 +203,8 @@ def test_depth_is_read_from_the_file_of_the_same_name(tmp_path, rgbd_predictor):
 
 
 def test_scenes_that_lack_an_image_are_left_out(tmp_path, rgbd_predictor):
-    image = write_image(tmp_path / "color" / "room.png", random_pixels())
-    other = write_image(tmp_path / "color" / "hall.png", random_pixels())
+    image = write_image(tmp_path / "rgb" / "room.png", random_pixels())
+    other = write_image(tmp_path / "rgb" / "hall.png", random_pixels())
     write_image(tmp_path / "depth" / "hall.png", np.ones((2, 3), "uint16"))
 
     missing, small = predict_files(
@@ -240,9 +240,9 @@ def test_gray_and_four_channels_without_names_are_read_as_they_are(tmp_path):
 def test_modalities_can_be_named_for_a_file_that_does_not(tmp_path):
     pixels = random_pixels()
     depth = np.random.default_rng(1).integers(0, 400, pixels.shape[:2]).astype("uint16")
-    image = write_image(tmp_path / "color" / "room.png", pixels)
+    image = write_image(tmp_path / "rgb" / "room.png", pixels)
     folders = {"depth": write_image(tmp_path / "depth" / "room.png", depth).parent}
-    names = ("depth", "color")
+    names = ("depth", "rgb")
 
     with pytest.raises(ValueError, match="does not name its modalities. Set `modalities`.*depth"):
         predict_files(channels_predictor(4), [image], tmp_path / "out", folders=folders)
@@ -254,7 +254,7 @@ def test_modalities_can_be_named_for_a_file_that_does_not(tmp_path):
         channels_predictor(4),
         [tmp_path / "depth" / "room.png"],
         tmp_path / "out",
-        folders={"color": image.parent},
+        folders={"rgb": image.parent},
         modalities=names,
     )
 
@@ -273,7 +273,7 @@ def test_folders_must_be_those_of_the_networks_modalities(tmp_path, predictor, r
 
 
 def test_images_of_other_modalities_are_never_overwritten(tmp_path, rgbd_predictor):
-    image = write_image(tmp_path / "color" / "room.png", random_pixels())
+    image = write_image(tmp_path / "rgb" / "room.png", random_pixels())
     depth = write_image(tmp_path / "depth" / "room.png", np.ones((6, 9), "uint16"))
 
     with pytest.raises(ValueError, match=r"would overwrite the image .*depth/room\.png"):

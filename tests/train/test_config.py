@@ -50,8 +50,8 @@ def test_wrong_type_is_refused(settings, message):
         ({"crop": (0, 32)}, "`crop` must be a height and a width above 0"),
         ({"init_streams": ("a.keras", "b.keras")}, "`init_streams` must be None without"),
         (
-            {"init_streams": ("a.keras",), "fusion": "late", "modalities": ("color", "hha")},
-            r"`init_streams` must be one file for each modality \(color, hha\)",
+            {"init_streams": ("a.keras",), "fusion": "late", "modalities": ("rgb", "hha")},
+            r"`init_streams` must be one file for each modality \(rgb, hha\)",
         ),
         ({"loss_share": 0.0}, r"`loss_share` must be in \(0, 1\]"),
         ({"save_every": 0}, "`save_every` must be at least 1, or None"),

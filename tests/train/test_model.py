@@ -63,7 +63,7 @@ def test_missing_init_is_refused():
 def test_streams_start_from_the_networks_that_saw_one_modality(tmp_path):
     settings = {"backbone": "vgg16", "alpha": 0.05, "fc_filters": 4, "variant": "fcn32s"}
     files, kernels = {}, {}
-    for value, modality in enumerate(("color", "hha"), start=1):
+    for value, modality in enumerate(("rgb", "hha"), start=1):
         single = build_network(tiny_config(modalities=(modality,), **settings), SPEC)
         single.get_layer("score_fr").bias.assign([value, 0.0, 0.0])
         files[modality] = str(tmp_path / f"{modality}.keras")
@@ -72,7 +72,7 @@ def test_streams_start_from_the_networks_that_saw_one_modality(tmp_path):
 
     fused = build_network(
         tiny_config(
-            modalities=("color", "hha"),
+            modalities=("rgb", "hha"),
             fusion="late",
             init_streams=tuple(files.values()),
             **settings,
@@ -89,7 +89,7 @@ def test_missing_streams_are_refused():
     with pytest.raises(ValueError, match=r"`init_streams` must be a \.keras file.*nowhere"):
         build_network(
             tiny_config(
-                modalities=("color", "hha"), fusion="late", init_streams=("nowhere", "nowhere")
+                modalities=("rgb", "hha"), fusion="late", init_streams=("nowhere", "nowhere")
             ),
             SPEC,
         )
@@ -102,7 +102,7 @@ def test_settings_of_the_paper_reach_the_network():
             backbone="vgg16",
             alpha=0.05,
             fc_filters=4,
-            modalities=("color", "depth"),
+            modalities=("rgb", "depth"),
             geometry="reference",
             mean=(1.0, 2.0, 3.0, 4.0),
         ),

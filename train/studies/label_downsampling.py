@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_fcn.confusion_matrix import ConfusionMatrix
-from keras_fcn.data.resizing import resized_scores
+from keras_fcn.data.resizing import resized_logits
 from keras_fcn.labels import LabelSpec
 from keras_fcn.visualization import save_picture
 
@@ -74,7 +74,7 @@ def bilinear(labels: Maps, factor: int, spec: LabelSpec) -> Maps:
     samples = _sampled(labels, factor)
     scores = (samples[..., None] == np.arange(spec.num_classes)).astype("float32")
     height, width = samples.shape
-    enlarged = resized_scores(scores[None], (height * factor, width * factor))[0]
+    enlarged = resized_logits(scores[None], (height * factor, width * factor))[0]
     return enlarged[: labels.shape[0], : labels.shape[1]].argmax(-1).astype("uint8")
 
 

@@ -61,6 +61,6 @@ class Builder(SegmentationBuilder):
                 }
         return splits
 
-    def read_label(self, path: Path, head: str = "") -> np.ndarray:
+    def read_label(self, path: Path) -> np.ndarray:
         label = read_mask(path)
         return np.where(label == _VOID, np.uint8(255), label)

@@ -1,4 +1,4 @@
-"""NYU Depth V2 with color, depth and HHA images, in 40 or 13 classes."""
+"""NYU Depth V2 with RGB, depth and HHA images, in 40 or 13 classes."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_fcn.data.hha import encode_hha
-from keras_fcn.data.image_io import read_depth, read_mask
-from keras_fcn.datasets.mat_files import from_one, read_mat_labels
+from keras_fcn.data.image_io import labels_from_one, read_depth, read_mask, read_mat_labels
 from keras_fcn.datasets.tfds_builder import (
     Archive,
     Files,
@@ -34,8 +33,8 @@ _LABELS = {
     "40": LabelSpec(tuple(_CLASSES_40.split(","))),
     "13": LabelSpec(tuple(_CLASSES_13.split(","))),
 }
-# The color camera in pixels, from the dataset's toolbox (camera_params.m), and where the
-# color image of each size begins in that of 640x480.
+# The RGB camera in pixels, from the dataset's toolbox (camera_params.m), and where the
+# RGB image of each size begins in that of 640x480.
 _CAMERA = np.array([[518.85790, 0, 325.58245], [0, 519.46961, 253.73617], [0, 0, 1]])
 _CROPS = {(480, 640): (0, 0), (425, 560): (45, 40)}
 
@@ -74,20 +73,22 @@ class Builder(SegmentationBuilder):
 
     @cached_property
     def modalities(self) -> tuple[str, ...]:
-        """All three, where the files hold depth; HHA images are made of it if need be."""
+        """All three, if there are depth files; HHA images are made from them if need be."""
         source = self.builder_config.source
         if not source:
-            return ("color", "hha", "depth")
+            return ("rgb", "hha", "depth")
         splits = self.find_files([Path(source)], self.builder_config.variant)
         files = next(files for examples in splits.values() for files in examples.values())
-        return ("color", "hha", "depth") if "depth" in files else ("color",)
+        return ("rgb", "hha", "depth") if "depth" in files else ("rgb",)
 
-    def read_label(self, path: Path, head: str = "") -> np.ndarray:
+    def read_label(self, path: Path) -> np.ndarray:
         if path.suffix == ".mat":
-            return from_one(read_mat_labels(path, "segmentation"), path)
+            return labels_from_one(read_mat_labels(path, "segmentation"), path)
         label = read_mask(path)
-        # Of these files, those called `label13` and `label40` have 0 for void.
-        return from_one(label.astype(np.int64), path) if path.name.startswith("label") else label
+        # In files called `label13` and `label40`, 0 is void.
+        if path.name.startswith("label"):
+            return labels_from_one(label.astype(np.int64), path)
+        return label
 
     def read_further_image(self, name: str, files: Files, size: tuple[int, int]) -> Any:
         if name == "hha" and "hha" not in files:
@@ -114,8 +115,8 @@ def _reference_files(root: Path, variant: str) -> dict[str, Files]:
     data = root / "data"
     if variant != "40" or not (data / "images").is_dir():
         return {}
-    kinds = {"image": data / "images", "depth": data / "depth", "hha": data / "hha"}
-    present = {kind: folder for kind, folder in kinds.items() if folder.is_dir()}
+    folders = {"image": data / "images", "depth": data / "depth", "hha": data / "hha"}
+    present = {kind: folder for kind, folder in folders.items() if folder.is_dir()}
     return {
         path.stem.removeprefix("img_"): {
             **{kind: folder / f"{path.stem}.png" for kind, folder in present.items()},
@@ -126,12 +127,12 @@ def _reference_files(root: Path, variant: str) -> dict[str, Files]:
 
 
 def _prefixed_files(root: Path, variant: str) -> dict[str, Files]:
-    """Returns `img_ID.png`, `label13_ID.png` and, where they lie there, depth and HHA, by id."""
+    """Returns `img_ID.png`, `label13_ID.png` and, if they are there, depth and HHA, by id."""
     examples: dict[str, Files] = {}
     for path in sorted(root.glob(f"label{variant}_*.png")):
         item = path.stem.partition("_")[2]
-        kinds = {"depth": root / f"depth_{item}.png", "hha": root / f"hha_{item}.png"}
-        present = {kind: file for kind, file in kinds.items() if file.exists()}
+        further = {"depth": root / f"depth_{item}.png", "hha": root / f"hha_{item}.png"}
+        present = {kind: file for kind, file in further.items() if file.exists()}
         examples[item] = {"image": root / f"img_{item}.png", **present, "label": path}
     return examples
 

@@ -3,8 +3,8 @@
     python -m keras_fcn.datasets.nyudv2.unpacking SOURCE TARGET
 
 SOURCE is a folder with `nyu_depth_v2_labeled.mat` and `splits.mat` of the dataset's site, and with
-`classMapping40.mat` of Gupta, Arbelaez and Malik (CVPR 2013), which says to which of the 40 classes
-each of the 894 labels belongs. TARGET then is a source of the dataset `nyudv2`.
+`classMapping40.mat` of Gupta, Arbelaez and Malik (CVPR 2013), which maps each of the 894
+labels to one of the 40 classes. TARGET is then a source of the dataset `nyudv2`.
 """
 
 import argparse
@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from keras_fcn.datasets.mat_files import read_mat_labels
+from keras_fcn.data.image_io import read_mat_labels
+from keras_fcn.files import write_text
 
 # The reference counts the frames from here.
 _FIRST_ID = 5001
@@ -26,8 +27,8 @@ _FILES = ("nyu_depth_v2_labeled.mat", "splits.mat", "classMapping40.mat")
 def unpack(source: Path, target: Path, on_frame: Callable[[int, int], None] | None = None) -> int:
     """Writes images, depth in millimeters, label maps of 40 classes, and the lists of the splits.
 
-    HHA images are made when the dataset is prepared. The lists are written last: a folder that
-    was not finished has none.
+    HHA images are made when the dataset is prepared. The lists are written last: without them the
+    folder is not complete.
 
     Args:
         source: Folder of the three files.
@@ -56,7 +57,7 @@ def unpack(source: Path, target: Path, on_frame: Callable[[int, int], None] | No
     num_frames = _write_frames(labeled, target, class_of_label, on_frame)
     for name, numbers in lists.items():
         ids = "".join(f"{_FIRST_ID - 1 + number}\n" for number in numbers)
-        (target / f"{name}.txt").write_text(ids)
+        write_text(target / f"{name}.txt", ids)
     return num_frames
 
 

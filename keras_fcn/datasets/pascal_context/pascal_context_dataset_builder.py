@@ -6,8 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from keras_fcn.data.image_io import read_mask
-from keras_fcn.datasets.mat_files import read_mat_labels
+from keras_fcn.data.image_io import read_mask, read_mat_labels
 from keras_fcn.datasets.tfds_builder import (
     Archive,
     SegmentationBuilder,
@@ -90,7 +89,7 @@ class Builder(SegmentationBuilder):
     def labels(self) -> Labels:
         return LabelSpec(_CLASSES[self.builder_config.variant])
 
-    def read_label(self, path: Path, head: str = "") -> np.ndarray:
+    def read_label(self, path: Path) -> np.ndarray:
         variant = self.builder_config.variant
         if path.suffix == ".png":
             # The classes from 1, 0 for all others.
@@ -99,7 +98,7 @@ class Builder(SegmentationBuilder):
         numbers = read_mat_labels(path, "LabelMap")
         if numbers.min(initial=0) < 0 or numbers.max(initial=0) > _NUM_LABELS:
             raise ValueError(
-                f"{path}: labels must lie in [0, {_NUM_LABELS}]. Received: {numbers.min()} to "
+                f"{path}: labels must be in [0, {_NUM_LABELS}]. Received: {numbers.min()} to "
                 f"{numbers.max()}."
             )
         return _label_of_number(variant)[numbers]

@@ -1,8 +1,8 @@
-"""The built-in sample set: shapes over textures, generated from a seed, nothing to download.
+"""The built-in sample dataset: shapes over textures, generated from a seed, without a download.
 
 A class is a shape. Textures and colors are drawn from the same distribution
-for every class and for the background, so that a pixel's color says nothing
-about its class: a network has to look at outlines. `scenes` says what there
+for every class and for the background, so that a pixel's color does not
+depend on its class: a network has to look at outlines. `scenes` defines what there
 is to see, `rendering` draws it. `sample_rgbd` adds what a depth camera would see of
 the same scenes, `sample_geometric` a second, coarser label map.
 """
@@ -17,10 +17,9 @@ import tensorflow as tf
 
 from keras_fcn.data.dataset import Example, SegmentationDataset
 from keras_fcn.data.hha import encode_hha
-from keras_fcn.datasets.sample.rendering import render
-from keras_fcn.datasets.sample.room import camera_matrix, render_depth
+from keras_fcn.datasets.sample.rendering import camera_matrix, render, render_depth
 from keras_fcn.datasets.sample.scenes import SHAPES, random_scene
-from keras_fcn.labels import LabelSpec
+from keras_fcn.labels import Heads, LabelSpec
 
 SPLITS = {"train": 1000, "val": 100}
 
@@ -29,13 +28,13 @@ DESCRIPTION = (
     "a 255 outline around each object. The class cannot be told from color. Five image sizes."
 )
 
-# Whether an object's outline is curved: what a second head learns beside the shape itself.
+# Whether an object's outline is curved: the classes of a second head.
 OUTLINES = ("background", "curved", "straight")
 _OUTLINE_OF = {"disc": "curved", "ring": "curved"}
 
 
 def sample_dataset(seed: int = 0) -> SegmentationDataset:
-    """Returns the sample set of a seed.
+    """Returns the sample dataset of a seed.
 
     An image is drawn when it is read, in about 2 ms, and always the same for
     the same seed, split and position, bit for bit.
@@ -73,17 +72,17 @@ def open_sample(name: str, seed: int = 0) -> SegmentationDataset:
 
 
 def sample_rgbd_dataset(seed: int = 0) -> SegmentationDataset:
-    """Returns the sample set with what a depth camera sees: examples have `depth` and `hha`, too.
+    """Returns the sample dataset with what a depth camera sees: examples also have `depth`, `hha`.
 
     Images and labels are those of `sample_dataset`. The scenes stand in a room: behind the
-    objects are a floor and a wall, which the color images do not show.
+    objects are a floor and a wall, which the RGB images do not show.
 
     Example:
         >>> example = next(iter(sample_rgbd_dataset().examples("val")))
         >>> example["depth"].shape, example["hha"].shape
         (TensorShape([96, 128, 1]), TensorShape([96, 128, 3]))
     """
-    colors = sample_dataset(seed)
+    plain = sample_dataset(seed)
 
     def decode(record: Example) -> Example:
         depth, hha = tf.numpy_function(
@@ -93,24 +92,24 @@ def sample_rgbd_dataset(seed: int = 0) -> SegmentationDataset:
             stateful=False,
         )
         return {
-            **colors.decode(record),
+            **plain.decode(record),
             "depth": tf.ensure_shape(depth, (None, None, 1)),
             "hha": tf.ensure_shape(hha, (None, None, 3)),
         }
 
     return replace(
-        colors,
+        plain,
         name="sample_rgbd",
         decode=decode,
         description=f"{DESCRIPTION} With depth maps, and HHA images made of them.",
-        modalities=("color", "hha", "depth"),
+        modalities=("rgb", "hha", "depth"),
     )
 
 
 def sample_geometric_dataset(seed: int = 0) -> SegmentationDataset:
-    """Returns the sample set with two label maps: `semantic` as ever, and `geometric`.
+    """Returns the sample dataset with two label maps: `semantic`, as always, and `geometric`.
 
-    The geometric classes say whether an object's outline is curved or straight.
+    The geometric classes are whether an object's outline is curved or straight.
 
     Example:
         >>> dataset = sample_geometric_dataset()
@@ -120,9 +119,9 @@ def sample_geometric_dataset(seed: int = 0) -> SegmentationDataset:
         ['geometric', 'semantic']
     """
     plain = sample_dataset(seed)
-    assert isinstance(plain.labels, LabelSpec)
+    spec = plain.heads[Heads.ONLY]
     outlines = [_OUTLINE_OF.get(shape, "straight") for shape in SHAPES]
-    geometric = np.full(256, plain.labels.ignore_class, np.uint8)
+    geometric = np.full(256, spec.ignore_class, np.uint8)
     geometric[: 1 + len(SHAPES)] = [0, *(OUTLINES.index(outline) for outline in outlines)]
 
     def decode(record: Example) -> Example:
@@ -134,7 +133,7 @@ def sample_geometric_dataset(seed: int = 0) -> SegmentationDataset:
     return replace(
         plain,
         name="sample_geometric",
-        labels={"semantic": plain.labels, "geometric": LabelSpec(OUTLINES)},
+        labels={"semantic": spec, "geometric": LabelSpec(OUTLINES)},
         decode=decode,
         description=f"{DESCRIPTION} With a second label map: curved or straight outlines.",
     )

@@ -1,4 +1,4 @@
-"""Rendering of the sample set: a scene to its image and its label map."""
+"""Rendering of the sample dataset: a scene to its image, its label map and its depth map."""
 
 import numpy as np
 
@@ -7,6 +7,14 @@ from keras_fcn.datasets.sample.scenes import SHAPES, Scene, SceneObject, Texture
 # Pixels nearer than this to an object's edge are labeled 255, as PASCAL VOC does.
 OUTLINE_WIDTH = 1.5
 NOISE_SIGMA = 6.0
+
+# The objects stand in a room. A level camera at this height above the floor looks at a wall at this
+# distance, in meters.
+CAMERA_HEIGHT = 1.6
+WALL_DISTANCE = 16.0
+# Focal length in heights of the image. The floor comes into view at
+# CAMERA_HEIGHT * _FOCAL_LENGTH / 0.5 = 10 m, where the farthest objects are: none stands below it.
+_FOCAL_LENGTH = 3.125
 
 
 def render(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
@@ -32,6 +40,35 @@ def render(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(np.rint(image + noise), 0, 255).astype("uint8"), label
 
 
+def camera_matrix(size: tuple[int, int]) -> np.ndarray:
+    """Returns the 3x3 matrix of the camera of an image of this height and width, as for HHA."""
+    height, width = size
+    focal_length = _FOCAL_LENGTH * height
+    # The first pixel is 1.
+    return np.array(
+        [[focal_length, 0, (width + 1) / 2], [0, focal_length, (height + 1) / 2], [0, 0, 1]]
+    )
+
+
+def render_depth(scene: Scene) -> np.ndarray:
+    """Returns the distance of what each pixel shows along the optical axis.
+
+    Objects are flat and face the camera, at their `depth`.
+
+    Returns:
+        Meters, float64, shape `(height, width)`.
+    """
+    height, _ = scene.size
+    down = (np.arange(height) + 0.5 - height / 2) / (_FOCAL_LENGTH * height)
+    with np.errstate(divide="ignore"):
+        floor = np.where(down > 0, CAMERA_HEIGHT / down, np.inf)
+    depth = np.broadcast_to(np.minimum(floor, WALL_DISTANCE)[:, None], scene.size).copy()
+    for thing in scene.objects:
+        window, inside = _covered(thing, scene.size)
+        depth[window][inside] = thing.depth
+    return depth
+
+
 def _label(label: np.ndarray, shape: str, distance: np.ndarray) -> None:
     """Draws an object into the label map, with its outline."""
     edge = np.abs(distance) <= OUTLINE_WIDTH
@@ -44,7 +81,7 @@ def _label(label: np.ndarray, shape: str, distance: np.ndarray) -> None:
     label[edge] = 255
 
 
-def covered(thing: SceneObject, size: tuple[int, int]) -> tuple[tuple[slice, ...], np.ndarray]:
+def _covered(thing: SceneObject, size: tuple[int, int]) -> tuple[tuple[slice, ...], np.ndarray]:
     """Returns a window of the image and which of its pixels an object covers."""
     window = _window(thing, size)
     rows, columns = np.mgrid[window].astype("float64")

@@ -1,4 +1,4 @@
-"""Scenes of the sample set: which objects there are, where, and how they are painted."""
+"""Scenes of the sample dataset: which objects there are, where, and how they are painted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """What one image of the sample set shows.
+    """What one image of the sample dataset shows.
 
     Args:
         size: Height and width in pixels.

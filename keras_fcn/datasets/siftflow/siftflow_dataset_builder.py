@@ -1,4 +1,4 @@
-"""SIFT Flow: two label maps an image, 33 semantic and 3 geometric classes."""
+"""SIFT Flow: two label maps per image, 33 semantic and 3 geometric classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from keras_fcn.datasets.mat_files import from_one, read_mat_labels
+from keras_fcn.data.image_io import labels_from_one, read_mat_labels
 from keras_fcn.datasets.tfds_builder import (
     Archive,
     SegmentationBuilder,
@@ -25,7 +25,7 @@ _GEOMETRIC = "sky horizontal vertical"
 _CATEGORIES = "spatial_envelope_256x256_static_8outdoorcategories"
 # Two images that nobody labeled.
 _WITHOUT_LABELS = ("highway_bost181", "street_urb506")
-# The reference's list, for a folder that brings none.
+# The reference's list, for folders without one.
 _TEST_LIST = Path(__file__).parent / "test_ids.txt"
 
 
@@ -72,5 +72,5 @@ class Builder(SegmentationBuilder):
             if items
         }
 
-    def read_label(self, path: Path, head: str = "") -> np.ndarray:
-        return from_one(read_mat_labels(path, "S"), path)
+    def read_label(self, path: Path) -> np.ndarray:
+        return labels_from_one(read_mat_labels(path, "S"), path)

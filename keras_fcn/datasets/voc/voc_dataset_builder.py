@@ -35,14 +35,14 @@ _SBD = Archive(
     "benchmark.tgz",
     "md5:82b4d87ceb2ed10f6038a1cba92111cb",
 )
-# Lists of the usual SegmentationClassAug archive, whose masks join SBD's to VOC's.
+# Lists of the usual SegmentationClassAug archive, whose masks are SBD's and VOC's.
 _AUG_LISTS = ("train_aug.txt", "trainaug.txt")
 
 
 class Builder(SegmentationBuilder):
     """PASCAL VOC from the devkit's folder, and SBD from its own or joined to the devkit."""
 
-    name = "voc_segmentation"  # `voc`, as the folder is called, is a set of boxes in tfds
+    name = "voc_segmentation"  # `voc`, as the folder is called, has boxes in tfds
     BUILDER_CONFIGS: ClassVar = [
         SegmentationConfig(name=variant, variant=variant)
         for variant in ("2012", "2011", "2012_aug", "2011_sbd")
@@ -77,7 +77,7 @@ class Builder(SegmentationBuilder):
             "val": _voc_examples(root, lists["val.txt"]),
         }
 
-    def read_label(self, path: Path, head: str = "") -> np.ndarray:
+    def read_label(self, path: Path) -> np.ndarray:
         return read_sbd_mask(path) if path.suffix == ".mat" else read_mask(path)
 
 
@@ -164,7 +164,7 @@ def _reference_splits(folders: Sequence[Path], root: Path, val_ids: Iterable[str
     for item in (sbd / "train.txt").read_text().split():
         image = sbd / "img" / f"{item}.jpg"
         train[item] = {
-            # The archive brings its images, which are VOC's.
+            # The archive contains its images, which are VOC's.
             "image": image if image.exists() else root / "JPEGImages" / image.name,
             "label": sbd / "cls" / f"{item}.mat",
         }
@@ -175,7 +175,7 @@ def _reference_splits(folders: Sequence[Path], root: Path, val_ids: Iterable[str
 
 
 def _find_sbd(folders: Sequence[Path], root: Path, what: str) -> Path:
-    """Returns SBD's folder `dataset`, which may lie in VOC's devkit or beside it."""
+    """Returns SBD's folder `dataset`, which may be in VOC's devkit or beside it."""
     return find_folder(
         [*folders, root, root.parent, root.parent.parent],
         ["benchmark_RELEASE/dataset/cls", "dataset/cls", "SBD/cls", "sbd/cls"],

@@ -19,7 +19,7 @@ RECIPES = (
     reference_recipe(
         "fcn32s_vgg16_nyud_color",
         f"FCN-32s on VGG16 on {_DATA}, from colors",
-        _VGG16.replace(modalities=("color",)),
+        _VGG16.replace(modalities=("rgb",)),
         source=solver_of("nyud-fcn32s-color"),
         published=_PAPER.format(29.2),
     ),
@@ -33,7 +33,7 @@ RECIPES = (
     reference_recipe(
         "fcn32s_vgg16_nyud_color_depth",
         f"FCN-32s on VGG16 on {_DATA}, from colors and depth in one network",
-        _VGG16.replace(modalities=("color", "depth")),
+        _VGG16.replace(modalities=("rgb", "depth")),
         source=solver_of("nyud-fcn32s-color-d"),
         published=_PAPER.format(30.5),
         note="The first convolution starts with its mean over the colors for depth.",
@@ -41,7 +41,7 @@ RECIPES = (
     reference_recipe(
         "fcn32s_vgg16_nyud_color_hha",
         f"FCN-32s on VGG16 on {_DATA}, from colors and HHA in two networks",
-        _VGG16.replace(modalities=("color", "hha"), fusion="late", learning_rate=1e-12),
+        _VGG16.replace(modalities=("rgb", "hha"), fusion="late", learning_rate=1e-12),
         source=solver_of("nyud-fcn32s-color-hha"),
         published=_PAPER.format(32.8),
         after=("fcn32s_vgg16_nyud_color", "fcn32s_vgg16_nyud_hha"),

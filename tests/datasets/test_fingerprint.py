@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from keras_fcn.datasets.duplicates import content_digest, find_duplicates, thumbnail
+from keras_fcn.datasets.fingerprint import Fingerprint, find_duplicates
 
 
 def noise(seed: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
@@ -14,15 +14,16 @@ def noise(seed: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
     return np.asarray(Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
-def fingerprint(split: str, file: str, image: np.ndarray):
-    return split, file, content_digest(image), thumbnail(image)
-
-
 def test_digest_knows_the_shape():
     flat = np.zeros((2, 6, 3), np.uint8)
 
-    assert content_digest(flat) != content_digest(flat.reshape(6, 2, 3))
-    assert content_digest(flat) == content_digest(flat.copy())
+    digest, other, same = (
+        Fingerprint.of("train", "a", image).digest
+        for image in (flat, flat.reshape(6, 2, 3), flat.copy())
+    )
+
+    assert digest != other
+    assert digest == same
 
 
 def test_resized_and_compressed_copies_are_near():
@@ -30,7 +31,7 @@ def test_resized_and_compressed_copies_are_near():
     stream = io.BytesIO()
     Image.fromarray(image).resize((200, 160)).save(stream, "JPEG", quality=60)
     copy = np.asarray(Image.open(stream))
-    images = [fingerprint("train", "a", image), fingerprint("val", "b", copy)]
+    images = [Fingerprint.of("train", "a", image), Fingerprint.of("val", "b", copy)]
 
     ((file, text, severe),) = find_duplicates(images)
 
@@ -39,17 +40,17 @@ def test_resized_and_compressed_copies_are_near():
 
 
 def test_different_pictures_are_not_near():
-    images = [fingerprint("train" if i % 2 else "val", str(i), noise(i)) for i in range(40)]
+    images = [Fingerprint.of("train" if i % 2 else "val", str(i), noise(i)) for i in range(40)]
 
     assert find_duplicates(images) == []
 
 
 def test_a_change_of_three_grey_levels_is_another_picture():
     image = noise(3) // 2
-    images = [fingerprint("train", "a", image), fingerprint("val", "b", image + 2)]
+    images = [Fingerprint.of("train", "a", image), Fingerprint.of("val", "b", image + 2)]
     assert [text[:6] for _, text, _ in find_duplicates(images)] == ["nearly"]
 
-    images = [fingerprint("train", "a", image), fingerprint("val", "b", image + 3)]
+    images = [Fingerprint.of("train", "a", image), Fingerprint.of("val", "b", image + 3)]
     assert find_duplicates(images) == []
 
 
@@ -58,5 +59,5 @@ def test_near_copies_within_a_split_are_no_matter():
     other = image.copy()
     other[0, 0] ^= 1
 
-    pair = [fingerprint("train", "a", image), fingerprint("train", "b", other)]
+    pair = [Fingerprint.of("train", "a", image), Fingerprint.of("train", "b", other)]
     assert find_duplicates(pair) == []

@@ -1,4 +1,4 @@
-"""Images of several kinds (color, HHA, depth) of one scene, each in a file of its own."""
+"""Reading the modalities of one scene (RGB, HHA, depth), each from a file of its own."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,14 +8,14 @@ import numpy as np
 from keras_fcn.data.image_io import read_depth, read_image
 
 _READERS: dict[str, Callable[[Path], np.ndarray]] = {
-    "color": read_image,
+    "rgb": read_image,
     "hha": read_image,
     "depth": lambda path: read_depth(path)[..., None],
 }
 
 
 def find_partner(path: Path, folder: Path) -> Path:
-    """Returns the file in a folder that has the name of another, whatever its suffix.
+    """Returns the file in a folder that has the name of another file, whatever its suffix.
 
     Raises:
         ValueError: If there is none, or several.
@@ -24,24 +24,24 @@ def find_partner(path: Path, folder: Path) -> Path:
     if len(found) != 1:
         listed = ", ".join(file.name for file in found) or "no such file"
         raise ValueError(
-            f"The folder {folder} must hold one file {path.stem}.* for {path}. Found: {listed}."
+            f"The folder {folder} must contain one file {path.stem}.* for {path}. Found: {listed}."
         )
     return found[0]
 
 
-def read_kinds(files: Mapping[str, Path]) -> dict[str, np.ndarray]:
+def read_modalities(files: Mapping[str, Path]) -> dict[str, np.ndarray]:
     """Reads the images of one scene.
 
     Args:
         files: File by modality.
 
     Returns:
-        By modality `color` and `hha`: uint8, shape `(height, width, 3)`; `depth`: uint16,
-        `(height, width, 1)`.
+        Image by modality. `rgb` and `hha`: uint8, shape `(height, width, 3)`; `depth`: uint16,
+        shape `(height, width, 1)`.
 
     Raises:
-        ValueError: If a file is damaged or of another kind, or sizes differ.
-        FileNotFoundError: If one is missing.
+        ValueError: If a file is damaged or is not such an image, or sizes differ.
+        FileNotFoundError: If a file is missing.
     """
     images = {name: _READERS[name](path) for name, path in files.items()}
     (first, *others) = files
@@ -55,10 +55,12 @@ def read_kinds(files: Mapping[str, Path]) -> dict[str, np.ndarray]:
 
 
 def joined(images: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Returns images one after the other along the channels, as a `Predictor` takes them.
+    """Returns the modalities as one image, one after the other along the channels.
 
-    >>> parts = {"color": np.zeros((2, 2, 3), "uint8"), "depth": np.ones((2, 2, 1), "uint16")}
-    >>> joined(parts).shape, joined(parts).dtype
+    This is the input of a `Predictor`.
+
+    >>> images = {"rgb": np.zeros((2, 2, 3), "uint8"), "depth": np.ones((2, 2, 1), "uint16")}
+    >>> joined(images).shape, joined(images).dtype
     ((2, 2, 4), dtype('float32'))
     """
     together = np.concatenate(list(images.values()), axis=-1)
@@ -66,7 +68,7 @@ def joined(images: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def shown(images: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Returns what a viewer shows of a scene: the first image with colors, else depth in gray."""
+    """Returns an RGB picture of a scene: the first image of three channels, else depth in gray."""
     for image in images.values():
         if image.shape[-1] == 3:
             return image
