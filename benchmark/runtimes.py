@@ -55,7 +55,7 @@ def _keras_in(precision: Any, path: Path, num_threads: int) -> Runtime:
     import keras
 
     import keras_fcn  # noqa: F401  (registers the classes in the file)
-    from keras_fcn.models.precision import with_precision
+    from keras_fcn.models.optimize import with_precision
     from keras_fcn.prediction.predictor import KerasPredictor
 
     model: Any = keras.saving.load_model(path, compile=False)

@@ -55,7 +55,9 @@ def measure(
     }
     held = iter(training_batches(dataset, **settings))
     decoded = iter(training_batches(dataset, cache_bytes=0, **settings))
-    model = keras_fcn.FCN8s(dataset.labels.num_classes, backbone="mobilenet_v2", alpha=0.35)
+    model = keras_fcn.FCN8s(
+        dataset.labels.num_classes, backbone=keras_fcn.backbones.MobileNetV2(alpha=0.35)
+    )
     model.compile(keras.optimizers.AdamW(1e-3), keras_fcn.losses.PixelwiseCrossentropy())
     batch = next(held)
     candidates: dict[str, Step] = {

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 from keras import KerasTensor, layers
 
-from keras_fcn.backbones import BACKBONES
 from keras_fcn.layers import CropLike
 from keras_fcn.models.geometry import window_of
 
@@ -74,7 +73,8 @@ def summarize(model: keras.Model, size: tuple[int, int] = (500, 500)) -> Summary
 
     Example:
         >>> from keras_fcn import FCN32s
-        >>> [score] = summarize(FCN32s(21, alpha=0.05, fc_filters=4)).scores
+        >>> from keras_fcn.backbones import VGG16
+        >>> [score] = summarize(FCN32s(21, backbone=VGG16(alpha=0.05, fc_filters=4))).scores
         >>> score.receptive_field, score.stride, score.convolutions
         (404, 32, 16)
 
@@ -91,8 +91,7 @@ def summarize(model: keras.Model, size: tuple[int, int] = (500, 500)) -> Summary
         )
     upsampling = sum(layer.count_params() for layer in walk.transposed)
     scores = sorted(walk.scores, key=lambda score: -score.stride)
-    backbone = getattr(model, "backbone", None)
-    removed = BACKBONES[backbone].removed_pooling if isinstance(backbone, str) else 0
+    removed = getattr(getattr(model, "backbone", None), "removed_pooling", 0)
     coarsest = scores[0]
     return Summary(
         model.name,
@@ -116,7 +115,8 @@ def reach_of(model: keras.Model) -> float:
 
     Example:
         >>> from keras_fcn import FCN8s
-        >>> reach_of(FCN8s(21, alpha=0.05, fc_filters=4))
+        >>> from keras_fcn.backbones import VGG16
+        >>> reach_of(FCN8s(21, backbone=VGG16(alpha=0.05, fc_filters=4)))
         245
         >>> reach_of(FCN8s(21, backbone="mobilenet_v3_small"))
         inf

@@ -19,7 +19,6 @@ from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models import FCN
 from keras_fcn.models.optimize import highest_label, inference_model
 from keras_fcn.models.receptive_field import reach_of
-from keras_fcn.weights.convert import zero_initializers
 
 # One array for a network with a single head, else one for each named head.
 Maps = np.ndarray | dict[str, np.ndarray]
@@ -417,8 +416,7 @@ def _serving_options(path: Path) -> dict[str, Any]:
 
 def _load_keras_model(path: Path) -> keras.Model:
     try:
-        with zero_initializers():  # the file replaces them all
-            return _model_in(path)
+        return _model_in(path)
     except Exception as error:  # damaged files make Keras raise errors of many kinds
         raise ValueError(_damaged(path, "a Keras model", error)) from error
 

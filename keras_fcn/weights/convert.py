@@ -2,8 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,17 @@ import numpy as np
 
 from keras_fcn.layers.normalization import ImageNormalization
 from keras_fcn.modalities import MODALITIES
-from keras_fcn.weights.adapt import FOLDABLE_MODES, fold_normalization
-from keras_fcn.weights.files import open_weight_file
+from keras_fcn.weights.adapt import FOLDABLE_MODES, extend_input_channels, fold_normalization
+from keras_fcn.weights.caffe import open_caffemodel
+from keras_fcn.weights.pytorch import open_state_dict
 from keras_fcn.weights.source import Shape, SourceLayer, StoredTensor, WeightFile
-from keras_fcn.weights.streams import extend_input_channels
+
+READERS: dict[str, Callable[[str | Path], WeightFile]] = {
+    ".caffemodel": open_caffemodel,
+    ".pth": open_state_dict,
+    ".pt": open_state_dict,
+    ".safetensors": open_state_dict,
+}
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,25 @@ class ConversionReport:
                 lines.append(f"{title}:")
                 lines += [f"  {entry}" for entry in entries]
         return "\n".join(lines)
+
+
+def open_weight_file(path: str | Path) -> WeightFile:
+    """Opens a `.caffemodel`, `.pth`, `.pt` or `.safetensors` file, without reading its tensors.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        WeightFileError: If it is cut short, damaged, or of another kind.
+        ValueError: If its suffix is none of these.
+    """
+    path = Path(path)
+    if path.suffix not in READERS:
+        raise ValueError(
+            f"A weight file must end in {', '.join(READERS)}. Received: {str(path)!r}. "
+            "Keras' own files are read by `keras.saving.load_model`."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no weight file {str(path)!r}.")
+    return READERS[path.suffix](path)
 
 
 def load_weight_file(model: keras.Model, path: str | Path) -> ConversionReport:
@@ -126,32 +151,6 @@ def assign_weights(model: keras.Model, source: WeightFile) -> ConversionReport:
         if bias is not None:
             layer.bias.assign(bias)
     return report
-
-
-@contextmanager
-def zero_initializers() -> Iterator[None]:
-    """Lets models be built without drawing random kernels, which a weight file is to replace.
-
-    A VGG16 network of 134 million parameters then takes 0.5 GiB to build
-    instead of 1.3 GiB.
-
-    Example:
-        >>> with zero_initializers():
-        ...     layer = keras.layers.Conv2D(2, 3)
-        ...     layer.build((None, None, None, 3))
-        >>> float(abs(keras.ops.max(layer.kernel)))
-        0.0
-    """
-    draw = keras.initializers.VarianceScaling.__call__
-    keras.initializers.VarianceScaling.__call__ = _zeros
-    try:
-        yield
-    finally:
-        keras.initializers.VarianceScaling.__call__ = draw
-
-
-def _zeros(initializer: Any, shape: Shape, dtype: Any = None) -> Any:
-    return keras.ops.zeros(shape, dtype)
 
 
 def reference_name(layer_name: str) -> str:

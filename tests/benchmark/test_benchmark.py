@@ -17,6 +17,7 @@ from keras_fcn_export import export_tflite
 from PIL import Image
 
 import keras_fcn
+from keras_fcn.backbones import create
 
 from ..export.export_samples import picture, tiny_model
 
@@ -162,7 +163,7 @@ def test_pytorch_computes_the_same_network(tmp_path, name):
 
     # Wide enough for strided convolutions, narrow enough to be quick.
     alpha, options = {"vgg16": (0.1, {"fc_filters": 8}), "mobilenet_v2": (0.35, {})}[name]
-    model = keras_fcn.FCN8s(3, backbone=name, alpha=alpha, **options)
+    model = keras_fcn.FCN8s(3, backbone=create(name, alpha=alpha, **options))
     random = np.random.default_rng(0)
     for layer in model.layers:
         if layer.name.startswith("score_"):
