@@ -19,17 +19,16 @@ _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}
 def inference_model(model: keras.Model) -> keras.Model:
     """Returns a model of the same layers and weights whose upsampling interpolates directly.
 
-    A transposed convolution multiplies every class with every class, though the
-    bilinear kernel is zero but for a class and itself: for 21 classes, 440 of
-    441 products are in vain. Where a kernel still is that of `Bilinear`,
-    interpolation between zeros around the map gives the same numbers.
+    A transposed convolution multiplies every class with every class, although the
+    bilinear kernel is zero except from a class to itself: with 21 classes, 420 of
+    441 products are with zero. Where a kernel is still that of `Bilinear`,
+    interpolation of the map with zeros around it gives the same numbers.
 
     Args:
         model: The network. It stays as it is; the weights are shared.
 
     Returns:
-        The faster model, or `model` itself where no layer can be exchanged and where
-        it is no `FCN`.
+        The faster model; or `model` itself if no layer can be replaced, or it is not an `FCN`.
 
     Example:
         >>> import keras_fcn
@@ -54,9 +53,9 @@ def inference_model(model: keras.Model) -> keras.Model:
 
 
 def highest_label(scores: KerasTensor) -> KerasTensor:
-    """Returns the class of the highest score, uint8, shape `(batch, height, width)`.
+    """Returns the class with the highest logit, uint8, shape `(batch, height, width)`.
 
-    The first of equal ones, as `argmax` has it, which takes three times longer
+    Of equal ones it is the first, as with `argmax`, which takes three times longer
     in TensorFlow on the CPU.
 
     Args:
@@ -71,13 +70,13 @@ def highest_label(scores: KerasTensor) -> KerasTensor:
 
 
 def with_precision(model: FCN, precision: Precision) -> FCN:
-    """Returns the network with weights and features in another precision; scores stay float32.
+    """Returns the network with weights and features in another precision; logits stay float32.
 
     Sums of scores and the normalization of images are in float32 whatever the
-    precision, so that the arg max over nearly equal classes keeps its worth. In
-    bfloat16 the weights take half the memory, and no cast is left for the time
-    of a call, as `mixed_bfloat16` has it: on a processor with bfloat16
-    instructions twice as fast, on another one as fast as float32.
+    precision, so that rounding does not change the highest of nearly equal logits. In
+    bfloat16 the weights take half the memory and, unlike with `mixed_bfloat16`, are not
+    cast at every call: this is twice as fast as float32 on a processor with bfloat16
+    instructions, and as fast as float32 on others.
 
     Args:
         model: The network. It stays as it is.
@@ -87,7 +86,7 @@ def with_precision(model: FCN, precision: Precision) -> FCN:
         The network, to predict with: `fit` would lose small steps in bfloat16.
 
     Raises:
-        ValueError: If `precision` is no such name, or the model is not an `FCN`.
+        ValueError: If `precision` is neither, or the model is not an `FCN`.
 
     Example:
         >>> import keras_fcn
@@ -112,7 +111,7 @@ def with_precision(model: FCN, precision: Precision) -> FCN:
 
 
 def has_bfloat16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
-    """Returns whether the processor multiplies bfloat16; None where the system does not tell."""
+    """Returns whether the processor has bfloat16 instructions; None if the system does not list them."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -142,7 +141,7 @@ def _is_bilinear(layer: layers.Conv2DTranspose) -> bool:
 
 
 def _in_precision(config: Any, precision: Precision) -> Any:
-    """Returns a serialized backbone of the user's whose layers have another dtype policy."""
+    """Returns a serialized backbone with another dtype policy for the layers of a TappedModel."""
     if isinstance(config, list):
         return [_in_precision(part, precision) for part in config]
     if not isinstance(config, dict):

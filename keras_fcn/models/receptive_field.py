@@ -1,4 +1,4 @@
-"""What a network is made of, computed from its layers: the columns of the paper's Table 1."""
+"""Parameters, layers, receptive fields and multiply-adds of a network: the paper's Table 1."""
 
 import math
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ _GLOBAL_POOLING = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 
 @dataclass(frozen=True)
 class ScoreSummary:
-    """How far a score sees.
+    """The receptive field of a score layer.
 
     Args:
-        name: Name of the layer that scores.
+        name: Name of the score layer.
         stride: Pixels from one score to the next.
-        receptive_field: Height and width of the pixels that a score depends on.
-            Squeeze-and-excitation blocks, which see the whole image, do not count.
+        receptive_field: Height and width, in pixels, of the part of the image that a score
+            depends on, without squeeze-and-excitation blocks, which use the whole image.
         convolutions: Convolution layers on the longest path from the image.
     """
 
@@ -34,7 +34,7 @@ class ScoreSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a network is made of.
+    """Parameters, layers, receptive fields and multiply-adds of a network.
 
     Args:
         name: Name of the network.
@@ -62,7 +62,7 @@ class Summary:
 
 
 def summarize(model: keras.Model, size: tuple[int, int] = (500, 500)) -> Summary:
-    """Returns what a network is made of.
+    """Returns the parameters, layers, receptive fields and multiply-adds of a network.
 
     Args:
         model: An `FCN`.
@@ -105,10 +105,10 @@ def summarize(model: keras.Model, size: tuple[int, int] = (500, 500)) -> Summary
 
 
 def reach_of(model: keras.Model) -> float:
-    """Returns how many pixels away, at most, the image still changes a pixel's scores.
+    """Returns the largest distance, in pixels, at which the image changes a pixel's logits.
 
     It is half the receptive field of the coarsest score and what the upsampling adds. Infinite
-    for networks that see the whole image, such as those with squeeze-and-excitation blocks.
+    for networks that use the whole image, such as those with squeeze-and-excitation blocks.
 
     Args:
         model: An `FCN`.
@@ -128,7 +128,7 @@ def reach_of(model: keras.Model) -> float:
 
 @dataclass(frozen=True)
 class _At:
-    """A place in the graph: the tensor for one image, and what its cells have seen.
+    """A tensor of the graph, for one image, and the part of the image that its cells depend on.
 
     Cell `i` depends on the pixels from `i * stride - before` to `i * stride + after`.
     """
@@ -142,7 +142,7 @@ class _At:
 
 
 class _Walk:
-    """Follows a graph from the image on, into models inside it."""
+    """Walks a graph from the image on, and through models inside it."""
 
     def __init__(self) -> None:
         self.multiply_adds = 0
@@ -175,7 +175,7 @@ class _Walk:
 
         if isinstance(operation, CropLike):
             inputs = inputs[:1]  # only the size of the other one matters
-        # Where paths meet, the one that has seen most, and the longest.
+        # Where paths meet: the largest receptive field, and the longest path.
         seen = max(inputs, key=lambda at: at.receptive_field)
         convolutions = max(at.convolutions for at in inputs)
         convolutions += isinstance(operation, _CONVOLUTIONS)

@@ -15,7 +15,7 @@ def fold_normalization(
     applied: NormalizationMode,
     applied_mean_bgr: tuple[float, ...],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a first convolution that takes `applied` images as it took those it was trained with.
+    """Returns a first convolution for `applied` images, equal to the one for those of its training.
 
     Each mode is `scale * pixel + offset` for each channel, and an order of the
     channels, so a convolution over one is a convolution over the other.
@@ -46,7 +46,7 @@ def fold_normalization(
 
 
 def extend_input_channels(kernel: np.ndarray, num_channels: int) -> np.ndarray:
-    """Returns a first convolution that takes further channels, such as depth.
+    """Returns a first convolution that takes more channels, such as depth.
 
     Each new channel gets the mean over the channels there are: early fusion as
     in the reference's `nyud-fcn32s-color-d`.

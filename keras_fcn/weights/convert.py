@@ -27,16 +27,16 @@ READERS: dict[str, Callable[[str | Path], WeightFile]] = {
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What a weight file gave to a model.
+    """Which layers of a model a weight file filled, and which not.
 
     Args:
         source: The file.
         loaded: Layers of the model that got their weights, or would if the others fitted.
         kept: Scores and upsampling that kept theirs, because the file is a classifier's.
-        missing: Layers of the model that the file does not hold, with their shapes.
-        mismatched: Layers that differ: what the model needs and what the file holds.
+        missing: Layers of the model that the file does not contain, with their shapes.
+        mismatched: Layers that differ: the shapes in the model and in the file.
         extra: Layers of the file that the model does not have.
-        notes: What to know about the result.
+        notes: Notes on the result, such as another normalization.
     """
 
     source: Path
@@ -88,7 +88,7 @@ def open_weight_file(path: str | Path) -> WeightFile:
 
 
 def load_weight_file(model: keras.Model, path: str | Path) -> ConversionReport:
-    """Fills a model from a file of Caffe's or PyTorch's.
+    """Fills a model from a weight file of Caffe's or PyTorch's.
 
     Args:
         model: A network of ours, built for the classes and the backbone of the file.
@@ -97,7 +97,7 @@ def load_weight_file(model: keras.Model, path: str | Path) -> ConversionReport:
             classifier (VGG16, CaffeNet, GoogLeNet) to start training from.
 
     Returns:
-        What was loaded, and what the file held besides.
+        Which layers were loaded, and which layers of the file were not used.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -125,7 +125,7 @@ def assign_weights(model: keras.Model, source: WeightFile) -> ConversionReport:
         source: From `open_weight_file`.
 
     Returns:
-        What was loaded, and what the file held besides.
+        Which layers were loaded, and which layers of the file were not used.
 
     Raises:
         ValueError: If a layer is missing or has another shape; all are listed.
@@ -211,11 +211,11 @@ def _mismatch(layer: Any, stored: SourceLayer, *, colors_only: bool) -> str | No
     if colors_only and wanted[1] > 3:
         wanted = (wanted[0], 3, *wanted[2:])
     if stored.weight.shape not in _equivalent_shapes(wanted):
-        return f"the model needs the weight {wanted}, the file holds {stored.weight.shape}"
+        return f"the model needs the weight {wanted}, the file has {stored.weight.shape}"
     num_wanted = layer.filters if layer.use_bias else 0
     num_biases = 0 if stored.bias is None else math.prod(stored.bias.shape)
     if num_biases != num_wanted:
-        return f"the model needs {num_wanted} biases, the file holds {num_biases}"
+        return f"the model needs {num_wanted} biases, the file has {num_biases}"
     return None
 
 

@@ -119,7 +119,7 @@ def load_vgg_weights(
 def convolutionalize(classifier: keras.Model, model: keras.Model, suffix: str = "") -> list[str]:
     """Copies a classifier into a fully convolutional network.
 
-    A fully connected layer that sees a 7x7 map is a 7x7 convolution: its
+    A fully connected layer that takes a 7x7 map is a 7x7 convolution: its
     matrix `(7 * 7 * 512, filters)` is the kernel `(7, 7, 512, filters)`
     (paper, section 3.1). Both are flattened row, column, channel in Keras, so a
     reshape moves it. fc6 and fc7 keep their random weights where the network

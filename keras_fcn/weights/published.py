@@ -142,7 +142,7 @@ def download(card: WeightCard, cache_dir: str | Path | None = None) -> Path:
         The file, with the checksum of the card, where it has one.
 
     Raises:
-        ConnectionError: If it cannot be downloaded; the error says what to do by hand.
+        ConnectionError: If it cannot be downloaded; the message states what to do by hand.
         WeightFileError: If it has another checksum. It is removed then.
     """
     home = cache_dir or os.environ.get("KERAS_HOME") or Path.home() / ".keras"

@@ -1,13 +1,18 @@
 import keras
 import numpy as np
 import pytest
-from keras_fcn.weights.files import network_arguments, open_weight_file
 
 import keras_fcn
 from keras_fcn.backbones import VGG16, AlexNet, GoogLeNet
 from keras_fcn.layers import ImageNormalization
 from keras_fcn.weights.adapt import fold_normalization
-from keras_fcn.weights.convert import assign_weights, load_weight_file, reference_name
+from keras_fcn.weights.architecture import network_arguments
+from keras_fcn.weights.convert import (
+    assign_weights,
+    load_weight_file,
+    open_weight_file,
+    reference_name,
+)
 from keras_fcn.weights.source import WeightFileError
 
 from .caffe_files import fcn_layers, random, write_caffemodel
@@ -146,9 +151,7 @@ def test_what_does_not_fit_is_listed_and_nothing_is_changed(fcn8s_file):
 
     lines = str(info.value).splitlines()
     assert "  upscore16: [(32, 32, 4, 4)]" in lines  # missing
-    assert (
-        "  score_fr: the model needs the weight (4, 4, 1, 1), the file holds (3, 4, 1, 1)" in lines
-    )
+    assert "  score_fr: the model needs the weight (4, 4, 1, 1), the file has (3, 4, 1, 1)" in lines
     assert {"  score_pool3", "  upscore_pool4", "  upscore8"} <= set(lines)  # extra
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -158,7 +161,7 @@ def test_a_missing_bias_is_a_mismatch(tmp_path):
     path = write_caffemodel(tmp_path / "n.caffemodel", {"score_fr": [random(2, 3, 1, 1)]})
     model = one_layer_model(keras.layers.Conv2D(2, 1, name="score_fr"), 3)
 
-    with pytest.raises(ValueError, match="the model needs 2 biases, the file holds 0"):
+    with pytest.raises(ValueError, match="the model needs 2 biases, the file has 0"):
         load_weight_file(model, path)
 
 

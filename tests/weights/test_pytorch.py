@@ -3,12 +3,12 @@ import sys
 import keras
 import numpy as np
 import pytest
-from keras_fcn.weights.files import network_arguments
 from safetensors.numpy import save_file
 
 import keras_fcn
 from keras_fcn.backbones import VGG16, create
 from keras_fcn.layers import ImageNormalization
+from keras_fcn.weights.architecture import network_arguments
 from keras_fcn.weights.convert import load_weight_file
 from keras_fcn.weights.pytorch import open_state_dict, read_state_dict
 from keras_fcn.weights.source import WeightFileError

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 import pytest
-from keras_fcn.weights.files import network_arguments, open_weight_file
 from safetensors.numpy import save_file
 
 import keras_fcn
-from keras_fcn.weights.convert import assign_weights
+from keras_fcn.weights.architecture import network_arguments
+from keras_fcn.weights.convert import assign_weights, open_weight_file
 
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional
