@@ -93,7 +93,7 @@ def _predictor(path: Path, num_threads: int) -> "Predictor":
 
 
 def _keras_bfloat16(path: Path, num_threads: int) -> "Predictor":
-    from keras_fcn.models.precision import with_precision
+    from keras_fcn.models.optimize import with_precision
     from keras_fcn.prediction import KerasPredictor, load_model
 
     model: Any = load_model(path)

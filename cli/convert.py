@@ -75,7 +75,7 @@ def _list_published(context: click.Context, _: click.Parameter, value: bool) -> 
     type=names,
     default="",
     metavar="A,B",
-    help="What it sees: color, hha, depth.  [default: as in the file, or RGB]",
+    help="Modalities of its images, of rgb, hha and depth.  [default: as in the file, or RGB]",
 )
 @click.option(
     "--mean",
@@ -88,7 +88,7 @@ def _list_published(context: click.Context, _: click.Parameter, value: bool) -> 
     type=click.Choice(["same", "reference"]),
     default="same",
     show_default=True,
-    help="'reference' for exactly the reference's scores, which takes longer.",
+    help="'reference' for exactly the reference's logits, which takes longer.",
 )
 @click.option(
     "--output",
@@ -116,8 +116,7 @@ def command(
     load_tensorflow()
     from keras_fcn.files import replacing
     from keras_fcn.models import FCN, VARIANTS
-    from keras_fcn.weights.convert import assign_weights, zero_initializers
-    from keras_fcn.weights.files import open_weight_file
+    from keras_fcn.weights.convert import assign_weights, open_weight_file
     from keras_fcn.weights.published import CARDS, download
 
     card = CARDS.get(source)
@@ -125,9 +124,15 @@ def command(
     card = card or next((c for c in CARDS.values() if c.filename == file.path.name), None)
     arguments = _arguments(file, card, variant, given)
     build = VARIANTS[variant] if variant else FCN
-    with zero_initializers():
-        model = build(**arguments, labels=_labels(card, arguments), origin=_origin(file, card))
+    backbone = arguments.pop("backbone")
+    model = build(
+        **arguments,
+        backbone=backbone.with_zeros(),  # which the file replaces
+        labels=_labels(card, arguments),
+        origin=_origin(file, card),
+    )
     report = assign_weights(model, file)
+    model.backbone = backbone  # a network made from the file's configuration has random weights
     with replacing(path) as temporary:
         model.save(temporary)
     say(str(report))
@@ -137,17 +142,22 @@ def command(
 def _arguments(
     file: "WeightFile", card: "WeightCard | None", variant: str | None, given: dict[str, Any]
 ) -> dict[str, Any]:
-    """Returns the arguments of a network: what the file tells, its card, and the user instead.
+    """Returns the arguments of a network: those of the file, of its card, and of the user.
 
     The stride is among them unless a variant, which has its own, is given.
     """
-    from keras_fcn.weights.files import network_arguments
+    from keras_fcn.backbones import create
+    from keras_fcn.weights.architecture import network_arguments
 
     arguments = network_arguments(file)
-    if card is not None:
-        arguments |= {"mean": card.mean} if card.mean else {}
-        arguments |= {"modalities": card.inputs} if card.inputs != ("rgb",) else {}
-    arguments |= {name: value for name, value in given.items() if value}
+    given = {name: value for name, value in given.items() if value}
+    mean = given.pop("mean", None) or (card and card.mean) or None
+    backbone = arguments["backbone"]
+    settings = {**backbone.get_config(), "mean": mean, "geometry": given.pop("geometry")}
+    arguments["backbone"] = create(backbone.name, **settings)
+    if card is not None and card.inputs != ("rgb",):
+        arguments["modalities"] = card.inputs
+    arguments |= given
     needed = {} if variant else {"stride": "--variant"}
     for name, option in {**needed, "num_classes": "--num-classes"}.items():
         if name not in arguments:
@@ -173,13 +183,13 @@ def _origin(file: "WeightFile", card: "WeightCard | None") -> dict[str, Any]:
     return {
         "converted_from": card.url,
         "dataset": card.dataset,
-        "scores": [asdict(score) for score in card.scores],
+        "metrics": [asdict(published) for published in card.metrics],
     }
 
 
 def _print_cards(cards: "Iterable[WeightCard]") -> None:
     for card in cards:
         say(f"{card.name}  {card.url}", style="bold")
-        for score in card.scores:
-            say(f"    mean IoU {score.mean_iou:g} on {score.split} ({score.source})")
+        for published in card.metrics:
+            say(f"    mean IoU {published.mean_iou:g} on {published.split} ({published.source})")
         say(f"    {card.verification}")

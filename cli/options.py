@@ -148,7 +148,7 @@ def with_inference_options(
     overlap: int | None,
 ) -> "Predictor":
     """Returns a predictor that runs as `inference_options` were given."""
-    from keras_fcn.models.precision import has_bfloat16_instructions, with_precision
+    from keras_fcn.models.optimize import has_bfloat16_instructions, with_precision
     from keras_fcn.prediction import AveragedPredictor, KerasPredictor, TiledPredictor
 
     if precision:

@@ -77,18 +77,18 @@ def command(
     load_tensorflow()
     import keras
 
+    from keras_fcn.backbones import create
     from keras_fcn.models import VARIANTS
     from keras_fcn.models.receptive_field import summarize
-    from keras_fcn.weights.convert import zero_initializers
 
     def summaries() -> Iterator["Summary"]:
         if model is not None:
             yield summarize(keras.saving.load_model(model, compile=False), image_size)
             return
         for backbone in backbones or TABLE_1:
-            with zero_initializers():  # numbers that are not looked at
-                network = VARIANTS[variant](num_classes, backbone=backbone, geometry=geometry)
-            yield summarize(network, image_size)
+            # The values of the weights do not matter.
+            zeros = create(backbone, geometry=geometry).with_zeros()
+            yield summarize(VARIANTS[variant](num_classes, backbone=zeros), image_size)
 
     _show(list(summaries()), image_size)
 

@@ -11,8 +11,7 @@ import tensorflow as tf
 from keras_fcn.files import move, temporary_folder
 from keras_fcn.labels import labels_to_json
 from keras_fcn.modalities import MODALITIES_FILE
-from keras_fcn.models.optimize import inference_model
-from keras_fcn.models.precision import Precision, with_precision
+from keras_fcn.models.optimize import Precision, inference_model, with_precision
 
 from .model_info import Size, image_dtype, labels_of, modalities_of, network_size, num_channels
 from .signatures import (

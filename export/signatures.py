@@ -8,8 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_fcn.labels import Labels
-from keras_fcn.models.optimize import highest_label
-from keras_fcn.models.precision import Precision
+from keras_fcn.models.optimize import Precision, highest_label
 
 from .image_codec import decode_image, encode_index_png, image_size
 from .model_info import Size, head_scores, label_specs, output_name

@@ -1,11 +1,11 @@
-"""Images of other kinds than RGB, alone or together."""
+"""Modalities: the kinds of images that a network takes, alone or together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Fusion = Literal["early", "late"]
-# What exported files carry beside their classes: a list of names, unless they take any RGB.
+# The file in every exported model that takes other images than RGB: a list of modalities.
 MODALITIES_FILE = "modalities.json"
 
 
@@ -17,7 +17,7 @@ class Modality:
         mean: Mean of each channel in NYUDv2, as the reference subtracts it.
         flip: Whether the channels are red, green, blue, which networks from
             Caffe take as blue, green, red; `mean` is in that order then.
-        log: Whether the network sees the logarithm.
+        log: Whether the network takes the logarithm.
     """
 
     mean: tuple[float, ...]
@@ -54,6 +54,6 @@ def num_channels(modalities: Sequence[str]) -> int:
         raise ValueError(
             f"`modalities` must name some of {known}, each once. Received: "
             f"modalities={tuple(modalities)}. For other images leave it out, and set "
-            "`input_shape` and `normalization`."
+            "`input_shape` and the `normalization` of the backbone."
         )
     return sum(MODALITIES[name].num_channels for name in modalities)

@@ -107,7 +107,8 @@ def test_models_losses_and_metrics_work_without_tensorflow():
 import sys
 sys.modules["tensorflow"] = None  # any import of it fails
 import keras, keras_fcn, numpy as np
-model = keras_fcn.FCN8s(3, backbone="small_resnet", fc_filters=4)
+backbone = keras_fcn.backbones.SmallResNet(fc_filters=4)
+model = keras_fcn.FCN8s(3, backbone=backbone)
 model.compile("sgd", keras_fcn.losses.PixelwiseCrossentropy(),
               metrics=[keras_fcn.metrics.SegmentationMetrics(3)])
 x, y = np.zeros((2, 33, 40, 3)), np.zeros((2, 33, 40), "int32")

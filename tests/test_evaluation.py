@@ -11,6 +11,7 @@ from rich.console import Console
 
 import keras_fcn
 from keras_fcn import LabelSpec
+from keras_fcn.backbones import VGG16
 from keras_fcn.datasets import SegmentationDataset, from_arrays
 from keras_fcn.evaluation import confusion_matrices, evaluate, evaluate_heads, save_json
 from keras_fcn.labels import Heads, Labels
@@ -230,7 +231,7 @@ def test_images_of_several_kinds_are_joined_for_the_network():
 
 
 def test_a_network_of_ours_says_which_images_it_takes():
-    network = keras_fcn.FCN32s(2, modalities=("hha",), alpha=1 / 32, fc_filters=2)
+    network = keras_fcn.FCN32s(2, backbone=VGG16(alpha=1 / 32, fc_filters=2), modalities=("hha",))
 
     assert KerasPredictor(network).modalities == ("hha",)
 

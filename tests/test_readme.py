@@ -13,7 +13,7 @@ from keras_fcn_train.recipes import check_needs, recipe_names
 
 from keras_fcn.backbones import backbone_names
 from keras_fcn.datasets import DATASET_NAMES
-from keras_fcn.weights.files import READERS
+from keras_fcn.weights.convert import READERS
 from keras_fcn.weights.published import CARDS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_fcn.backbones import create
 from keras_fcn.labels import Labels, LabelSpec
 from keras_fcn.models import FCN, VARIANTS
 from keras_fcn.weights import fuse_streams, transfer
@@ -30,17 +31,19 @@ def build_network(config: Config, labels: Labels) -> FCN:
     weights = None if config.backbone_weights == "none" else config.backbone_weights
     network = VARIANTS[config.variant](
         _num_classes(labels),
-        backbone=config.backbone,
-        # What `init` brings need not be downloaded first.
-        backbone_weights=None if is_filled else weights,
+        backbone=create(
+            config.backbone,
+            # What `init` brings need not be downloaded first.
+            weights=None if is_filled else weights,
+            geometry=config.geometry,
+            mean=config.mean,
+            alpha=config.alpha,
+            fc_filters=config.fc_filters,
+            dropout=config.dropout,
+        ),
         modalities=config.modalities or (),
         fusion=config.fusion,
-        geometry=config.geometry,
-        mean=config.mean,
-        alpha=config.alpha,
-        fc_filters=config.fc_filters,
         skip_filters=config.skip_filters,
-        dropout=config.dropout,
         upsampling=config.upsampling,
         labels=labels,
         dtype=config.precision,

@@ -63,7 +63,8 @@ def measure(
     in_memory = iter(training_batches(dataset, **settings))
     decoded = iter(training_batches(dataset, cache_bytes=0, **settings))
     (spec,) = dataset.heads.values()
-    model = keras_fcn.FCN8s(spec.num_classes, backbone="mobilenet_v2", alpha=0.35)
+    backbone = keras_fcn.backbones.MobileNetV2(alpha=0.35)
+    model = keras_fcn.FCN8s(spec.num_classes, backbone=backbone)
     model.compile(keras.optimizers.AdamW(1e-3), keras_fcn.losses.PixelwiseCrossentropy())
     batch = next(in_memory)
     steps: dict[str, Step] = {

@@ -1,99 +1,313 @@
-"""The backbones of keras.applications, and those that users bring, by the names of their taps."""
+"""Backbones that are Keras models with taps: those of keras.applications, and the user's own."""
 
 import warnings
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import keras
 from keras import KerasTensor
 
-from keras_fcn.weights.streams import extend_input_channels
+from keras_fcn.backbones.backbone import Backbone, Features
+from keras_fcn.backbones.blocks import classifier_block
+from keras_fcn.layers.normalization import NormalizationMode
 
 STRIDES = {"P3": 8, "P4": 16, "P5": 32}
 Taps = tuple[str | None, str | None, str | None]
+Constructor = Callable[..., keras.Model]
 
 
-def application(
-    constructor: Callable[..., keras.Model],
-    alpha: float | None = None,
-    weights: str | None = None,
-    num_channels: int = 3,
-    **options: Any,
-) -> keras.Model:
-    """Returns a network of `keras.applications` without its classifier, for images of any size.
+@dataclass(frozen=True, kw_only=True)
+class ModelBackbone(Backbone):
+    """A backbone that is a Keras model, of which three layers are tapped.
 
     Args:
-        constructor: Such as `keras.applications.ResNet50`.
-        alpha: Width multiplier of the MobileNets; `None` for the constructor's own.
-        weights: `None`, `"imagenet"` (downloaded by Keras) or a file of weights.
-        num_channels: Number of channels of the images. Further ones than colors
-            start as their mean, see `extend_input_channels`.
-        **options: Further arguments of the constructor.
-
-    Raises:
-        ValueError: If the file of weights does not exist or does not fit.
+        taps: Names of the layers whose outputs are the features at strides 8, 16 and 32; `None`
+            is the output of the model.
+        **kwargs: As for every `Backbone`.
     """
-    if num_channels != 3 and weights is not None:
-        colors = application(constructor, alpha, weights, **options)
-        return _extended(colors, application(constructor, alpha, None, num_channels, **options))
-    if alpha is not None:
-        options["alpha"] = alpha
-    if weights not in (None, "imagenet") and not Path(weights).is_file():
-        raise ValueError(
-            f'`backbone_weights` must be None, "imagenet" or an existing file. Received: {weights}.'
-        )
-    try:
-        with warnings.catch_warnings():
-            # The MobileNets remark that they take their weights for 224x224 for any size.
-            warnings.filterwarnings("ignore", message=".*`input_shape` is undefined or non-square")
-            warnings.filterwarnings("ignore", message=".*usually expects 1 or 3 input channels")
-            return constructor(
-                include_top=False,
-                weights=weights,
-                input_shape=(None, None, num_channels),
-                **options,
+
+    taps: Taps = (None, None, None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.taps) != 3:
+            raise ValueError(
+                "`taps` must name the layers of the backbone at strides 8, 16 and 32, such as "
+                f'taps=("block3", "block4", "block5"). Received: taps={self.taps}.'
             )
-    except (ValueError, OSError, KeyError) as error:
-        if weights in (None, "imagenet"):
-            raise
-        raise ValueError(
-            f"{weights} does not hold the weights of {constructor.__name__} without its top"
-            f"{'' if alpha is None else f' at alpha={alpha}'}. "
-            f"Keras says: {str(error).splitlines()[0]}"
-        ) from error
+        object.__setattr__(self, "taps", tuple(self.taps))  # a list, from JSON
+
+    def __call__(self, images: KerasTensor, suffix: str = "") -> Features:
+        features = self.tapped_model(images.shape[-1], suffix=suffix)(images)
+        coarse = classifier_block(features["P5"], self.fc_filters, self.dropout, suffix)
+        return {**features, "P5": coarse}
+
+    def network(self, num_channels: int, weights: str | None = None) -> keras.Model:
+        """Returns the model without taps, for images of any size.
+
+        Args:
+            num_channels: Number of channels of the images.
+            weights: What to fill it with: `None`, `"imagenet"` or a file.
+        """
+        raise NotImplementedError
+
+    def tapped_model(
+        self, num_channels: int, weights: str | None = None, suffix: str = ""
+    ) -> keras.Model:
+        """Returns the model with the outputs `"P3"`, `"P4"` and `"P5"`.
+
+        Args:
+            num_channels: Number of channels of the images.
+            weights: What to fill it with: `None`, `"imagenet"` or a file.
+            suffix: Appended to the name of the model.
+
+        Raises:
+            ValueError: If a tap does not exist, or has another stride.
+        """
+        model = self.network(num_channels, weights)
+        outputs = {
+            level: model.output if tap is None else _layer_output(model, tap)
+            for level, tap in zip(STRIDES, self.taps, strict=True)
+        }
+        features = keras.Model(model.input, outputs, name=model.name + suffix)
+        _check_strides(features, self.taps)
+        return features
 
 
-def _extended(colors: keras.Model, model: keras.Model) -> keras.Model:
-    for source, target in zip(colors.layers, model.layers, strict=True):
-        target.set_weights(
-            [
-                old if old.shape == new.shape else extend_input_channels(old, new.shape[2])
-                for old, new in zip(source.get_weights(), target.get_weights(), strict=True)
-            ]
-        )
-    return model
-
-
-def tapped(model: keras.Model, taps: Taps, suffix: str = "") -> keras.Model:
-    """Returns a model with the outputs `{"P3", "P4", "P5"}` of three layers of `model`.
+@keras.saving.register_keras_serializable(package="keras_fcn")
+@dataclass(frozen=True)
+class TappedModel(ModelBackbone):
+    """A functional Keras model of yours as backbone.
 
     Args:
-        model: A functional model, images in, any outputs.
-        taps: Names of the layers at strides 8, 16 and 32; `None` for the
-            output of the model.
-        suffix: Appended to the name of the model.
+        model: The model, images in, any outputs. Its layers become part of the network, so it
+            fits into one network, and not into late fusion.
+        taps: Names of its layers at strides 8, 16 and 32; `None` for its output.
+        normalization: `ImageNormalization` mode of the images; `"none"` by default.
+        mean: For `normalization="caffe"` and for depth: the mean of each channel.
+        fc_filters: Width of a 3x3 convolution before the coarsest score; 0 for none.
+        dropout: Dropout before the coarsest score.
 
     Raises:
-        ValueError: If a layer does not exist, or has another stride.
+        ValueError: If `taps` are not three, or `weights` is given.
+
+    Example:
+        >>> import keras_fcn
+        >>> images = keras.Input((None, None, 3))
+        >>> x = s8 = keras.layers.Conv2D(8, 8, strides=8, padding="same", name="s8")(images)
+        >>> x = keras.layers.Conv2D(16, 3, strides=2, padding="same", name="s16")(x)
+        >>> x = keras.layers.Conv2D(32, 3, strides=2, padding="same", name="s32")(x)
+        >>> backbone = TappedModel(keras.Model(images, x), taps=("s8", "s16", "s32"))
+        >>> keras_fcn.FCN8s(3, backbone=backbone).output_shape
+        (None, None, None, 3)
     """
-    outputs = {
-        level: model.output if tap is None else _layer_output(model, tap)
-        for level, tap in zip(STRIDES, taps, strict=True)
-    }
-    features = keras.Model(model.input, outputs, name=model.name + suffix)
-    _check_strides(features, taps)
-    return features
+
+    model: keras.Model
+    _: KW_ONLY
+    taps: Taps = ()  # type: ignore[assignment]  # refused: there is no default
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights is not None:
+            raise ValueError(
+                f"`weights` is for backbones by name. Load the weights of {self.name!r} yourself "
+                f"before you pass it. Received: {self.weights!r}."
+            )
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The name of the model."""
+        return self.model.name
+
+    def network(self, num_channels: int, weights: str | None = None) -> keras.Model:
+        return self.model
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "model": keras.saving.serialize_keras_object(self.model)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        model = config["model"]
+        if isinstance(model, dict):
+            model = keras.saving.deserialize_keras_object(model)
+        return cls(**{**config, "model": model})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application(ModelBackbone):
+    """A network of `keras.applications` without its classifier, or one that is built alike.
+
+    Its arguments are those of every `ModelBackbone`: `weights`, `normalization`, `mean`,
+    `fc_filters`, `dropout` and `taps`.
+    """
+
+    constructor: ClassVar[Constructor]
+    # Further arguments of the constructor.
+    options: ClassVar[dict[str, Any]] = {}
+
+    def network(self, num_channels: int, weights: str | None = None) -> keras.Model:
+        options = {**self.options, **self._width()}
+        if weights not in (None, "imagenet") and not Path(weights).is_file():
+            raise ValueError(
+                '`weights` of the backbone must be None, "imagenet" or an existing file. '
+                f"Received: {weights}."
+            )
+        constructor = type(self).constructor
+        try:
+            with warnings.catch_warnings():
+                # The MobileNets remark that they take their weights for 224x224 for any size.
+                warnings.filterwarnings("ignore", ".*`input_shape` is undefined or non-square")
+                warnings.filterwarnings("ignore", ".*usually expects 1 or 3 input channels")
+                return constructor(
+                    include_top=False,
+                    weights=weights,
+                    input_shape=(None, None, num_channels),
+                    **options,
+                )
+        except (ValueError, OSError, KeyError) as error:
+            if weights in (None, "imagenet"):
+                raise
+            raise ValueError(
+                f"{weights} does not contain the weights of {constructor.__name__} without its top"
+                f"{''.join(f' at {name}={value}' for name, value in self._width().items())}. "
+                f"Keras says: {str(error).splitlines()[0]}"
+            ) from error
+
+    def _width(self) -> dict[str, float]:
+        """Returns the width multiplier, as an argument of the constructor, if there is one."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalableApplication(Application):
+    """A network of any width.
+
+    Args:
+        alpha: Width multiplier. Published weights are for some values of it only.
+        **kwargs: As for every `ModelBackbone`.
+    """
+
+    alpha: float = 1.0
+
+    def _width(self) -> dict[str, float]:
+        return {"alpha": self.alpha}
+
+
+@keras.saving.register_keras_serializable(package="keras_fcn")
+@dataclass(frozen=True, kw_only=True)
+class ResNet50(Application):
+    """ResNet50 (He et al., CVPR 2016)."""
+
+    taps: Taps = ("conv3_block4_out", "conv4_block6_out", "conv5_block3_out")
+
+    name: ClassVar[str] = "resnet50"
+    trained_with: ClassVar[NormalizationMode] = "caffe"
+    constructor: ClassVar[Constructor] = staticmethod(keras.applications.ResNet50)
+
+
+@keras.saving.register_keras_serializable(package="keras_fcn")
+@dataclass(frozen=True, kw_only=True)
+class MobileNet(ScalableApplication):
+    """MobileNet (Howard et al., 2017); `alpha` is its width multiplier."""
+
+    taps: Taps = ("conv_pw_5_relu", "conv_pw_11_relu", "conv_pw_13_relu")
+
+    name: ClassVar[str] = "mobilenet"
+    trained_with: ClassVar[NormalizationMode] = "tf"
+    constructor: ClassVar[Constructor] = staticmethod(keras.applications.MobileNet)
+
+
+@keras.saving.register_keras_serializable(package="keras_fcn")
+@dataclass(frozen=True, kw_only=True)
+class MobileNetV2(ScalableApplication):
+    """MobileNetV2 (Sandler et al., CVPR 2018).
+
+    Args:
+        alpha: Width multiplier; weights were published for 0.35, 0.5, 0.75, 1.0, 1.3 and 1.4.
+        **kwargs: As for every `ModelBackbone`: `weights`, `normalization`, `mean`, `fc_filters`,
+            `dropout` and `taps`.
+
+    Example:
+        >>> import keras_fcn
+        >>> keras_fcn.FCN8s(21, backbone=MobileNetV2(alpha=0.35, dropout=0.2)).name
+        'fcn8s_mobilenet_v2'
+    """
+
+    taps: Taps = ("block_6_expand_relu", "block_13_expand_relu", "out_relu")
+
+    name: ClassVar[str] = "mobilenet_v2"
+    trained_with: ClassVar[NormalizationMode] = "tf"
+    constructor: ClassVar[Constructor] = staticmethod(keras.applications.MobileNetV2)
+
+
+@keras.saving.register_keras_serializable(package="keras_fcn")
+@dataclass(frozen=True, kw_only=True)
+class MobileNetV3Small(ScalableApplication):
+    """MobileNetV3, small (Howard et al., ICCV 2019); `alpha` is its width multiplier."""
+
+    taps: Taps = ("expanded_conv_2_add", "expanded_conv_7_add", None)
+
+    name: ClassVar[str] = "mobilenet_v3_small"
+    trained_with: ClassVar[NormalizationMode] = "tf"
+    constructor: ClassVar[Constructor] = staticmethod(keras.applications.MobileNetV3Small)
+    options: ClassVar[dict[str, Any]] = {"include_preprocessing": False}
+
+
+@keras.saving.register_keras_serializable(package="keras_fcn")
+@dataclass(frozen=True, kw_only=True)
+class MobileNetV3Large(ScalableApplication):
+    """MobileNetV3, large (Howard et al., ICCV 2019); `alpha` is its width multiplier."""
+
+    taps: Taps = ("expanded_conv_5_add", "expanded_conv_11_add", None)
+
+    name: ClassVar[str] = "mobilenet_v3_large"
+    trained_with: ClassVar[NormalizationMode] = "tf"
+    constructor: ClassVar[Constructor] = staticmethod(keras.applications.MobileNetV3Large)
+    options: ClassVar[dict[str, Any]] = {"include_preprocessing": False}
+
+
+@keras.saving.register_keras_serializable(package="keras_fcn")
+@dataclass(frozen=True, kw_only=True)
+class EfficientNetV2B0(Application):
+    """EfficientNetV2-B0 (Tan and Le, ICML 2021)."""
+
+    taps: Taps = ("block4a_expand_activation", "block6a_expand_activation", "top_activation")
+
+    name: ClassVar[str] = "efficientnet_v2_b0"
+    trained_with: ClassVar[NormalizationMode] = "torch"
+    constructor: ClassVar[Constructor] = staticmethod(keras.applications.EfficientNetV2B0)
+    options: ClassVar[dict[str, Any]] = {"include_preprocessing": False}
+
+
+@keras.saving.register_keras_serializable(package="keras_fcn")
+@dataclass(frozen=True, kw_only=True)
+class ConvNeXtTiny(Application):
+    """ConvNeXt-Tiny (Liu et al., CVPR 2022)."""
+
+    taps: Taps = (
+        "convnext_tiny_stage_1_block_2_identity",
+        "convnext_tiny_stage_2_block_8_identity",
+        None,
+    )
+
+    name: ClassVar[str] = "convnext_tiny"
+    trained_with: ClassVar[NormalizationMode] = "torch"
+    constructor: ClassVar[Constructor] = staticmethod(keras.applications.ConvNeXtTiny)
+    options: ClassVar[dict[str, Any]] = {"include_preprocessing": False}
+
+
+@keras.saving.register_keras_serializable(package="keras_fcn")
+@dataclass(frozen=True, kw_only=True)
+class DenseNet121(Application):
+    """DenseNet121 (Huang et al., CVPR 2017)."""
+
+    taps: Taps = ("pool3_relu", "pool4_relu", "relu")
+
+    name: ClassVar[str] = "densenet121"
+    trained_with: ClassVar[NormalizationMode] = "torch"
+    constructor: ClassVar[Constructor] = staticmethod(keras.applications.DenseNet121)
 
 
 def _layer_output(model: keras.Model, name: str) -> KerasTensor:
@@ -107,7 +321,7 @@ def _layer_output(model: keras.Model, name: str) -> KerasTensor:
     return model.get_layer(name).output
 
 
-def _check_strides(features: keras.Model, taps: tuple[str | None, ...]) -> None:
+def _check_strides(features: keras.Model, taps: Taps) -> None:
     channels = features.inputs[0].shape[-1]
     shapes = features.compute_output_shape((1, 64, 64, channels))
     for (level, stride), tap in zip(STRIDES.items(), taps, strict=True):

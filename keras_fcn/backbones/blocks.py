@@ -12,6 +12,21 @@ def scaled(filters: int, alpha: float) -> int:
     return max(2, 2 * round(filters * alpha / 2))
 
 
+def ceil_pool(features: KerasTensor, name: str) -> KerasTensor:
+    """Returns 3x3 maxima at stride 2, the last ones over what is left, as Caffe pools.
+
+    A row and a column of zeros are added; where the windows fit without them
+    they are not looked at. Zeros change no maximum of what a ReLU let through.
+    ("same" is something else: it adds a row at the top if the height is odd.)
+
+    Args:
+        features: Not negative, shape `(batch, height, width, channels)`.
+        name: Name of the pooling layer.
+    """
+    x = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(features)
+    return layers.MaxPooling2D(3, strides=2, name=name)(x)
+
+
 def classifier_block(
     features: KerasTensor, filters: int, dropout: float, suffix: str = ""
 ) -> KerasTensor:

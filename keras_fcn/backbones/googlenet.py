@@ -1,10 +1,15 @@
 """GoogLeNet (Inception v1) without its classifiers, layer by layer."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
+import keras
 from keras import KerasTensor, layers
 
-from keras_fcn.backbones.alexnet import ceil_pool
-from keras_fcn.backbones.blocks import classifier_block, scaled
+from keras_fcn.backbones.backbone import Features, PaperBackbone, ReferenceBackbone
+from keras_fcn.backbones.blocks import ceil_pool, classifier_block, scaled
 from keras_fcn.layers import LocalResponseNormalization
+from keras_fcn.layers.normalization import NormalizationMode
 
 # Filters of 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
 # (Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, table 1).
@@ -21,47 +26,84 @@ INCEPTIONS = {
 }
 
 
-def googlenet(
-    images: KerasTensor,
-    *,
-    torchvision: bool = False,
-    padding: str = "same",
-    alpha: float = 1.0,
-    fc_filters: int = 0,
-    dropout: float = 0.4,
-    suffix: str = "",
-) -> dict[str, KerasTensor]:
-    """Returns the outputs of pool2, pool3 and, after its dropout, inception_5b.
+@keras.saving.register_keras_serializable(package="keras_fcn")
+@dataclass(frozen=True, kw_only=True)
+class GoogLeNet(ReferenceBackbone):
+    """GoogLeNet as Caffe trained it; returns the outputs of pool2, pool3 and inception_5b.
 
-    Layers have the names of `bvlc_googlenet`, with `_` for `/`. As in the
-    paper on FCN, the final average pooling is left out.
+    Layers have the names of `bvlc_googlenet`, with `_` for `/`. As in the paper on FCN, the
+    final average pooling is left out.
 
     Args:
-        images: Normalized images, shape `(batch, height, width, channels)`.
-        torchvision: Whether it is torchvision's, which has 3x3 kernels in place of the
-            5x5 ones, 2x2 windows in pool4 and no response normalization. Its batch
-            normalization is part of the convolutions, see `keras_fcn.weights`.
-        padding: `"same"` for images whose sides 32 divides, `"valid"` for
-            images with a border: conv1 is not padded.
         alpha: Width multiplier.
         fc_filters: Width of a 3x3 convolution before the score; 0 for none.
-        dropout: Share of the activations dropped in training before the score.
-        suffix: Appended to the name of each layer.
-
-    Returns:
-        `"P3"`, `"P4"`, `"P5"`: features at strides 8, 16 and 32.
+        dropout: Dropout before the score.
+        **kwargs: As for every `ReferenceBackbone`: `weights`, `normalization`, `mean`,
+            `geometry`, `border`, `kernel_initializer`.
 
     Reference:
-        Szegedy et al., CVPR 2015; `bvlc_googlenet`; `torchvision.models.googlenet`.
+        Szegedy et al., CVPR 2015; `bvlc_googlenet`.
     """
+
+    fc_filters: int = 0
+    dropout: float = 0.4
+
+    name: ClassVar[str] = "googlenet"
+    trained_with: ClassVar[NormalizationMode] = "caffe"
+    min_border: ClassVar[int] = 3
+    is_centered: ClassVar[bool] = False
+    upsampling_kernel: ClassVar[str] = "2f-1"
+    removed_pooling: ClassVar[int] = 7
+
+    def __call__(self, images: KerasTensor, suffix: str = "") -> Features:
+        return _googlenet(self, images, suffix)
+
+
+@keras.saving.register_keras_serializable(package="keras_fcn")
+@dataclass(frozen=True, kw_only=True)
+class GoogLeNetTorchvision(PaperBackbone):
+    """GoogLeNet as torchvision trained it.
+
+    It has 3x3 kernels in place of the 5x5 ones, 2x2 windows in pool4 and no response
+    normalization. Its batch normalization is part of the convolutions, see `keras_fcn.weights`.
+
+    With pools of 3 and of 2 pixels no size of upsampling kernels puts all strides on the same
+    pixels; its features lie within 4 pixels of where they are taken to lie.
+
+    Args:
+        alpha: Width multiplier.
+        fc_filters: Width of a 3x3 convolution before the score; 0 for none.
+        dropout: Dropout before the score.
+        **kwargs: As for every `PaperBackbone`: `weights`, `normalization`, `mean`,
+            `kernel_initializer`.
+
+    Reference:
+        Szegedy et al., CVPR 2015; `torchvision.models.googlenet`.
+    """
+
+    fc_filters: int = 0
+    dropout: float = 0.2
+
+    name: ClassVar[str] = "googlenet_torchvision"
+    # torchvision's `transform_input`, on for the published weights.
+    trained_with: ClassVar[NormalizationMode] = "tf"
+
+    def __call__(self, images: KerasTensor, suffix: str = "") -> Features:
+        return _googlenet(self, images, suffix, torchvision=True)
+
+
+def _googlenet(
+    settings: PaperBackbone, images: KerasTensor, suffix: str, *, torchvision: bool = False
+) -> Features:
+    """Returns the outputs of pool2, pool3 and, after its dropout, inception_5b."""
 
     def conv(x: KerasTensor, filters: int, size: int, name: str) -> KerasTensor:
         return layers.Conv2D(
-            scaled(filters, alpha),
+            scaled(filters, settings.alpha),
             size,
             padding="same",
             activation="relu",
-            kernel_initializer="he_normal",
+            kernel_initializer=settings.kernel_initializer,
             name=name + suffix,
         )(x)
 
@@ -82,16 +124,16 @@ def googlenet(
         return layers.Concatenate(name=f"{name}_output{suffix}")([by1, by3, by5, pool])
 
     x = images
-    if padding == "same":
+    if settings.padding == "same":
         # At the top and left only: the pools, which are not padded there, move features
         # down and right; this puts those at stride 16 on the middle of their 16 pixels.
         x = layers.ZeroPadding2D(((9, 0), (9, 0)), name=f"conv1_pad{suffix}")(x)
     x = layers.Conv2D(
-        scaled(64, alpha),
+        scaled(64, settings.alpha),
         7,
         strides=2,
         activation="relu",
-        kernel_initializer="he_normal",
+        kernel_initializer=settings.kernel_initializer,
         name=f"conv1_7x7_s2{suffix}",
     )(x)
     x = norm(ceil_pool(x, f"pool1_3x3_s2{suffix}"), "pool1_norm1")
@@ -107,5 +149,5 @@ def googlenet(
     else:
         x = ceil_pool(x, f"pool4_3x3_s2{suffix}")
     x = inception(inception(x, "5a"), "5b")
-    x = classifier_block(x, fc_filters, dropout, suffix)
+    x = classifier_block(x, settings.fc_filters, settings.dropout, suffix)
     return {"P3": pool2, "P4": pool3, "P5": x}

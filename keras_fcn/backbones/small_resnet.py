@@ -1,9 +1,13 @@
 """A small residual network of ours, for training from random weights in minutes."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import keras
 from keras import KerasTensor, layers
+
+from keras_fcn.backbones.applications import Constructor, ScalableApplication, Taps
+from keras_fcn.layers.normalization import NormalizationMode
 
 # Filters of the stages at strides 4, 8, 16 and 32, after a stem of 24 at stride 2.
 STEM_FILTERS = 24
@@ -16,11 +20,7 @@ def small_resnet(
     input_shape: tuple[int | None, ...] = (None, None, 3),
     alpha: float = 1.0,
 ) -> keras.Model:
-    """Returns a network of nine 3x3 convolutions, called like those of `keras.applications`.
-
-    Nobody published weights for it. It is for datasets of a kind that ImageNet
-    does not help with, and for machines that cannot download weights: plain
-    convolutions learn from scratch where depthwise ones hardly begin to.
+    """Returns the network; called like those of `keras.applications`.
 
     Args:
         include_top: Must be False; there is no classifier.
@@ -45,6 +45,25 @@ def small_resnet(
     if weights is not None:
         model.load_weights(weights)
     return model
+
+
+@keras.saving.register_keras_serializable(package="keras_fcn")
+@dataclass(frozen=True, kw_only=True)
+class SmallResNet(ScalableApplication):
+    """A network of nine 3x3 convolutions, for training from random weights in minutes.
+
+    Nobody published weights for it. It is for datasets of a kind that ImageNet
+    does not help with, and for machines that cannot download weights: plain
+    convolutions learn from scratch where depthwise ones hardly begin to.
+    `alpha` is its width multiplier.
+    """
+
+    taps: Taps = ("s8", "s16", "s32")
+    fc_filters: int = 128
+
+    name: ClassVar[str] = "small_resnet"
+    trained_with: ClassVar[NormalizationMode] = "tf"
+    constructor: ClassVar[Constructor] = staticmethod(small_resnet)
 
 
 def _stage(x: KerasTensor, filters: int, name: str) -> KerasTensor:

@@ -1,4 +1,4 @@
-"""Layers that let a network take images of any size, and those that AlexNet needs."""
+"""Layers for images of any size, for their normalization, and those that AlexNet needs."""
 
 from keras_fcn.layers.cropping import CropLike
 from keras_fcn.layers.grouped_convolution import GroupedConv2D

@@ -1,4 +1,4 @@
-"""Convolution in groups that every device runs."""
+"""Convolution in groups that runs on every device."""
 
 import keras
 from keras import KerasTensor, ops
@@ -10,7 +10,7 @@ class GroupedConv2D(keras.layers.Conv2D):
 
     TensorFlow has no grouped convolution for CPUs, and Keras compiles one with
     XLA for each new size of the image. This layer has the same single kernel,
-    shape `(height, width, channels / groups, filters)`, and the same scores;
+    shape `(height, width, channels / groups, filters)`, and the same outputs;
     on two cores it trained nine times as fast (5x5, 96 to 256 channels, 60x60).
 
     Example:

@@ -1,4 +1,4 @@
-"""From pixels to what a backbone was trained on."""
+"""Normalization of pixels, as the backbones were trained with."""
 
 from typing import Any, Literal, get_args
 
@@ -17,9 +17,8 @@ TORCH_STD_RGB = (0.229, 0.224, 0.225)
 class ImageNormalization(keras.layers.Layer):
     """Turns RGB values of 0..255 into the values that a backbone expects.
 
-    Being a layer of the model, it is the same in training, on a server and on
-    a phone. The modes are those of
-    `keras.applications.imagenet_utils.preprocess_input`.
+    As a layer of the model it is the same in training and in every exported model. The modes are
+    those of `keras.applications.imagenet_utils.preprocess_input`.
 
     Args:
         mode: `"caffe"`: blue, green, red minus `mean`. `"tf"`: scaled to
@@ -57,7 +56,7 @@ class ImageNormalization(keras.layers.Layer):
         flip: bool = True,
         **kwargs: Any,
     ) -> None:
-        # bfloat16 holds 0..255 exactly, but not the differences to a mean.
+        # bfloat16 represents 0..255 exactly, but not the differences to a mean.
         super().__init__(**{"dtype": "float32", **kwargs})
         if mode not in get_args(NormalizationMode):
             raise ValueError(

@@ -12,8 +12,8 @@ Shape = tuple[int | None, ...]
 class PadToStride(keras.layers.Layer):
     """Appends zeros at the bottom and the right until the stride divides height and width.
 
-    An image whose size fits already stays as it is. The labels of the added
-    pixels are nobody's concern: `CropLike` cuts them off the scores again.
+    An image whose size fits already stays as it is. `CropLike` cuts the scores of the
+    added pixels off again.
 
     Args:
         stride: Coarsest stride of the network, in pixels, at least 1.

@@ -10,7 +10,7 @@ Shape = tuple[int | None, ...]
 
 @keras.saving.register_keras_serializable(package="keras_fcn")
 class BilinearUpsampling(keras.layers.Layer):
-    """What a transposed convolution with the kernel of `Bilinear` computes, by interpolation.
+    """Interpolates to the output of a transposed convolution with the kernel of `Bilinear`.
 
     Outside of the map are zeros, as for the convolution; `keras.layers.UpSampling2D`
     repeats the border instead.

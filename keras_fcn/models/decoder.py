@@ -1,16 +1,16 @@
-"""Scores, upsampling and sums: what turns features into a segmentation.
+"""Scores, upsampling and sums, which turn features into logits: the paper's figure 3.
 
-Everything here computes in float32, whatever the precision of the backbone:
-sums of scores are cheap, and the arg max over nearly equal classes is not
-forgiving.
+Everything here computes in float32, whatever the precision of the backbone: sums of scores are
+cheap, and rounding could change the class with the highest of nearly equal logits.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from keras import KerasTensor, layers
 
+from keras_fcn.backbones.blocks import convolution_block
 from keras_fcn.initializers import Bilinear
 from keras_fcn.layers import CropLike
 from keras_fcn.models.geometry import grid_of
@@ -20,31 +20,70 @@ Upsampling = Literal["fixed", "inner", "learned"]
 Streams = Mapping[str, Mapping[str, KerasTensor]]
 
 
+def prepare_skips(
+    features: Mapping[str, KerasTensor],
+    scales: tuple[float, float],
+    filters: int,
+    suffix: str,
+) -> dict[str, KerasTensor]:
+    """Returns the features with what comes before the scores of pool4 and pool3.
+
+    Args:
+        features: `"P3"`, `"P4"`, `"P5"`, from a backbone.
+        scales: Factors on pool4 and pool3; 1 for none.
+        filters: Width of a 3x3 convolution on each; 0 for none.
+        suffix: Appended to the name of each layer.
+    """
+    prepared = dict(features)
+    for level, pool, scale in zip(("P4", "P3"), ("pool4", "pool3"), scales, strict=True):
+        x = features[level]
+        if scale != 1.0:
+            x = layers.Rescaling(scale, dtype="float32", name=f"scale_{pool}{suffix}")(x)
+        prepared[level] = convolution_block(x, filters, f"skip_{pool}", suffix)
+    return prepared
+
+
 @dataclass(frozen=True)
 class Head:
-    """Scores features at strides 32, 16 and 8, and sums them at the size of the image.
+    """Scores features at strides 32, 16 and 8, and sums the scores at the size of the image.
 
     Args:
         num_classes: Number of classes.
         stride: Stride of the finest features to score: 32, 16 or 8.
-        upsampling: Which transposed convolutions are trained.
-        kernel_margin: What their kernels lack of twice the factor: 0 for even
-            kernels of `2f`, 1 for odd ones of `2f - 1`.
-        exact: Place scores by the coordinates of their windows on the image.
-            Otherwise features are taken to lie side by side from the top left
-            corner on, each on as many pixels as its stride.
+        upsampling: Which transposed convolutions are trained: none of them, `"fixed"`; all but
+            the last, `"inner"`; or all, `"learned"`.
+        kernel: Size of their kernels for a factor f: `"2f"` or `"2f-1"`.
+        is_aligned: Whether features lie side by side from the top left corner of the image on,
+            each on as many pixels as its stride. Otherwise scores are placed by the coordinates
+            of their windows on the image.
         suffix: Appended to the name of each layer; tells heads apart.
+
+    Raises:
+        ValueError: If `stride`, `upsampling` or `kernel` is none of these.
     """
 
     num_classes: int
     stride: int
     upsampling: Upsampling = "fixed"
-    kernel_margin: int = 0
-    exact: bool = False
+    kernel: str = "2f"
+    is_aligned: bool = True
     suffix: str = ""
 
+    def __post_init__(self) -> None:
+        if self.stride not in (8, 16, 32):
+            raise ValueError(f"`stride` must be 8, 16 or 32. Received: stride={self.stride}.")
+        if self.upsampling not in get_args(Upsampling):
+            raise ValueError(
+                '`upsampling` must be "fixed", "inner" or "learned". '
+                f"Received: {self.upsampling!r}."
+            )
+        if self.kernel not in ("2f", "2f-1"):
+            raise ValueError(
+                f'`upsampling_kernel` must be "2f" or "2f-1". Received: {self.kernel!r}.'
+            )
+
     def __call__(self, streams: Streams, images: KerasTensor) -> KerasTensor:
-        """Returns the scores of the images, shape `(batch, height, width, num_classes)`."""
+        """Returns the logits of the images, shape `(batch, height, width, num_classes)`."""
         x = self._score(streams, "P5", "score_fr")
         if self.stride == 32:
             x = self._upsample(x, 32, "upscore", last=True)
@@ -62,7 +101,7 @@ class Head:
         return self._crop(x, images, "score")
 
     def _score(self, streams: Streams, level: str, name: str) -> KerasTensor:
-        """Scores each stream by a 1x1 convolution, and averages where there are two.
+        """Scores each stream by a 1x1 convolution, and averages the scores of several streams.
 
         Zeros make a new skip a no-op, so that a finer network starts as the
         coarser one it came from (paper, section 4.2).
@@ -88,9 +127,9 @@ class Head:
         """Enlarges by a transposed convolution, at first by bilinear interpolation."""
         return layers.Conv2DTranspose(
             self.num_classes,
-            2 * factor - self.kernel_margin,
+            2 * factor - (1 if self.kernel == "2f-1" else 0),
             strides=factor,
-            padding="valid" if self.exact else "same",
+            padding="same" if self.is_aligned else "valid",
             use_bias=False,
             kernel_initializer=Bilinear(),
             trainable=self.upsampling == "learned" or (self.upsampling == "inner" and not last),
@@ -99,8 +138,8 @@ class Head:
         )(scores)
 
     def _fuse(self, scores: KerasTensor, skip: KerasTensor, pool: str) -> KerasTensor:
-        """Adds a skip where both have scores."""
-        if self.exact:
+        """Adds the scores of a skip, where both have scores."""
+        if not self.is_aligned:
             offset = grid_of(skip).offset_to(grid_of(scores))
             name = f"score_{pool}{self.suffix}c"
             if offset > 0:
@@ -111,5 +150,5 @@ class Head:
 
     def _crop(self, scores: KerasTensor, images: KerasTensor, name: str) -> KerasTensor:
         """Cuts off the scores of what was added around the images."""
-        offset = grid_of(scores).offset_to(grid_of(images)) if self.exact else 0
+        offset = 0 if self.is_aligned else grid_of(scores).offset_to(grid_of(images))
         return CropLike(offset, dtype="float32", name=name + self.suffix)([scores, images])

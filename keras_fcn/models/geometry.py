@@ -1,7 +1,7 @@
-"""Where the features and scores of a network lie on its image.
+"""Coordinates on the image of a network's features and scores, from which the crops follow.
 
-Caffe's `coord_map` answers this for the networks of the paper, whose crops
-follow from it. Here it is read off the layers of a functional model.
+They are computed from the layers of a functional model, as Caffe's `coord_map` computes them from
+the layers of a net.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from keras_fcn.layers import CropLike
 
 @dataclass(frozen=True)
 class Window:
-    """What a layer sees of its input: `size` cells in steps of `stride`, the first at `-padding`.
+    """The part of its input that a layer uses: `size` cells, in steps of `stride`, from `-padding`.
 
     A transposed convolution has a stride below 1.
     """
@@ -26,13 +26,13 @@ class Window:
 
 @dataclass(frozen=True)
 class Grid:
-    """Places on the image, in pixels: cell `i` is centerd on `start + i * stride`."""
+    """Coordinates on the image, in pixels: cell `i` is centered on `start + i * stride`."""
 
     stride: float = 1
     start: float = 0
 
     def through(self, window: Window) -> "Grid":
-        """Returns where the cells lie that a layer computes from these."""
+        """Returns the coordinates of the cells that a layer computes from these."""
         middle = (window.size - 1) / 2 - window.padding
         stride = self.stride * window.stride
         # A transposed convolution spreads a cell over its window, instead of gathering it.
@@ -40,15 +40,15 @@ class Grid:
         return Grid(stride, self.start + shift)
 
     def offset_to(self, other: "Grid") -> int:
-        """Returns the index of the cell that lies on the first cell of `other`.
+        """Returns the index of the cell with the coordinates of the first cell of `other`.
 
         Raises:
-            ValueError: If none does.
+            ValueError: If there is none.
         """
         offset = (other.start - self.start) / self.stride
         if self.stride != other.stride or not float(offset).is_integer():
             raise ValueError(
-                "The scores to be added must lie on the same pixels. Received: cells at "
+                "The scores to be added must be of the same pixels. Received: cells at "
                 f"{self.start:g} + {self.stride:g} i and at {other.start:g} + {other.stride:g} i. "
                 'AlexNet and GoogLeNet need upsampling_kernel="2f-1", the VGG networks "2f".'
             )
@@ -56,7 +56,7 @@ class Grid:
 
 
 def grid_of(tensor: KerasTensor) -> Grid:
-    """Returns where the cells of a feature map lie on the image it is computed from.
+    """Returns the coordinates of the cells of a feature map on the image it is computed from.
 
     Where paths meet, the first is followed: those of these networks agree.
 
@@ -73,14 +73,14 @@ def grid_of(tensor: KerasTensor) -> Grid:
 
 
 def producer(tensor: KerasTensor) -> tuple[Any, list[KerasTensor]]:
-    """Returns the layer that computes a tensor of a functional model, and what it takes."""
+    """Returns the layer that computes a tensor of a functional model, and the layer's inputs."""
     # The one record of the graph that also knows layers which were called inside other models.
     operation, node_index, _ = tensor._keras_history
     return operation, list(operation._inbound_nodes[node_index].input_tensors)
 
 
 def window_of(layer: Any) -> Window:
-    """Returns the window of a layer along the height; the identity if it is of no spatial kind.
+    """Returns the window of a layer along the height; the identity for layers without one.
 
     "same" is taken for inputs whose size the stride divides.
     """

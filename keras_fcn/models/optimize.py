@@ -1,4 +1,7 @@
-"""A trained network in the form that computes its answer fastest."""
+"""Trained networks in the form that predicts fastest, or that takes half the memory."""
+
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
@@ -8,25 +11,28 @@ from keras_fcn.initializers import Bilinear
 from keras_fcn.layers import BilinearUpsampling
 from keras_fcn.models.fcn import FCN
 
+Precision = Literal["float32", "bfloat16"]
+# What Linux calls the instructions that multiply bfloat16: on Intel and AMD, and on ARM.
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}
+
 
 def inference_model(model: keras.Model) -> keras.Model:
     """Returns a model of the same layers and weights whose upsampling interpolates directly.
 
-    A transposed convolution multiplies every class with every class, though the
-    bilinear kernel is zero but for a class and itself: for 21 classes, 440 of
-    441 products are in vain. Where a kernel still is that of `Bilinear`,
-    interpolation between zeros around the map gives the same numbers.
+    A transposed convolution multiplies every class with every class, although the
+    bilinear kernel is zero except from a class to itself: with 21 classes, 420 of
+    441 products are with zero. Where a kernel is still that of `Bilinear`,
+    interpolation of the map with zeros around it gives the same numbers.
 
     Args:
         model: The network. It stays as it is; the weights are shared.
 
     Returns:
-        The faster model, or `model` itself where no layer can be exchanged and where
-        it is no `FCN`.
+        The faster model; or `model` itself if no layer can be replaced, or it is not an `FCN`.
 
     Example:
         >>> import keras_fcn
-        >>> model = keras_fcn.FCN8s(3, backbone="mobilenet_v2", alpha=0.35)
+        >>> model = keras_fcn.FCN8s(3, backbone="mobilenet_v2")
         >>> type(inference_model(model).get_layer("upscore8")).__name__
         'BilinearUpsampling'
     """
@@ -47,9 +53,9 @@ def inference_model(model: keras.Model) -> keras.Model:
 
 
 def highest_label(scores: KerasTensor) -> KerasTensor:
-    """Returns the class of the highest score, uint8, shape `(batch, height, width)`.
+    """Returns the class with the highest logit, uint8, shape `(batch, height, width)`.
 
-    The first of equal ones, as `argmax` has it, which takes three times longer
+    Of equal ones it is the first, as with `argmax`, which takes three times longer
     in TensorFlow on the CPU.
 
     Args:
@@ -61,6 +67,58 @@ def highest_label(scores: KerasTensor) -> KerasTensor:
     """
     _, labels = ops.top_k(scores, 1, sorted=False)
     return ops.cast(ops.squeeze(labels, -1), "uint8")
+
+
+def with_precision(model: FCN, precision: Precision) -> FCN:
+    """Returns the network with weights and features in another precision; logits stay float32.
+
+    Sums of scores and the normalization of images are in float32 whatever the
+    precision, so that rounding does not change the highest of nearly equal logits. In
+    bfloat16 the weights take half the memory and, unlike with `mixed_bfloat16`, are not
+    cast at every call: this is twice as fast as float32 on a processor with bfloat16
+    instructions, and as fast as float32 on others.
+
+    Args:
+        model: The network. It stays as it is.
+        precision: `"float32"` or `"bfloat16"`.
+
+    Returns:
+        The network, to predict with: `fit` would lose small steps in bfloat16.
+
+    Raises:
+        ValueError: If `precision` is neither, or the model is not an `FCN`.
+
+    Example:
+        >>> import keras_fcn
+        >>> model = keras_fcn.FCN8s(3, backbone="mobilenet_v2")
+        >>> with_precision(model, "bfloat16").weights[0].dtype
+        'bfloat16'
+    """
+    if precision not in get_args(Precision):
+        raise ValueError(
+            f'`precision` must be "float32" or "bfloat16". Received: precision={precision!r}.'
+        )
+    if not isinstance(model, FCN):
+        raise ValueError(
+            "Only an `FCN` can be rebuilt in another precision. Received: "
+            f"{getattr(model, 'name', model)!r}, a {type(model).__name__}."
+        )
+    config = {**model.get_config(), "dtype": precision}
+    config["backbone"] = _in_precision(config["backbone"], precision)
+    copy = type(model).from_config(config)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def has_bfloat16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
+    """Returns whether the processor has bfloat16 instructions; None if that is not known."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    flags = {flag for line in lines if line.lower().startswith(("flags", "features"))
+             for flag in line.split()}  # fmt: skip
+    return bool(flags & _BFLOAT16_FLAGS) if flags else None
 
 
 def _is_bilinear(layer: layers.Conv2DTranspose) -> bool:
@@ -80,3 +138,14 @@ def _is_bilinear(layer: layers.Conv2DTranspose) -> bool:
         return False
     kernel = ops.convert_to_numpy(layer.kernel)
     return np.array_equal(kernel, ops.convert_to_numpy(Bilinear()((size, size, filters, filters))))
+
+
+def _in_precision(config: Any, precision: Precision) -> Any:
+    """Returns a serialized backbone with another dtype policy for the layers of a TappedModel."""
+    if isinstance(config, list):
+        return [_in_precision(part, precision) for part in config]
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "DTypePolicy":
+        return {**config, "config": {**config["config"], "name": precision}}
+    return {name: _in_precision(part, precision) for name, part in config.items()}

@@ -1,4 +1,4 @@
-"""What a network is made of, computed from its layers: the columns of the paper's Table 1."""
+"""Parameters, layers, receptive fields and multiply-adds of a network: the paper's Table 1."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import Any
 import keras
 from keras import KerasTensor, layers
 
-from keras_fcn.backbones import BACKBONES
 from keras_fcn.layers import CropLike
 from keras_fcn.models.geometry import window_of
 
@@ -17,13 +16,13 @@ _GLOBAL_POOLING = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 
 @dataclass(frozen=True)
 class ScoreSummary:
-    """How far a score sees.
+    """The receptive field of a score layer.
 
     Args:
-        name: Name of the layer that scores.
+        name: Name of the score layer.
         stride: Pixels from one score to the next.
-        receptive_field: Height and width of the pixels that a score depends on.
-            Squeeze-and-excitation blocks, which see the whole image, do not count.
+        receptive_field: Height and width, in pixels, of the part of the image that a score
+            depends on, without squeeze-and-excitation blocks, which use the whole image.
         convolutions: Convolution layers on the longest path from the image.
     """
 
@@ -35,7 +34,7 @@ class ScoreSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a network is made of.
+    """Parameters, layers, receptive fields and multiply-adds of a network.
 
     Args:
         name: Name of the network.
@@ -63,7 +62,7 @@ class Summary:
 
 
 def summarize(model: keras.Model, size: tuple[int, int] = (500, 500)) -> Summary:
-    """Returns what a network is made of.
+    """Returns the parameters, layers, receptive fields and multiply-adds of a network.
 
     Args:
         model: An `FCN`.
@@ -74,7 +73,8 @@ def summarize(model: keras.Model, size: tuple[int, int] = (500, 500)) -> Summary
 
     Example:
         >>> from keras_fcn import FCN32s
-        >>> [score] = summarize(FCN32s(21, alpha=0.05, fc_filters=4)).scores
+        >>> from keras_fcn.backbones import VGG16
+        >>> [score] = summarize(FCN32s(21, backbone=VGG16(alpha=0.05, fc_filters=4))).scores
         >>> score.receptive_field, score.stride, score.convolutions
         (404, 32, 16)
 
@@ -91,8 +91,7 @@ def summarize(model: keras.Model, size: tuple[int, int] = (500, 500)) -> Summary
         )
     upsampling = sum(layer.count_params() for layer in walk.transposed)
     scores = sorted(walk.scores, key=lambda score: -score.stride)
-    backbone = getattr(model, "backbone", None)
-    removed = BACKBONES[backbone].removed_pooling if isinstance(backbone, str) else 0
+    removed = getattr(getattr(model, "backbone", None), "removed_pooling", 0)
     coarsest = scores[0]
     return Summary(
         model.name,
@@ -106,17 +105,18 @@ def summarize(model: keras.Model, size: tuple[int, int] = (500, 500)) -> Summary
 
 
 def reach_of(model: keras.Model) -> float:
-    """Returns how many pixels away, at most, the image still changes a pixel's scores.
+    """Returns the largest distance, in pixels, at which the image changes a pixel's logits.
 
     It is half the receptive field of the coarsest score and what the upsampling adds. Infinite
-    for networks that see the whole image, such as those with squeeze-and-excitation blocks.
+    for networks that use the whole image, such as those with squeeze-and-excitation blocks.
 
     Args:
         model: An `FCN`.
 
     Example:
         >>> from keras_fcn import FCN8s
-        >>> reach_of(FCN8s(21, alpha=0.05, fc_filters=4))
+        >>> from keras_fcn.backbones import VGG16
+        >>> reach_of(FCN8s(21, backbone=VGG16(alpha=0.05, fc_filters=4)))
         245
         >>> reach_of(FCN8s(21, backbone="mobilenet_v3_small"))
         inf
@@ -128,7 +128,7 @@ def reach_of(model: keras.Model) -> float:
 
 @dataclass(frozen=True)
 class _At:
-    """A place in the graph: the tensor for one image, and what its cells have seen.
+    """A tensor of the graph, for one image, and the part of the image that its cells depend on.
 
     Cell `i` depends on the pixels from `i * stride - before` to `i * stride + after`.
     """
@@ -142,7 +142,7 @@ class _At:
 
 
 class _Walk:
-    """Follows a graph from the image on, into models inside it."""
+    """Walks a graph from the image on, and through models inside it."""
 
     def __init__(self) -> None:
         self.multiply_adds = 0
@@ -175,7 +175,7 @@ class _Walk:
 
         if isinstance(operation, CropLike):
             inputs = inputs[:1]  # only the size of the other one matters
-        # Where paths meet, the one that has seen most, and the longest.
+        # Where paths meet: the largest receptive field, and the longest path.
         seen = max(inputs, key=lambda at: at.receptive_field)
         convolutions = max(at.convolutions for at in inputs)
         convolutions += isinstance(operation, _CONVOLUTIONS)

@@ -1,13 +1,15 @@
-"""Weights from elsewhere: classifiers, coarser networks, Caffe and PyTorch files."""
+"""Weights from elsewhere: classifiers, published networks, coarser networks, other libraries."""
 
+from keras_fcn.weights.adapt import extend_input_channels
 from keras_fcn.weights.imagenet import convolutionalize
-from keras_fcn.weights.streams import extend_input_channels, fuse_streams
-from keras_fcn.weights.transfer import TransferReport, transfer
+from keras_fcn.weights.loading import load
+from keras_fcn.weights.transfer import TransferReport, fuse_streams, transfer
 
 __all__ = [
     "TransferReport",
     "convolutionalize",
     "extend_input_channels",
     "fuse_streams",
+    "load",
     "transfer",
 ]

@@ -1,4 +1,4 @@
-"""Another normalization of the images, folded into the convolution that sees them."""
+"""A first convolution for other images: of another normalization, or of more channels."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def fold_normalization(
     applied: NormalizationMode,
     applied_mean_bgr: tuple[float, ...],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a first convolution that takes `applied` images as it took those it was trained with.
+    """Returns a first convolution for `applied` images, equal to the one for those of its training.
 
     Each mode is `scale * pixel + offset` for each channel, and an order of the
     channels, so a convolution over one is a convolution over the other.
@@ -43,6 +43,25 @@ def fold_normalization(
         kernel * ratio[:, None].astype("float32"),
         bias + np.einsum("hwco,c->o", kernel.astype("float64"), shift).astype("float32"),
     )
+
+
+def extend_input_channels(kernel: np.ndarray, num_channels: int) -> np.ndarray:
+    """Returns a first convolution that takes more channels, such as depth.
+
+    Each new channel gets the mean over the channels there are: early fusion as
+    in the reference's `nyud-fcn32s-color-d`.
+
+    Args:
+        kernel: Shape `(height, width, channels, filters)`.
+        num_channels: Number of channels wanted, at least as many.
+
+    Example:
+        >>> kernel = np.array([1.0, 2.0, 6.0]).reshape(1, 1, 3, 1)
+        >>> extend_input_channels(kernel, 4).ravel().tolist()
+        [1.0, 2.0, 6.0, 3.0]
+    """
+    new = [kernel.mean(axis=2, keepdims=True)] * (num_channels - kernel.shape[2])
+    return np.concatenate([kernel, *new], axis=2)
 
 
 def _affine(

@@ -142,7 +142,8 @@ def open_caffemodel(path: str | Path) -> WeightFile:
 def _our_name(name: str) -> str:
     """Returns the name of a layer as the networks here spell it."""
     name = name.replace("/", "_")  # which Keras allows in no name
-    name = name.removesuffix("_bgrd")  # conv1_1 of the network for color and depth
+    name = name.removesuffix("_bgrd")  # conv1_1 of the network for RGB and depth
+    name = re.sub("color$", "rgb", name)  # a stream of the network for RGB and HHA
     return re.sub("_sem$", "_semantic", re.sub("_geo$", "_geometric", name))
 
 

@@ -2,8 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,24 +12,31 @@ import numpy as np
 
 from keras_fcn.layers.normalization import ImageNormalization
 from keras_fcn.modalities import MODALITIES
-from keras_fcn.weights.adapt import FOLDABLE_MODES, fold_normalization
-from keras_fcn.weights.files import open_weight_file
+from keras_fcn.weights.adapt import FOLDABLE_MODES, extend_input_channels, fold_normalization
+from keras_fcn.weights.caffe import open_caffemodel
+from keras_fcn.weights.pytorch import open_state_dict
 from keras_fcn.weights.source import Shape, SourceLayer, StoredTensor, WeightFile
-from keras_fcn.weights.streams import extend_input_channels
+
+READERS: dict[str, Callable[[str | Path], WeightFile]] = {
+    ".caffemodel": open_caffemodel,
+    ".pth": open_state_dict,
+    ".pt": open_state_dict,
+    ".safetensors": open_state_dict,
+}
 
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What a weight file gave to a model.
+    """Which layers of a model a weight file filled, and which not.
 
     Args:
         source: The file.
         loaded: Layers of the model that got their weights, or would if the others fitted.
         kept: Scores and upsampling that kept theirs, because the file is a classifier's.
-        missing: Layers of the model that the file does not hold, with their shapes.
-        mismatched: Layers that differ: what the model needs and what the file holds.
+        missing: Layers of the model that the file does not contain, with their shapes.
+        mismatched: Layers that differ: the shapes in the model and in the file.
         extra: Layers of the file that the model does not have.
-        notes: What to know about the result.
+        notes: Notes on the result, such as another normalization.
     """
 
     source: Path
@@ -62,8 +68,27 @@ class ConversionReport:
         return "\n".join(lines)
 
 
+def open_weight_file(path: str | Path) -> WeightFile:
+    """Opens a `.caffemodel`, `.pth`, `.pt` or `.safetensors` file, without reading its tensors.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        WeightFileError: If it is cut short, damaged, or of another kind.
+        ValueError: If its suffix is none of these.
+    """
+    path = Path(path)
+    if path.suffix not in READERS:
+        raise ValueError(
+            f"A weight file must end in {', '.join(READERS)}. Received: {str(path)!r}. "
+            "Keras' own files are read by `keras.saving.load_model`."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no weight file {str(path)!r}.")
+    return READERS[path.suffix](path)
+
+
 def load_weight_file(model: keras.Model, path: str | Path) -> ConversionReport:
-    """Fills a model from a file of Caffe's or PyTorch's.
+    """Fills a model from a weight file of Caffe's or PyTorch's.
 
     Args:
         model: A network of ours, built for the classes and the backbone of the file.
@@ -72,7 +97,7 @@ def load_weight_file(model: keras.Model, path: str | Path) -> ConversionReport:
             classifier (VGG16, CaffeNet, GoogLeNet) to start training from.
 
     Returns:
-        What was loaded, and what the file held besides.
+        Which layers were loaded, and which layers of the file were not used.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -100,7 +125,7 @@ def assign_weights(model: keras.Model, source: WeightFile) -> ConversionReport:
         source: From `open_weight_file`.
 
     Returns:
-        What was loaded, and what the file held besides.
+        Which layers were loaded, and which layers of the file were not used.
 
     Raises:
         ValueError: If a layer is missing or has another shape; all are listed.
@@ -126,32 +151,6 @@ def assign_weights(model: keras.Model, source: WeightFile) -> ConversionReport:
         if bias is not None:
             layer.bias.assign(bias)
     return report
-
-
-@contextmanager
-def zero_initializers() -> Iterator[None]:
-    """Lets models be built without drawing random kernels, which a weight file is to replace.
-
-    A VGG16 network of 134 million parameters then takes 0.5 GiB to build
-    instead of 1.3 GiB.
-
-    Example:
-        >>> with zero_initializers():
-        ...     layer = keras.layers.Conv2D(2, 3)
-        ...     layer.build((None, None, None, 3))
-        >>> float(abs(keras.ops.max(layer.kernel)))
-        0.0
-    """
-    draw = keras.initializers.VarianceScaling.__call__
-    keras.initializers.VarianceScaling.__call__ = _zeros
-    try:
-        yield
-    finally:
-        keras.initializers.VarianceScaling.__call__ = draw
-
-
-def _zeros(initializer: Any, shape: Shape, dtype: Any = None) -> Any:
-    return keras.ops.zeros(shape, dtype)
 
 
 def reference_name(layer_name: str) -> str:
@@ -212,11 +211,11 @@ def _mismatch(layer: Any, stored: SourceLayer, *, colors_only: bool) -> str | No
     if colors_only and wanted[1] > 3:
         wanted = (wanted[0], 3, *wanted[2:])
     if stored.weight.shape not in _equivalent_shapes(wanted):
-        return f"the model needs the weight {wanted}, the file holds {stored.weight.shape}"
+        return f"the model needs the weight {wanted}, the file has {stored.weight.shape}"
     num_wanted = layer.filters if layer.use_bias else 0
     num_biases = 0 if stored.bias is None else math.prod(stored.bias.shape)
     if num_biases != num_wanted:
-        return f"the model needs {num_wanted} biases, the file holds {num_biases}"
+        return f"the model needs {num_wanted} biases, the file has {num_biases}"
     return None
 
 

@@ -1,53 +1,70 @@
-"""From an ImageNet classifier to convolutions."""
+"""From ImageNet classifiers to the backbones of fully convolutional networks."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
-from keras_fcn.weights.convert import load_weight_file
-from keras_fcn.weights.files import READERS
+from keras_fcn.backbones.applications import Application
+from keras_fcn.backbones.vgg import VGG
+from keras_fcn.weights.adapt import extend_input_channels
+from keras_fcn.weights.convert import READERS, load_weight_file
 from keras_fcn.weights.published import download, find_card
-from keras_fcn.weights.streams import extend_input_channels
+
+if TYPE_CHECKING:
+    from keras_fcn.models import FCN
 
 # Classifier layer -> layer of the fully convolutional network.
 FULLY_CONNECTED = {"fc1": "fc6", "fc2": "fc7"}
 
 
-def load_classifier(
-    model: keras.Model,
-    backbone: str,
-    constructor: Callable[..., keras.Model] | None,
-    weights: str,
-    suffixes: Sequence[str] = ("",),
-) -> None:
-    """Fills a network of the paper with the ImageNet classifier that it extends.
+def load_backbone_weights(model: "FCN", weights: str) -> None:
+    """Fills the backbones of a network with the ImageNet classifier that they come from.
+
+    The first convolution of a backbone for further channels than colors is extended, see
+    `extend_input_channels`.
 
     Args:
         model: The network.
-        backbone: Its name.
-        constructor: The classifier in `keras.applications`, if it is there.
-        weights: `"imagenet"` or a file: Keras', Caffe's or PyTorch's.
-        suffixes: Of the names of its layers, one for each backbone in it.
+        weights: `"imagenet"` or a file. For the networks of the paper it is one of Keras',
+            Caffe's or PyTorch's and includes the fully connected layers; for those of
+            `keras.applications` one of Keras' without the classifier.
 
     Raises:
         ValueError: If the file does not exist or does not fit.
     """
+    backbone = model.backbone
     is_foreign = Path(weights).suffix in READERS
-    if constructor is not None and not is_foreign:
-        for suffix in suffixes:
-            load_vgg_weights(model, constructor, weights, suffix)
+    if isinstance(backbone, Application):
+        _load_application(model, backbone, weights)
+    elif isinstance(backbone, VGG) and not is_foreign:
+        for suffix in model.streams:
+            load_vgg_weights(model, type(backbone).constructor, weights, suffix)
     elif weights == "imagenet":
-        load_weight_file(model, download(find_card("imagenet", backbone=backbone)))
+        load_weight_file(model, download(find_card("imagenet", backbone=backbone.name)))
     elif is_foreign and Path(weights).is_file():
         load_weight_file(model, weights)
     else:
         raise ValueError(
-            f'`backbone_weights` must be None, "imagenet" or an existing file; for {backbone} one '
-            f"that ends in {', '.join(READERS)}. Received: {weights}."
+            '`weights` of the backbone must be None, "imagenet" or an existing file; for '
+            f"{backbone.name} one that ends in {', '.join(READERS)}. Received: {weights}."
         )
+
+
+def _load_application(model: "FCN", backbone: Application, weights: str) -> None:
+    source = backbone.tapped_model(3, weights)
+    for target in (layer for layer in model.layers if isinstance(layer, keras.Model)):
+        for old, new in zip(source.layers, target.layers, strict=True):
+            new.set_weights(
+                [
+                    values if values.shape == weight.shape
+                    else extend_input_channels(values, weight.shape[2])
+                    for values, weight in zip(old.get_weights(), new.weights, strict=True)
+                ]
+            )  # fmt: skip
 
 
 def load_vgg_weights(
@@ -77,7 +94,8 @@ def load_vgg_weights(
     path = Path(weights)
     if not path.is_file():
         raise ValueError(
-            f'`backbone_weights` must be None, "imagenet" or an existing file. Received: {weights}.'
+            '`weights` of the backbone must be None, "imagenet" or an existing file. '
+            f"Received: {weights}."
         )
     if path.suffix == ".npz":
         return _load_arrays(model, path, suffix)
@@ -93,7 +111,7 @@ def load_vgg_weights(
             continue
         return convolutionalize(classifier, model, suffix)
     raise ValueError(
-        f"{path} does not hold the weights of {constructor.__name__}, with or without its top. "
+        f"{path} does not contain the weights of {constructor.__name__}, with or without its top. "
         f"Keras says: {' / '.join(reasons)}"
     )
 
@@ -101,7 +119,7 @@ def load_vgg_weights(
 def convolutionalize(classifier: keras.Model, model: keras.Model, suffix: str = "") -> list[str]:
     """Copies a classifier into a fully convolutional network.
 
-    A fully connected layer that sees a 7x7 map is a 7x7 convolution: its
+    A fully connected layer that takes a 7x7 map is a 7x7 convolution: its
     matrix `(7 * 7 * 512, filters)` is the kernel `(7, 7, 512, filters)`
     (paper, section 3.1). Both are flattened row, column, channel in Keras, so a
     reshape moves it. fc6 and fc7 keep their random weights where the network
@@ -150,14 +168,14 @@ def _load_arrays(model: keras.Model, path: Path, suffix: str) -> list[str]:
             expected = [tuple(w.shape) for w in layer.weights]
             if [kernel.shape, bias.shape] != expected:
                 raise ValueError(
-                    f"{path} must hold {layer.name} with the shapes {expected}. "
+                    f"{path} must contain {layer.name} with the shapes {expected}. "
                     f"Received: {[kernel.shape, bias.shape]}."
                 )
             layer.set_weights([kernel, bias])
             filled.append(layer.name)
     if not filled:
         raise ValueError(
-            f"{path} must hold arrays such as `block1_conv1_kernel` and `block1_conv1_bias`. "
+            f"{path} must contain arrays such as `block1_conv1_kernel` and `block1_conv1_bias`. "
             "None fits a layer of the network."
         )
     return filled

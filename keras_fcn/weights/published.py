@@ -22,8 +22,8 @@ _HHA_MEAN = (132.431, 94.076, 118.477)  # disparity, height, angle: the channels
 
 
 @dataclass(frozen=True)
-class PublishedScore:
-    """A measured score; scores of different splits are not comparable.
+class PublishedMetrics:
+    """Measured metrics; those of different splits are not comparable.
 
     Args:
         split: Dataset and split, with the number of images where it is known.
@@ -51,18 +51,18 @@ class WeightCard:
         url: Where the file is published.
         dataset: What it was trained on: `"voc"`, `"pascalcontext"`, `"nyud"`,
             `"siftflow"`, or `"imagenet"` for a classifier to start training from.
-        num_classes: Number of classes; one number a head where there are several.
+        num_classes: Number of classes; a number per head where there are several.
         backbone: The name in `backbone=` whose layers it fits.
         stride: 32, 16 or 8; `None` for a classifier.
         mean: What was subtracted from each channel, in the order that the network
             takes them: blue, green, red for colors. Empty for torchvision's, which
             normalizes otherwise.
-        inputs: What it sees: `("color",)`, `("hha",)` or both.
+        inputs: Its modalities: `("rgb",)`, `("hha",)` or both.
         at_once: Whether the skips are scaled, as in FCN-8s at-once.
         sha256: Checksum of the file, or its first digits, where it is published.
         sha1: The same, for files whose SHA-256 is not published.
         checksum_source: Who published the checksum.
-        scores: Scores of this very file.
+        metrics: Metrics of this very file.
     """
 
     name: str
@@ -72,12 +72,12 @@ class WeightCard:
     backbone: str = "vgg16"
     stride: int | None = None
     mean: tuple[float, ...] = ()
-    inputs: tuple[str, ...] = ("color",)
+    inputs: tuple[str, ...] = ("rgb",)
     at_once: bool = False
     sha256: str | None = None
     sha1: str | None = None
     checksum_source: str | None = None
-    scores: tuple[PublishedScore, ...] = ()
+    metrics: tuple[PublishedMetrics, ...] = ()
 
     @property
     def filename(self) -> str:
@@ -103,7 +103,7 @@ def find_card(
     backbone: str = "vgg16",
     stride: int | None = None,
     at_once: bool = False,
-    inputs: tuple[str, ...] = ("color",),
+    inputs: tuple[str, ...] = ("rgb",),
 ) -> WeightCard:
     """Returns the card of the file for a network.
 
@@ -112,7 +112,7 @@ def find_card(
         backbone: Such as `"vgg16"`, `"alexnet"` or `"googlenet"`.
         stride: 32, 16 or 8; `None` for an ImageNet classifier.
         at_once: Whether the network scales its skips.
-        inputs: What it sees: `("color",)`, `("hha",)` or both.
+        inputs: Its modalities: `("rgb",)`, `("hha",)` or both.
 
     Raises:
         ValueError: If no such file was published; the error lists those that were.
@@ -143,7 +143,7 @@ def download(card: WeightCard, cache_dir: str | Path | None = None) -> Path:
         The file, with the checksum of the card, where it has one.
 
     Raises:
-        ConnectionError: If it cannot be downloaded; the error says what to do by hand.
+        ConnectionError: If it cannot be downloaded; the message states what to do by hand.
         WeightFileError: If it has another checksum. It is removed then.
     """
     home = cache_dir or os.environ.get("KERAS_HOME") or Path.home() / ".keras"
@@ -187,11 +187,11 @@ _README = "shelhamer/fcn.berkeleyvision.org, README.md"
 _SEG11VALID = "VOC 2011 seg11valid, 736 images"  # VOC 2011 val without SBD train
 
 
-def _voc_scores(published: float, *measured: float) -> tuple[PublishedScore, ...]:
+def _voc_metrics(published: float, *measured: float) -> tuple[PublishedMetrics, ...]:
     """The authors' score, and the four that wkentaro measured with the same file."""
-    scores = (PublishedScore(_SEG11VALID, _README, published),)
-    return scores + (
-        (PublishedScore(_SEG11VALID, "wkentaro/fcn, README.md", *measured),) if measured else ()
+    metrics = (PublishedMetrics(_SEG11VALID, _README, published),)
+    return metrics + (
+        (PublishedMetrics(_SEG11VALID, "wkentaro/fcn, README.md", *measured),) if measured else ()
     )
 
 
@@ -213,7 +213,7 @@ _DATASETS: dict[str, dict[str, Any]] = {
 }
 _OPENCV = "opencv/opencv_extra, testdata/dnn/download_models.py"
 _OPENVINO = "openvinotoolkit/open_model_zoo, models/public/{}/model.yml"
-_FILE_NAME = "the file's name, which holds its first eight digits"
+_FILE_NAME = "the file's name, which contains its first eight digits"
 
 _CARDS = (
     _reference(
@@ -223,14 +223,14 @@ _CARDS = (
         32,
         sha1="05eb922d7829c39448f57e5ab9d8cd75d6c0be6d",
         checksum_source=_OPENCV,
-        scores=_voc_scores(63.6, 63.6261, 90.4810, 76.4824, 83.4580),
+        metrics=_voc_metrics(63.6, 63.6261, 90.4810, 76.4824, 83.4580),
     ),
     _reference(
         "voc-fcn16s",
         "fcn16s-heavy-pascal",
         "voc",
         16,
-        scores=_voc_scores(65.0, 65.0050, 90.9971, 78.0710, 84.2614),
+        metrics=_voc_metrics(65.0, 65.0050, 90.9971, 78.0710, 84.2614),
     ),
     _reference(
         "voc-fcn8s",
@@ -239,9 +239,9 @@ _CARDS = (
         8,
         sha1="c449ea74dd7d83751d1357d6a8c323fcf4038962",
         checksum_source=_OPENCV,
-        scores=(
-            *_voc_scores(65.5, 65.5126, 91.2212, 77.6146, 84.5445),
-            PublishedScore("VOC 2012 seg12test", _README, 67.2),
+        metrics=(
+            *_voc_metrics(65.5, 65.5126, 91.2212, 77.6146, 84.5445),
+            PublishedMetrics("VOC 2012 seg12test", _README, 67.2),
         ),
     ),
     _reference(
@@ -250,7 +250,7 @@ _CARDS = (
         "voc",
         8,
         at_once=True,
-        scores=_voc_scores(65.4, 65.3998, 91.1288, 78.4979, 84.4326),
+        metrics=_voc_metrics(65.4, 65.3998, 91.1288, 78.4979, 84.4326),
     ),
     _reference(
         "voc-fcn-alexnet",
@@ -258,7 +258,7 @@ _CARDS = (
         "voc",
         32,
         backbone="alexnet",
-        scores=_voc_scores(48.0),
+        metrics=_voc_metrics(48.0),
     ),
     _reference("pascalcontext-fcn32s", "pascalcontext-fcn32s-heavy", "pascalcontext", 32),
     _reference("pascalcontext-fcn16s", "pascalcontext-fcn16s-heavy", "pascalcontext", 16),
@@ -272,7 +272,7 @@ _CARDS = (
         "nyud-fcn32s-color-hha-heavy",
         "nyud",
         32,
-        inputs=("color", "hha"),
+        inputs=("rgb", "hha"),
         mean=_NYUD_MEAN + _HHA_MEAN,
     ),
     _reference("siftflow-fcn32s", "siftflow-fcn32s-heavy", "siftflow", 32),

@@ -13,7 +13,7 @@ from keras_fcn.weights.source import SourceLayer, StoredTensor, WeightFile, Weig
 
 Tensors = Mapping[str, StoredTensor]
 
-# Checkpoints hold the weights under one of these keys, beside the state of the training.
+# Checkpoints contain the weights under one of these keys, beside the state of the training.
 _STATE_KEYS = ("model_state_dict", "state_dict", "model")
 
 # By the last convolution.
@@ -39,7 +39,7 @@ _GOOGLENET_BRANCHES = {
 }
 _BATCH_NORM_EPSILON = 1e-3  # of torchvision's GoogLeNet
 
-# What the report says, above all where the model that is filled has Caffe's layers.
+# Notes of the report; they matter most if the model has Caffe's layers.
 _ALEXNET_NOTE = (
     "torchvision's AlexNet is not CaffeNet: 64 to 256 filters without groups, and no local "
     'response normalization; it fits backbone="alexnet_torchvision"'
@@ -119,7 +119,7 @@ def open_state_dict(path: str | Path) -> WeightFile:
             records_scales=False,
         )
     raise WeightFileError(
-        f"{str(path)!r} must hold a network of wkentaro/pytorch-fcn, or torchvision's VGG16, "
+        f"{str(path)!r} must contain a network of wkentaro/pytorch-fcn, or torchvision's VGG16, "
         f"AlexNet or GoogLeNet. Received: {len(tensors)} tensors, such as "
         f"{', '.join(list(tensors)[:3]) or 'none'}."
     )

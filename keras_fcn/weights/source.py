@@ -1,4 +1,4 @@
-"""What the readers of foreign weight files hand over: layers whose tensors are read on demand."""
+"""What the readers of Caffe's and PyTorch's files return: layers, read on demand."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ class WeightFileError(ValueError):
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor that still lies in its file.
+    """A tensor in a file, read on demand.
 
     A file of 540 MB is converted with one of its tensors in memory at a time.
 
     Args:
         shape: Its shape in the file.
-        read: Reads it: float32 (or what the file holds), of that shape.
+        read: Reads it: float32 (or the type in the file), of that shape.
     """
 
     shape: Shape
@@ -54,13 +54,13 @@ class WeightFile:
     Args:
         path: The file.
         layers: Reference name, such as `conv1_1` or `score_fr`, to layer.
-        input_layer: Reference name of the layer that sees the image.
+        input_layer: Reference name of the layer that takes the image.
         normalization: What the images were normalized with, see `ImageNormalization`.
-        is_classifier: Whether the file holds an ImageNet classifier, without scores.
-        records_scales: Whether the file tells if pool3 and pool4 are scaled before
+        is_classifier: Whether it is an ImageNet classifier, without score layers.
+        records_scales: Whether the file records if pool3 and pool4 are scaled before
             their scores, as in FCN-8s at-once. Caffe's do, PyTorch's do not.
-        backbone: Name of the backbone, where the layers' names do not tell it.
-        notes: Sentences for the user about what the file cannot tell the model.
+        backbone: Name of the backbone, where the names of the layers do not determine it.
+        notes: Sentences for the user about differences between the file and the networks here.
     """
 
     path: Path

@@ -1,6 +1,6 @@
-"""From one network's weights to another's: 32s to 16s to 8s, or to other classes."""
+"""From one network's weights to another's: 32s to 16s to 8s, to other classes, to two streams."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fcn.labels import LabelSpec
-from keras_fcn.weights.streams import extend_input_channels
+from keras_fcn.labels import Heads, LabelSpec
+from keras_fcn.weights.adapt import extend_input_channels
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,42 @@ def transfer(source: keras.Model, target: keras.Model) -> TransferReport:
     )
 
 
+def fuse_streams(target: keras.Model, sources: Mapping[str, keras.Model]) -> None:
+    """Fills a network with late fusion with networks that were trained on one modality each.
+
+    The upsampling of the sums keeps its weights, which are bilinear at first.
+
+    Args:
+        target: Built with `modalities=("rgb", "hha"), fusion="late"`, say.
+        sources: Modality to network, built with the same arguments otherwise.
+
+    Raises:
+        ValueError: If a layer of a stream has no counterpart of its shape.
+
+    Example:
+        >>> rgb, hha = (FCN32s(40, modalities=(m,)) for m in ("rgb", "hha"))  # doctest: +SKIP
+        >>> model = FCN32s(40, modalities=("rgb", "hha"), fusion="late")  # doctest: +SKIP
+        >>> fuse_streams(model, {"rgb": rgb, "hha": hha})  # doctest: +SKIP
+    """
+    targets = {layer.name: layer for layer in target.layers}
+    for modality, source in sources.items():
+        for layer in source.layers:
+            twin = targets.get(layer.name + modality)
+            if twin is None and layer.name.startswith("upscore"):
+                continue
+            old = layer.get_weights()
+            new = [] if twin is None else twin.get_weights()
+            if [w.shape for w in old] != [w.shape for w in new]:
+                raise ValueError(
+                    f"{target.name!r} must have a layer {layer.name + modality!r} like the "
+                    f"{layer.name!r} of {source.name!r}. Received: {[w.shape for w in new]} for "
+                    f"{[w.shape for w in old]}. Build both with the same arguments but "
+                    "`modalities` and `fusion`."
+                )
+            if twin is not None and old:
+                twin.set_weights(old)
+
+
 def load_model_weights(model: keras.Model, path: str | Path) -> None:
     """Fills a whole network from a file of one like it.
 
@@ -110,18 +146,14 @@ def load_model_weights(model: keras.Model, path: str | Path) -> None:
         path: A `.keras` or `.weights.h5` file.
 
     Raises:
-        ValueError: If the file is missing, or leaves a layer without weights.
+        ValueError: If the file does not fit, or leaves a layer without weights.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(
-            f'`weights` must be None, "imagenet" or an existing file. Received: {path}.'
-        )
     if path.suffix == ".keras":
         report = transfer(keras.saving.load_model(path, compile=False), model)
         if report.adapted or report.new:
             raise ValueError(
-                f"{path} must hold all layers of {model.name!r} with its classes. Missing or of "
+                f"{path} must contain all layers of {model.name!r} with its classes. Missing or of "
                 f"other classes: {', '.join((*report.adapted, *report.new))}. To start from "
                 "a network that differs, use keras_fcn.weights.transfer."
             )
@@ -130,7 +162,7 @@ def load_model_weights(model: keras.Model, path: str | Path) -> None:
         model.load_weights(path)
     except (ValueError, KeyError, OSError) as error:
         raise ValueError(
-            f"{path} does not hold the weights of {model.name!r}: {str(error).splitlines()[0]} "
+            f"{path} does not contain the weights of {model.name!r}: {str(error).splitlines()[0]} "
             "Expected a .keras or .weights.h5 file of a network with the same arguments."
         ) from error
 
@@ -174,12 +206,12 @@ def _differ_in_channels_only(
 
 
 def _labels_of(model: keras.Model, layer_name: str) -> LabelSpec | None:
-    """Returns the labels of the head that a layer belongs to."""
-    labels = getattr(model, "labels", None)
-    if isinstance(labels, dict):
-        heads = [head for head in labels if f"_{head}" in layer_name]
-        return labels[max(heads, key=len)] if heads else None
-    return labels if isinstance(labels, LabelSpec) else None
+    """Returns the labels of the head that a layer belongs to; None if nothing names them."""
+    heads = getattr(model, "heads", None)
+    if not isinstance(heads, Heads):
+        return None
+    named = [head for head in heads if heads.suffix(head) in layer_name]
+    return heads[max(named, key=len)] if named else None
 
 
 def _common_classes(old: LabelSpec | None, new: LabelSpec | None) -> tuple[list[int], list[int]]:

@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 
 import keras_fcn
+from keras_fcn.backbones import AlexNet, create
+from keras_fcn.backbones.blocks import ceil_pool
 from keras_fcn.layers import GroupedConv2D, LocalResponseNormalization
 
 VARIANTS = (keras_fcn.FCN32s, keras_fcn.FCN16s, keras_fcn.FCN8s)
@@ -24,7 +26,7 @@ def test_grouped_convolution_equals_keras():
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_narrow_alexnet_trains(jit_compile):
     # Grouped convolutions have no gradient on CPUs in TensorFlow; ours need none.
-    model = keras_fcn.FCN32s(2, backbone="alexnet", alpha=0.05, fc_filters=4)
+    model = keras_fcn.FCN32s(2, backbone=AlexNet(alpha=0.05, fc_filters=4))
     model.compile("sgd", keras_fcn.losses.PixelwiseCrossentropy(), jit_compile=jit_compile)
     before = [np.asarray(w) for w in model.get_layer("score_fr").trainable_weights]
 
@@ -61,8 +63,6 @@ def test_response_normalization_needs_an_odd_size():
 
 @pytest.mark.parametrize("size", [2, 3, 4, 5, 8, 11])
 def test_ceil_pool_takes_what_is_left(size):
-    from keras_fcn.backbones.alexnet import ceil_pool
-
     rows = np.random.default_rng(0).uniform(size=size).astype("float32")
     image = np.broadcast_to(rows[None, :, None, None], (1, size, 3, 1))
 
@@ -77,13 +77,12 @@ def test_ceil_pool_takes_what_is_left(size):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_scores_lie_on_the_image_in_both_geometries(backbone, variant):
     # One bright pixel changes the scores around itself, not a stride beside it.
+    options = {"alpha": 0.1, "normalization": "none"}
+    options |= {} if backbone == "googlenet" else {"fc_filters": 4}
     models = [
-        variant(
-            2, backbone=backbone, alpha=0.1, geometry=geometry, normalization="none",
-            **({} if backbone == "googlenet" else {"fc_filters": 4}),
-        )
+        variant(2, backbone=create(backbone, geometry=geometry, **options))
         for geometry in ("same", "reference")
-    ]  # fmt: skip
+    ]
     for layer in models[0].layers:
         if layer.weights and "upscore" not in layer.name:
             layer.set_weights([np.abs(w) for w in layer.get_weights()])
@@ -103,11 +102,11 @@ def test_scores_lie_on_the_image_in_both_geometries(backbone, variant):
 
 @pytest.mark.parametrize("backbone", ["vgg16", "alexnet", "googlenet"])
 def test_a_file_of_one_geometry_loads_into_the_other(backbone, tmp_path):
-    options = {"backbone": backbone, "alpha": 0.05, "fc_filters": 3}
-    source = keras_fcn.FCN16s(3, geometry="reference", border=90, **options)
+    narrow = create(backbone, alpha=0.05, fc_filters=3)
+    source = keras_fcn.FCN16s(3, backbone=narrow.replace(geometry="reference", border=90))
     source.save(tmp_path / "m.keras")
 
-    target = keras_fcn.FCN16s(3, weights=str(tmp_path / "m.keras"), **options)
+    target = keras_fcn.FCN16s(3, backbone=narrow, weights=str(tmp_path / "m.keras"))
     loaded = keras.saving.load_model(tmp_path / "m.keras")
 
     for old, new in zip(source.get_weights(), target.get_weights(), strict=True):
@@ -117,29 +116,34 @@ def test_a_file_of_one_geometry_loads_into_the_other(backbone, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("name", "settings", "message"),
     [
-        ({"geometry": "caffe"}, '`geometry` must be "same" or "reference"'),
-        ({"geometry": "reference", "border": 81}, "`border` must be at least 82"),
-        ({"border": 100}, '`border` is for geometry="reference". Received: border=100'),
+        ("vgg16", {"geometry": "caffe"}, '`geometry` must be "same" or "reference"'),
+        ("vgg16", {"geometry": "reference", "border": 81}, "`border` must be at least 82"),
+        ("vgg16", {"border": 100}, '`border` is for geometry="reference". Received: border=100'),
         (
-            {"geometry": "reference", "backbone": "resnet50"},
+            "resnet50",
+            {"geometry": "reference"},
             "is for vgg16, vgg19, alexnet, alexnet_torchvision, googlenet. Received: .*resnet50",
         ),
         (
-            {"geometry": "reference", "backbone": "googlenet_torchvision"},
-            "Received: backbone='googlenet_torchvision'. Use geometry=\"same\"",
+            "googlenet_torchvision",
+            {"geometry": "reference"},
+            "for 'googlenet_torchvision'. Use geometry=\"same\"",
         ),
-        (
-            {"backbone": "alexnet", "backbone_weights": "nowhere"},
-            "for alexnet one that ends in .caffemodel",
-        ),
-        ({"alpha": 0.5, "backbone_weights": "x.h5"}, "are for alpha=1. Received: alpha=0.5"),
+        ("vgg16", {"alpha": 0.5, "weights": "x.h5"}, "are for alpha=1. Received: alpha=0.5"),
     ],
 )
-def test_errors_say_what_to_do(arguments, message):
+def test_errors_say_what_to_do(name, settings, message):
     with pytest.raises(ValueError, match=message):
-        keras_fcn.FCN(**{"num_classes": 3, "fc_filters": 2, **arguments})
+        create(name, **settings)
+
+
+def test_alexnet_takes_weights_of_caffe_and_pytorch_only():
+    backbone = AlexNet(fc_filters=2, weights="nowhere")
+
+    with pytest.raises(ValueError, match="for alexnet one that ends in .caffemodel"):
+        keras_fcn.FCN(3, backbone=backbone)
 
 
 @pytest.mark.parametrize("backbone", ["alexnet", pytest.param("googlenet", marks=pytest.mark.full)])
@@ -147,7 +151,7 @@ def test_export_to_tflite_keeps_scores_and_the_built_in_operation(backbone, tmp_
     tf = pytest.importorskip("tensorflow")
     from ai_edge_litert.interpreter import Interpreter
 
-    model = keras_fcn.FCN8s(2, backbone=backbone, alpha=0.1, input_shape=(64, 64, 3))
+    model = keras_fcn.FCN8s(2, backbone=create(backbone, alpha=0.1), input_shape=(64, 64, 3))
     for layer in model.layers:
         if layer.name.startswith("score_") and layer.weights:
             kernel, bias = layer.get_weights()

@@ -4,14 +4,23 @@ import pytest
 from keras import layers
 
 import keras_fcn
-from keras_fcn.backbones import BACKBONES, backbone_names
+from keras_fcn.backbones import (
+    BACKBONES,
+    MobileNetV2,
+    SmallResNet,
+    TappedModel,
+    backbone_names,
+    create,
+)
 
 
 @pytest.mark.parametrize("name", backbone_names())
 def test_features_have_strides_8_16_and_32(name):
     # 70x40 is padded to 96x64.
     alpha = 0.35 if name == "mobilenet_v2" else None
-    model = keras_fcn.FCN8s(3, backbone=name, alpha=alpha, fc_filters=4, input_shape=(70, 40, 3))
+    model = keras_fcn.FCN8s(
+        3, backbone=create(name, alpha=alpha, fc_filters=4), input_shape=(70, 40, 3)
+    )
 
     for layer, size in (("score_pool3", (12, 8)), ("score_pool4", (6, 4)), ("score_fr", (3, 2))):
         assert model.get_layer(layer).output.shape[1:3] == size
@@ -28,7 +37,7 @@ def test_the_table_normalizes_as_keras_applications_does():
         "densenet121": keras.applications.densenet,
     }
     for name, module in modules.items():
-        ours = keras_fcn.layers.ImageNormalization(BACKBONES[name].normalization)(image)
+        ours = keras_fcn.layers.ImageNormalization(BACKBONES[name].trained_with)(image)
 
         np.testing.assert_allclose(ours, module.preprocess_input(image.copy()), atol=1e-5)
 
@@ -50,7 +59,7 @@ def test_the_table_normalizes_as_the_layers_inside_keras_applications(name, cons
         if isinstance(layer, layers.Rescaling | layers.Normalization):
             x = layer(x)
 
-    ours = keras_fcn.layers.ImageNormalization(BACKBONES[name].normalization)(image)
+    ours = keras_fcn.layers.ImageNormalization(BACKBONES[name].trained_with)(image)
 
     np.testing.assert_allclose(ours, x, atol=1e-4)
 
@@ -62,7 +71,7 @@ def test_weights_of_a_file_reach_the_backbone(tmp_path):
     path = str(tmp_path / "backbone.weights.h5")
     source.save_weights(path)
 
-    model = keras_fcn.FCN8s(3, backbone="mobilenet_v2", alpha=0.35, backbone_weights=path)
+    model = keras_fcn.FCN8s(3, backbone=MobileNetV2(alpha=0.35, weights=path))
 
     nested = next(layer for layer in model.layers if isinstance(layer, keras.Model))
     for layer in (layer for layer in nested.layers if layer.weights):
@@ -75,7 +84,7 @@ def test_weights_of_a_file_reach_the_backbone(tmp_path):
 def test_real_weights_tell_images_apart(shared_data):
     path = shared_data / "weights" / "mobilenet_v2_0.35_notop.weights.h5"
 
-    model = keras_fcn.FCN8s(3, backbone="mobilenet_v2", alpha=0.35, backbone_weights=str(path))
+    model = keras_fcn.FCN8s(3, backbone=MobileNetV2(alpha=0.35, weights=str(path)))
 
     nested = next(layer for layer in model.layers if isinstance(layer, keras.Model))
     original = keras.applications.MobileNetV2(
@@ -87,17 +96,17 @@ def test_real_weights_tell_images_apart(shared_data):
 
 def test_taps_that_do_not_exist_or_fit(tiny_backbone):
     with pytest.raises(ValueError, match="names the layer 's4', which 'tiny' does not have"):
-        keras_fcn.FCN8s(3, backbone=tiny_backbone, taps=("s4", "s16", "s32"))
+        keras_fcn.FCN8s(3, backbone=TappedModel(tiny_backbone, taps=("s4", "s16", "s32")))
     with pytest.raises(ValueError, match=r"The tap 's16' for P3 must have stride 8.*4x4"):
-        keras_fcn.FCN8s(3, backbone=tiny_backbone, taps=("s16", "s16", "s32"))
+        keras_fcn.FCN8s(3, backbone=TappedModel(tiny_backbone, taps=("s16", "s16", "s32")))
     with pytest.raises(ValueError, match="`taps` must name the layers"):
-        keras_fcn.FCN8s(3, backbone=tiny_backbone)
+        TappedModel(tiny_backbone)
 
 
 def test_layers_of_the_small_network_are_called_alike_in_every_copy():
     # `transfer` finds layers by name.
     first, second = (
-        [layer.name for layer in BACKBONES["small_resnet"].constructor(alpha=0.125).layers
+        [layer.name for layer in SmallResNet(alpha=0.125).network(3).layers
          if layer.weights]
         for _ in range(2)
     )  # fmt: skip

@@ -7,12 +7,13 @@ from keras_fcn_cli.main import main
 from keras_fcn_export import export_tflite
 
 import keras_fcn
+from keras_fcn.backbones import MobileNetV2
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("verify")
-    model = keras_fcn.FCN8s(7, backbone="mobilenet_v2", alpha=0.35, fc_filters=8)
+    model = keras_fcn.FCN8s(7, backbone=MobileNetV2(alpha=0.35, fc_filters=8))
     model.save(folder / "m.keras")
     export_tflite(model, folder / "m.tflite")
     return folder
@@ -39,7 +40,7 @@ def test_a_good_file_passes_and_is_described_as_json(files):
 
 
 def test_what_is_below_the_threshold_fails(files, tmp_path):
-    model = keras_fcn.FCN8s(7, backbone="mobilenet_v2", alpha=0.35, fc_filters=8)
+    model = keras_fcn.FCN8s(7, backbone=MobileNetV2(alpha=0.35, fc_filters=8))
     layer = model.get_layer("score_fr")
     kernel, _ = layer.get_weights()
     layer.set_weights([kernel, np.eye(7)[4]])  # class 4 everywhere, instead of class 0

@@ -8,7 +8,8 @@ import numpy as np
 from keras import layers
 
 import keras_fcn
-from keras_fcn.backbones.alexnet import ceil_pool
+from keras_fcn.backbones import VGG16, AlexNet, GoogLeNet, SmallResNet, TappedModel
+from keras_fcn.backbones.blocks import ceil_pool
 from keras_fcn.initializers import Bilinear
 from keras_fcn.layers import (
     CropLike,
@@ -52,8 +53,8 @@ def upsampling(kernel_size):
 
 def network(variant, **options):
     if "backbone" not in options:
-        options |= {"backbone": tiny_backbone(), "taps": ("s8", "s16", "s32")}
-    model = variant(NUM_CLASSES, **{"fc_filters": 4, **options})
+        options["backbone"] = TappedModel(tiny_backbone(), taps=("s8", "s16", "s32"), fc_filters=4)
+    model = variant(NUM_CLASSES, **options)
     rng = np.random.default_rng(0)
     for layer in model.layers:  # scores start at zero, which would hide every difference
         if layer.name.startswith("score") and layer.weights:
@@ -88,13 +89,15 @@ ROWS = {
     "FCN16s": lambda: network(keras_fcn.FCN16s, upsampling="inner"),
     "FCN8s": lambda: network(keras_fcn.FCN8s, upsampling="learned"),
     "FCN8s-odd-kernels": lambda: network(keras_fcn.FCN8s, upsampling_kernel="2f-1"),
-    "FCN8s-vgg16": lambda: network(keras_fcn.FCN8s, backbone="vgg16"),
-    "FCN8s-small_resnet": lambda: network(keras_fcn.FCN8s, backbone="small_resnet"),
+    "FCN8s-vgg16": lambda: network(keras_fcn.FCN8s, backbone=VGG16(fc_filters=4)),
+    "FCN8s-small_resnet": lambda: network(keras_fcn.FCN8s, backbone=SmallResNet(fc_filters=4)),
 }
 # For `-m full`, on JAX alone: it compiles each of 57 convolutions.
 LARGE_ROWS = {
-    "FCN8s-googlenet": lambda: network(keras_fcn.FCN8s, backbone="googlenet", alpha=0.1),
-    "FCN16s-alexnet": lambda: network(keras_fcn.FCN16s, backbone="alexnet", alpha=0.1),
+    "FCN8s-googlenet": lambda: network(
+        keras_fcn.FCN8s, backbone=GoogLeNet(alpha=0.1, fc_filters=4)
+    ),
+    "FCN16s-alexnet": lambda: network(keras_fcn.FCN16s, backbone=AlexNet(alpha=0.1, fc_filters=4)),
 }
 
 SIZES = ((1, 1), (33, 47), (64, 64))

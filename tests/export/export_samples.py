@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 import keras_fcn
+from keras_fcn.backbones import TappedModel
 
 LABELS = keras_fcn.LabelSpec(("sky", "road", "tree", "car"))
 
@@ -28,9 +29,9 @@ def tiny_model(seed: int = 0, num_classes: object = 4, **options: object) -> ker
     channels = options.get("input_shape", (None, None, 3))[-1]
     model = keras_fcn.FCN8s(
         num_classes,
-        backbone=tiny_backbone(channels),
-        taps=("stride8", "stride16", "stride32"),
-        fc_filters=8,
+        backbone=TappedModel(
+            tiny_backbone(channels), taps=("stride8", "stride16", "stride32"), fc_filters=8
+        ),
         **options,
     )
     randomize_scores(model, seed)

@@ -6,7 +6,7 @@ from keras_fcn_export import export_tflite, list_operators, verify
 from keras_fcn_export.operators import float_islands
 
 import keras_fcn
-from keras_fcn.backbones import BACKBONES, backbone_names
+from keras_fcn.backbones import BACKBONES, PaperBackbone, TappedModel, backbone_names, create
 
 from .export_samples import picture, randomize_scores
 
@@ -22,13 +22,16 @@ def narrow_model(backbone, variant="FCN8s"):
     keras.utils.set_random_seed(0)
     # keras.applications takes weights, and so widths, of certain alphas only.
     alpha = {"mobilenet_v2": 0.35, "mobilenet": 0.25}.get(backbone, 0.75)
-    if BACKBONES[backbone].layout:
+    if issubclass(BACKBONES[backbone], PaperBackbone):
         alpha = 0.125
+    has_alpha = "alpha" in BACKBONES[backbone]().get_config()
     model = getattr(keras_fcn, variant)(
         4,
-        backbone=backbone,
-        fc_filters=0 if backbone == "googlenet" else 8,
-        **({"alpha": alpha} if BACKBONES[backbone].has_alpha else {}),
+        backbone=create(
+            backbone,
+            fc_filters=0 if backbone == "googlenet" else 8,
+            alpha=alpha if has_alpha else None,
+        ),
     )
     randomize_scores(model, scale=0.3)
     return model
@@ -74,7 +77,9 @@ def test_convolutions_of_large_stride(stride, tmp_path):
     for level in range(1, {4: 4, 8: 3}[stride]):
         x = keras.layers.Conv2D(8, 3, strides=2, padding="same", name=f"later{level}")(x)
     taps = {4: ("later1", "later2", "later3"), 8: ("early", "later1", "later2")}[stride]
-    model = keras_fcn.FCN8s(4, backbone=keras.Model(images, x), taps=taps, fc_filters=8)
+    model = keras_fcn.FCN8s(
+        4, backbone=TappedModel(keras.Model(images, x), taps=taps, fc_filters=8)
+    )
     randomize_scores(model, scale=0.3)
 
     check_on_tflite(model, "tiny", tmp_path)

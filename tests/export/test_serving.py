@@ -12,6 +12,7 @@ from keras_fcn_export import export_savedmodel
 from PIL import Image
 
 import keras_fcn
+from keras_fcn.backbones import MobileNetV2
 from keras_fcn.data.image_io import read_image
 
 from .export_samples import file_bytes, labels_of, picture, randomize_scores
@@ -58,7 +59,7 @@ def test_a_session_without_keras_on_real_images(shared_data, tmp_path):
     keras.utils.set_random_seed(0)
     weights = shared_data / "weights" / "mobilenet_v2_0.35_notop.weights.h5"
     model = keras_fcn.FCN8s(
-        11, backbone="mobilenet_v2", alpha=0.35, backbone_weights=str(weights), fc_filters=16
+        11, backbone=MobileNetV2(alpha=0.35, weights=str(weights), fc_filters=16)
     )
     randomize_scores(model, scale=0.3)
     street = sorted((shared_data / "CamVid" / "val").glob("*.png"))[:2]

@@ -4,11 +4,12 @@ import pytest
 
 import keras_fcn
 from keras_fcn import LabelSpec
+from keras_fcn.backbones import VGG16, MobileNetV2, TappedModel
 from keras_fcn.weights import extend_input_channels, fuse_streams, transfer
 
 TAPS = ("s8", "s16", "s32")
 HEADS = {"semantic": 4, "geometric": 3}
-TINY = {"alpha": 0.05, "fc_filters": 4}
+TINY = VGG16(alpha=0.05, fc_filters=4)
 
 
 def randomize(model, seed=0):
@@ -24,13 +25,17 @@ def image(channels=3, seed=0):
 
 
 def test_heads_share_the_trunk_and_have_their_own_scores(tiny_backbone):
-    model = randomize(keras_fcn.FCN8s(HEADS, backbone=tiny_backbone, taps=TAPS, fc_filters=0))
+    model = randomize(
+        keras_fcn.FCN8s(HEADS, backbone=TappedModel(tiny_backbone, taps=TAPS, fc_filters=0))
+    )
 
     scores = model(image())
 
     # Each head equals a network of its own with the same weights.
     for head, num_classes in HEADS.items():
-        single = keras_fcn.FCN8s(num_classes, backbone=tiny_backbone, taps=TAPS, fc_filters=0)
+        single = keras_fcn.FCN8s(
+            num_classes, backbone=TappedModel(tiny_backbone, taps=TAPS, fc_filters=0)
+        )
         for name in ("score_fr", "score_pool4", "score_pool3"):
             single.get_layer(name).set_weights(model.get_layer(f"{name}_{head}").get_weights())
         np.testing.assert_allclose(scores[head], single(image()), rtol=1e-5, atol=1e-5)
@@ -38,7 +43,7 @@ def test_heads_share_the_trunk_and_have_their_own_scores(tiny_backbone):
 
 
 def test_heads_have_the_names_of_the_reference():
-    model = keras_fcn.FCN8s(HEADS, **TINY)
+    model = keras_fcn.FCN8s(HEADS, backbone=TINY)
 
     names = {layer.name for layer in model.layers}
     for name in "score_fr upscore2 score_pool4 upscore_pool4 score_pool3 upscore8 score".split():
@@ -50,7 +55,7 @@ def test_heads_are_saved_with_their_labels(tiny_backbone, tmp_path):
         "semantic": LabelSpec(("sky", "road", "car", "tree")),
         "geometric": LabelSpec(("sky", "horizontal", "vertical"), ignore_class=100),
     }
-    model = keras_fcn.FCN16s(HEADS, backbone=tiny_backbone, taps=TAPS, labels=labels)
+    model = keras_fcn.FCN16s(HEADS, backbone=TappedModel(tiny_backbone, taps=TAPS), labels=labels)
     randomize(model)
 
     model.save(tmp_path / "m.keras")
@@ -62,7 +67,7 @@ def test_heads_are_saved_with_their_labels(tiny_backbone, tmp_path):
 
 
 def test_each_head_has_its_loss_and_metrics(tiny_backbone):
-    model = keras_fcn.FCN32s(HEADS, backbone=tiny_backbone, taps=TAPS)
+    model = keras_fcn.FCN32s(HEADS, backbone=TappedModel(tiny_backbone, taps=TAPS))
     model.compile(
         "sgd",
         loss={head: keras_fcn.losses.PixelwiseCrossentropy() for head in HEADS},
@@ -85,7 +90,9 @@ def test_classes_of_heads_are_transferred_by_name(tiny_backbone):
         heads = {"a": 2, "b": len(names)}
         labels = {"a": LabelSpec(("on", "off")), "b": LabelSpec(names)}
         backbone = keras.models.clone_model(tiny_backbone)
-        return keras_fcn.FCN32s(heads, backbone=backbone, taps=TAPS, labels=labels, fc_filters=0)
+        return keras_fcn.FCN32s(
+            heads, backbone=TappedModel(backbone, taps=TAPS, fc_filters=0), labels=labels
+        )
 
     source, target = randomize(build(("x", "y"))), build(("z", "y", "x"))
 
@@ -109,26 +116,29 @@ def test_classes_of_heads_are_transferred_by_name(tiny_backbone):
             {"labels": {h: LabelSpec(("a", "b", "c")) for h in HEADS}},
             "`labels` of 'semantic' must name 4 classes",
         ),
-        ({"modalities": ("color", "smell")}, "`modalities` must name some of color, hha, depth"),
-        ({"modalities": ("color", "color")}, "`modalities` must name some of"),
-        ({"modalities": ("color",), "fusion": "late"}, "of two or more `modalities`"),
+        ({"modalities": ("rgb", "smell")}, "`modalities` must name some of rgb, hha, depth"),
+        ({"modalities": ("rgb", "rgb")}, "`modalities` must name some of"),
+        ({"modalities": ("rgb",), "fusion": "late"}, "of two or more `modalities`"),
         ({"modalities": ("hha",), "fusion": "middle"}, '`fusion` must be "early" or "late"'),
         ({"modalities": ("depth",), "input_shape": (8, 8, 3)}, r"must be \(height, width, 1\)"),
-        ({"input_shape": (8, 8, 4), "normalization": "caffe"}, "must have 3 channels.*Received: 4"),
         (
-            {"alpha": None, "input_shape": (None, None, 4), "backbone_weights": "x.h5"},
+            {"input_shape": (8, 8, 4), "backbone": VGG16(normalization="caffe")},
+            "must have 3 channels.*Received: 4",
+        ),
+        (
+            {"input_shape": (None, None, 4), "backbone": VGG16(weights="x.h5")},
             "`normalization` or `modalities` must be given",
         ),
     ],
 )
 def test_errors_say_what_to_do(arguments, message):
     with pytest.raises(ValueError, match=message):
-        keras_fcn.FCN(**{"num_classes": HEADS, **TINY, **arguments})
+        keras_fcn.FCN(**{"num_classes": HEADS, "backbone": TINY, **arguments})
 
 
 def test_skips_are_scaled_before_their_scores():
-    model = randomize(keras_fcn.FCN8sAtOnce(3, **TINY))
-    plain = keras_fcn.FCN8s(3, **TINY)
+    model = randomize(keras_fcn.FCN8sAtOnce(3, backbone=TINY))
+    plain = keras_fcn.FCN8s(3, backbone=TINY)
 
     transfer(model, plain)
     for name, scale in (("score_pool4", 0.01), ("score_pool3", 0.0001)):
@@ -140,7 +150,7 @@ def test_skips_are_scaled_before_their_scores():
 
 
 def test_any_number_of_channels():
-    model = randomize(keras_fcn.FCN8s(3, input_shape=(None, None, 7), **TINY))
+    model = randomize(keras_fcn.FCN8s(3, input_shape=(None, None, 7), backbone=TINY))
 
     assert model(image(7)).shape == (1, 45, 50, 3)
     restored = keras_fcn.FCN.from_config(model.get_config())
@@ -148,17 +158,16 @@ def test_any_number_of_channels():
 
 
 def test_channels_have_the_means_that_are_given():
-    model = keras_fcn.FCN32s(
-        2, input_shape=(None, None, 4), normalization="caffe", mean=(1, 2, 3, 4), **TINY
-    )
+    backbone = TINY.replace(normalization="caffe", mean=(1, 2, 3, 4))
+    model = keras_fcn.FCN32s(2, input_shape=(None, None, 4), backbone=backbone)
     normalized = keras.Model(model.input, model.get_layer("normalization").output)
 
     # Only red, green and blue are turned round.
     assert np.asarray(normalized(np.zeros((1, 1, 1, 4)))).ravel().tolist() == [-1, -2, -3, -4]
 
 
-def test_color_hha_and_depth_are_normalized_as_in_the_reference():
-    model = keras_fcn.FCN32s(2, modalities=("color", "hha", "depth"), **TINY)
+def test_rgb_hha_and_depth_are_normalized_as_in_the_reference():
+    model = keras_fcn.FCN32s(2, modalities=("rgb", "hha", "depth"), backbone=TINY)
     merged = keras.Model(model.input, model.get_layer("modalities").output)
     pixel = np.array([100, 110, 120, 1, 2, 3, 1000.0], "float32")
 
@@ -170,14 +179,14 @@ def test_color_hha_and_depth_are_normalized_as_in_the_reference():
 
 
 def test_missing_depth_is_finite():
-    model = randomize(keras_fcn.FCN32s(2, modalities=("depth",), **TINY))
+    model = randomize(keras_fcn.FCN32s(2, modalities=("depth",), backbone=TINY))
 
     assert np.isfinite(np.asarray(model(np.zeros((1, 40, 40, 1))))).all()
 
 
 def test_depth_starts_as_the_mean_of_the_colors():
-    colors = randomize(keras_fcn.FCN32s(3, modalities=("color",), **TINY))
-    both = keras_fcn.FCN32s(3, modalities=("color", "depth"), **TINY)
+    colors = randomize(keras_fcn.FCN32s(3, modalities=("rgb",), backbone=TINY))
+    both = keras_fcn.FCN32s(3, modalities=("rgb", "depth"), backbone=TINY)
 
     report = transfer(colors, both)
 
@@ -191,10 +200,8 @@ def test_depth_starts_as_the_mean_of_the_colors():
 def test_pretrained_backbones_are_extended_too(shared_data):
     path = str(shared_data / "weights" / "mobilenet_v2_0.35_notop.weights.h5")
 
-    model = keras_fcn.FCN32s(
-        3, backbone="mobilenet_v2", alpha=0.35, modalities=("color", "depth"),
-        backbone_weights=path,
-    )  # fmt: skip
+    backbone = MobileNetV2(alpha=0.35, weights=path)
+    model = keras_fcn.FCN32s(3, backbone=backbone, modalities=("rgb", "depth"))
 
     nested = next(layer for layer in model.layers if isinstance(layer, keras.Model))
     kernel = nested.get_layer("Conv1").get_weights()[0]
@@ -205,25 +212,22 @@ def test_pretrained_backbones_are_extended_too(shared_data):
 @pytest.mark.parametrize(
     ("variant", "backbone"),
     [
-        (keras_fcn.FCN32s, "vgg16"),
-        (keras_fcn.FCN16s, "vgg16"),
-        (keras_fcn.FCN8s, "vgg16"),
-        (keras_fcn.FCN8s, "mobilenet_v2"),
+        (keras_fcn.FCN32s, TINY),
+        (keras_fcn.FCN16s, TINY),
+        (keras_fcn.FCN8s, TINY),
+        (keras_fcn.FCN8s, MobileNetV2(alpha=0.35, fc_filters=4)),
     ],
 )
 def test_fused_streams_average_the_scores_of_two_networks(variant, backbone):
-    options = {"backbone": backbone, **TINY}
-    if backbone == "mobilenet_v2":
-        options["alpha"] = 0.35
-    color = randomize(variant(3, modalities=("color",), **options), seed=1)
-    hha = randomize(variant(3, modalities=("hha",), **options), seed=2)
-    both = variant(3, modalities=("color", "hha"), fusion="late", **options)
+    rgb = randomize(variant(3, modalities=("rgb",), backbone=backbone), seed=1)
+    hha = randomize(variant(3, modalities=("hha",), backbone=backbone), seed=2)
+    both = variant(3, modalities=("rgb", "hha"), fusion="late", backbone=backbone)
 
-    fuse_streams(both, {"color": color, "hha": hha})
+    fuse_streams(both, {"rgb": rgb, "hha": hha})
 
     # Upsampling is linear: the average of the scores is the score of the averages.
     pixels = image(6)
-    expected = (np.asarray(color(pixels[..., :3])) + np.asarray(hha(pixels[..., 3:]))) / 2
+    expected = (np.asarray(rgb(pixels[..., :3])) + np.asarray(hha(pixels[..., 3:]))) / 2
     np.testing.assert_allclose(both(pixels), expected, rtol=1e-3, atol=1e-3 * np.ptp(expected))
     copy = keras_fcn.FCN.from_config(both.get_config())
     transfer(both, copy)
@@ -231,8 +235,8 @@ def test_fused_streams_average_the_scores_of_two_networks(variant, backbone):
 
 
 def test_streams_of_other_networks_are_refused():
-    both = keras_fcn.FCN32s(3, modalities=("color", "hha"), fusion="late", **TINY)
-    wider = keras_fcn.FCN32s(3, modalities=("hha",), alpha=0.1, fc_filters=4)
+    both = keras_fcn.FCN32s(3, modalities=("rgb", "hha"), fusion="late", backbone=TINY)
+    wider = keras_fcn.FCN32s(3, backbone=VGG16(alpha=0.1, fc_filters=4), modalities=("hha",))
 
     with pytest.raises(ValueError, match="must have a layer 'block1_conv1hha' like"):
         fuse_streams(both, {"hha": wider})

@@ -2,6 +2,7 @@ import pytest
 from keras import layers
 
 import keras_fcn
+from keras_fcn.backbones import GoogLeNet
 from keras_fcn.models.geometry import Grid, Window, grid_of
 
 VARIANTS = {32: keras_fcn.FCN32s, 16: keras_fcn.FCN16s, 8: keras_fcn.FCN8s}
@@ -51,4 +52,4 @@ def test_half_pixels_are_refused():
     with pytest.raises(
         ValueError, match='must lie on the same pixels.*need upsampling_kernel="2f-1'
     ):
-        keras_fcn.FCN32s(3, backbone="googlenet", alpha=0.02, upsampling_kernel="2f")
+        keras_fcn.FCN32s(3, backbone=GoogLeNet(alpha=0.02), upsampling_kernel="2f")

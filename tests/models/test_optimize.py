@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import keras_fcn
+from keras_fcn.backbones import SmallResNet
 from keras_fcn.initializers import Bilinear
 from keras_fcn.layers import BilinearUpsampling
 from keras_fcn.models.optimize import highest_label, inference_model
@@ -31,7 +32,7 @@ def test_upsampling_refuses_what_no_bilinear_kernel_does(arguments):
 
 def test_the_model_answers_the_same_with_the_same_weights():
     keras.utils.set_random_seed(0)
-    model = keras_fcn.FCN8s(3, backbone="small_resnet", alpha=0.25)
+    model = keras_fcn.FCN8s(3, backbone=SmallResNet(alpha=0.25))
     for name in ("score_fr", "score_pool4", "score_pool3"):
         kernel, _ = model.get_layer(name).weights
         kernel.assign(keras.random.normal(kernel.shape, seed=1))
@@ -46,7 +47,7 @@ def test_the_model_answers_the_same_with_the_same_weights():
 
 
 def test_upsampling_that_was_learned_stays_a_convolution():
-    model = keras_fcn.FCN32s(3, backbone="small_resnet", alpha=0.25, upsampling="learned")
+    model = keras_fcn.FCN32s(3, backbone=SmallResNet(alpha=0.25), upsampling="learned")
     kernel = model.get_layer("upscore").kernel
     kernel.assign(kernel * 1.5)
 

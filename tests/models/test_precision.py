@@ -3,13 +3,14 @@ import numpy as np
 import pytest
 
 import keras_fcn
-from keras_fcn.models.precision import has_bfloat16_instructions, with_precision
+from keras_fcn.backbones import SmallResNet, TappedModel
+from keras_fcn.models.optimize import has_bfloat16_instructions, with_precision
 
 
 @pytest.fixture(scope="module")
 def model():
     keras.utils.set_random_seed(0)
-    model = keras_fcn.FCN8s(3, backbone="small_resnet", alpha=0.25)
+    model = keras_fcn.FCN8s(3, backbone=SmallResNet(alpha=0.25))
     for name in ("score_fr", "score_pool4", "score_pool3"):
         kernel, _ = model.get_layer(name).weights
         kernel.assign(keras.random.normal(kernel.shape, seed=1))
@@ -42,7 +43,9 @@ def test_a_backbone_of_the_users_own_changes_too():
     for number in range(5):
         x = keras.layers.Conv2D(4, 3, 2, "same", name=f"c{number}")(x)
     backbone = keras.Model(images, x)
-    model = keras_fcn.FCN8s(2, backbone=backbone, taps=("c2", "c3", "c4"), fc_filters=4)
+    model = keras_fcn.FCN8s(
+        2, backbone=TappedModel(backbone, taps=("c2", "c3", "c4"), fc_filters=4)
+    )
 
     copy = with_precision(model, "bfloat16")
 

@@ -5,8 +5,8 @@ from keras import layers
 from keras_fcn_cli.main import main
 
 import keras_fcn
+from keras_fcn.backbones import VGG16, TappedModel, create
 from keras_fcn.models.receptive_field import summarize
-from keras_fcn.weights.convert import zero_initializers
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,7 @@ from keras_fcn.weights.convert import zero_initializers
     ],
 )
 def test_table_1_of_the_paper(backbone, parameters, convolutions, receptive_field):
-    with zero_initializers():
-        model = keras_fcn.FCN32s(21, backbone=backbone)
+    model = keras_fcn.FCN32s(21, backbone=create(backbone).with_zeros())
 
     summary = summarize(model)
 
@@ -38,7 +37,10 @@ def test_table_1_of_the_paper(backbone, parameters, convolutions, receptive_fiel
 def test_scores_depend_on_the_pixels_of_their_receptive_field_only(backbone):
     # The gradient of the middle score with respect to the image is its receptive field.
     model = keras_fcn.FCN16s(
-        2, backbone=backbone, alpha=0.05, fc_filters=4, geometry="reference", normalization="none"
+        2,
+        backbone=create(
+            backbone, alpha=0.05, fc_filters=4, geometry="reference", normalization="none"
+        ),
     )
     layer = model.get_layer("score_pool4")
     layer.set_weights([np.ones(weight.shape) for weight in layer.get_weights()])
@@ -58,7 +60,9 @@ def test_scores_depend_on_the_pixels_of_their_receptive_field_only(backbone):
 
 
 def test_multiply_adds_by_hand(tiny_backbone):
-    model = keras_fcn.FCN32s(2, backbone=tiny_backbone, taps=("s8", "s16", "s32"), fc_filters=0)
+    model = keras_fcn.FCN32s(
+        2, backbone=TappedModel(tiny_backbone, taps=("s8", "s16", "s32"), fc_filters=0)
+    )
 
     summary = summarize(model, (64, 96))
 
@@ -73,8 +77,8 @@ def test_multiply_adds_by_hand(tiny_backbone):
 
 def test_every_score_of_two_streams_and_two_heads_is_listed():
     model = keras_fcn.FCN16s(
-        {"semantic": 3, "geometric": 2}, alpha=0.05, fc_filters=4,
-        modalities=("color", "hha"), fusion="late",
+        {"semantic": 3, "geometric": 2}, backbone=VGG16(alpha=0.05, fc_filters=4),
+        modalities=("rgb", "hha"), fusion="late",
     )  # fmt: skip
 
     scores = summarize(model, (64, 64)).scores
@@ -101,7 +105,7 @@ def test_the_command_prints_table_1(capsys):
 
 
 def test_the_command_describes_a_file(tmp_path, capsys):
-    model = keras_fcn.FCN8s(3, alpha=0.05, fc_filters=4)
+    model = keras_fcn.FCN8s(3, backbone=VGG16(alpha=0.05, fc_filters=4))
     model.save(tmp_path / "m.keras")
 
     main(["summary", "--model", str(tmp_path / "m.keras")], standalone_mode=False)

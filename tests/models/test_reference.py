@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import keras_fcn
+from keras_fcn.backbones import VGG16, create
 from keras_fcn.backbones.blocks import scaled
 
 from . import caffe_nets
@@ -29,10 +30,12 @@ def width(filters):
 
 
 def build(num_classes, stride, **options):
+    fusion = {name: options.pop(name) for name in ("modalities", "fusion") if name in options}
+    name = options.pop("backbone", "vgg16")
     options = {"alpha": ALPHA, "geometry": "reference", "mean": VOC_MEAN, **options}
-    if options.get("backbone") != "googlenet":
+    if name != "googlenet":
         options = {"fc_filters": FC, **options}
-    return VARIANTS[stride](num_classes, **options)
+    return VARIANTS[stride](num_classes, backbone=create(name, **options), **fusion)
 
 
 def caffe_name(layer_name):
@@ -139,9 +142,8 @@ def test_vgg16_with_another_border(border):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_vgg16_at_once(size):
-    model = keras_fcn.FCN8sAtOnce(
-        21, alpha=ALPHA, fc_filters=FC, geometry="reference", mean=VOC_MEAN
-    )
+    backbone = VGG16(alpha=ALPHA, fc_filters=FC, geometry="reference", mean=VOC_MEAN)
+    model = keras_fcn.FCN8sAtOnce(21, backbone=backbone)
 
     check(
         model, size, 100, vgg16, margin=0, offset=31, inner=(5, 9),
@@ -178,8 +180,8 @@ def test_googlenet(stride, size):
     )  # fmt: skip
 
 
-def test_early_fusion_of_color_and_depth():
-    model = build(5, 32, modalities=("color", "depth"), mean=None)
+def test_early_fusion_of_rgb_and_depth():
+    model = build(5, 32, modalities=("rgb", "depth"), mean=None)
     image = pixels((50, 71), channels=4)
     image[..., 3:] *= 20  # about 0..5100, as in NYUDv2
     data = np.concatenate(
@@ -193,11 +195,11 @@ def test_early_fusion_of_color_and_depth():
 
 
 @pytest.mark.parametrize("stride", [32, 16, 8])
-def test_late_fusion_of_color_and_hha(stride):
-    model = build(5, stride, modalities=("color", "hha"), fusion="late", mean=None)
+def test_late_fusion_of_rgb_and_hha(stride):
+    model = build(5, stride, modalities=("rgb", "hha"), fusion="late", mean=None)
     image = pixels((50, 71), channels=6)
     inputs = {
-        "color": bgr(image[..., :3], (116.190, 97.203, 92.318)),
+        "rgb": bgr(image[..., :3], (116.190, 97.203, 92.318)),
         "hha": image[..., 3:] - np.array((132.431, 94.076, 118.477), "float32"),
     }
     net = caffe_nets.CaffeNet(randomize(model), dict.fromkeys(inputs, (1, 3, 50, 71)))
@@ -211,7 +213,7 @@ def test_late_fusion_of_color_and_hha(stride):
         return net.total(f"fused_{pool}", scores, (0.5, 0.5))
 
     offset = 100 + VGG_OFFSETS[stride]
-    caffe_nets.head(net, score, "color", 5, stride, margin=0, offset=offset, inner=(5, 9))
+    caffe_nets.head(net, score, "rgb", 5, stride, margin=0, offset=offset, inner=(5, 9))
 
     assert_close(model(image), run(net, inputs, ["score"])[0])
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import keras_fcn
 from keras_fcn import LabelSpec
+from keras_fcn.backbones import MobileNetV2
 from keras_fcn.labels import labels_to_json
 from keras_fcn.prediction import KerasPredictor, open_predictor
 
@@ -106,7 +107,7 @@ def test_labels_come_from_the_artifact(artifacts):
 
 
 def test_labels_of_our_model_are_in_its_file(tmp_path):
-    model = keras_fcn.FCN8s(3, backbone="mobilenet_v2", alpha=0.35, labels=SPEC)
+    model = keras_fcn.FCN8s(3, backbone=MobileNetV2(alpha=0.35), labels=SPEC)
     model.save(tmp_path / "m.keras")
     images = images_of(1, 35, 50)
 

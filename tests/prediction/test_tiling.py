@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_fcn
+from keras_fcn.backbones import VGG16, TappedModel
 from keras_fcn.models.receptive_field import reach_of
 from keras_fcn.prediction import KerasPredictor, Predictor
 from keras_fcn.prediction.tiling import BLEND, TiledPredictor, spans_of
@@ -25,7 +26,10 @@ def with_random_scores(model: keras.Model) -> keras.Model:
 @pytest.fixture
 def network(tiny_backbone) -> KerasPredictor:
     model = keras_fcn.FCN8s(
-        3, backbone=tiny_backbone, taps=("s8", "s16", "s32"), fc_filters=0, normalization="caffe"
+        3,
+        backbone=TappedModel(
+            tiny_backbone, taps=("s8", "s16", "s32"), fc_filters=0, normalization="caffe"
+        ),
     )
     return KerasPredictor(with_random_scores(model))
 
@@ -163,7 +167,9 @@ def test_sizes_that_cannot_be_tiled_are_explained(network, arguments, message):
 
 @pytest.mark.parametrize("geometry", ["same", "reference"])
 def test_pixels_beyond_the_reach_change_nothing(geometry):
-    model = keras_fcn.FCN8s(2, alpha=0.05, fc_filters=4, geometry=geometry, normalization="none")
+    model = keras_fcn.FCN8s(
+        2, backbone=VGG16(alpha=0.05, fc_filters=4, geometry=geometry, normalization="none")
+    )
     predictor = KerasPredictor(with_random_scores(model))
     reach = reach_of(model)
     image = images_of(1, 64, 800)

@@ -7,6 +7,7 @@ from keras_fcn_train import Config, convert_rates
 from keras_fcn_train.optimizers import build_optimizer
 
 import keras_fcn
+from keras_fcn.backbones import AlexNet
 from keras_fcn.losses import PixelwiseCrossentropy
 
 IGNORED = 255
@@ -154,7 +155,7 @@ def test_converted_rates_make_the_same_steps(after):
 
 
 def test_biases_of_alexnet_but_not_of_its_score_are_like_kernels():
-    network = keras_fcn.FCN32s(3, backbone="alexnet", alpha=0.1, fc_filters=4)
+    network = keras_fcn.FCN32s(3, backbone=AlexNet(alpha=0.1, fc_filters=4))
 
     optimizer = build_optimizer(
         Config(optimizer="sgd", backbone="alexnet"), 10, network.trainable_variables

@@ -4,6 +4,7 @@ Import it before a training; it works in a fresh process too, where
 monkeypatching from a test does not reach.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -12,14 +13,15 @@ from keras import layers
 from keras_fcn_train import Config, data
 
 from keras_fcn import LabelSpec
-from keras_fcn.backbones import BACKBONES, Backbone
+from keras_fcn.backbones import BACKBONES, Application
+from keras_fcn.backbones.applications import Taps
 from keras_fcn.datasets import from_arrays
 
 SPEC = LabelSpec(("ground", "stripe", "box"))
 HEADS = {"thing": SPEC, "light": LabelSpec(("dark", "bright"))}
 
 
-def tiny_backbone(normalized: bool, **options: Any) -> keras.Model:
+def tiny_backbone(normalized: bool) -> keras.Model:
     """Returns three convolutions with strides 8, 16 and 32, with or without BatchNorm."""
     images = keras.Input((None, None, 3))
     x = images
@@ -31,6 +33,26 @@ def tiny_backbone(normalized: bool, **options: Any) -> keras.Model:
             x = layers.BatchNormalization(name=f"{name}_bn")(x)
         x = layers.ReLU(name=name)(x)
     return keras.Model(images, x, name="tiny")
+
+
+@keras.saving.register_keras_serializable(package="tests")
+@dataclass(frozen=True, kw_only=True)
+class Tiny(Application):
+    """A backbone of three convolutions."""
+
+    taps: Taps = ("s8", "s16", "s32")
+    name = "tiny"
+    trained_with = "tf"
+    constructor = staticmethod(lambda **_: tiny_backbone(normalized=False))
+
+
+@keras.saving.register_keras_serializable(package="tests")
+@dataclass(frozen=True, kw_only=True)
+class TinyNormalized(Tiny):
+    """A backbone of three convolutions with BatchNorm."""
+
+    name = "tiny_normalized"
+    constructor = staticmethod(lambda **_: tiny_backbone(normalized=True))
 
 
 def tiny_dataset(name: str = "tiny", *arguments: Any, num_train: int = 12) -> Any:
@@ -78,9 +100,5 @@ def tiny_config(**settings: Any) -> Config:
 def install() -> None:
     """Makes the dataset and the backbones known by name."""
     data.open_dataset = tiny_dataset
-    for name, normalized in (("tiny", False), ("tiny_normalized", True)):
-        BACKBONES[name] = Backbone(
-            constructor=lambda normalized=normalized, **options: tiny_backbone(normalized),
-            taps=("s8", "s16", "s32"),
-            normalization="tf",
-        )
+    for kind in (Tiny, TinyNormalized):
+        BACKBONES[kind.name] = kind

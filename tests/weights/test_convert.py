@@ -3,10 +3,16 @@ import numpy as np
 import pytest
 
 import keras_fcn
+from keras_fcn.backbones import VGG16, AlexNet, GoogLeNet
 from keras_fcn.layers import ImageNormalization
 from keras_fcn.weights.adapt import fold_normalization
-from keras_fcn.weights.convert import assign_weights, load_weight_file, reference_name
-from keras_fcn.weights.files import network_arguments, open_weight_file
+from keras_fcn.weights.architecture import network_arguments
+from keras_fcn.weights.convert import (
+    assign_weights,
+    load_weight_file,
+    open_weight_file,
+    reference_name,
+)
 from keras_fcn.weights.source import WeightFileError
 
 from .caffe_files import fcn_layers, random, write_caffemodel
@@ -106,7 +112,7 @@ def fcn8s_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fcn8s():
-    return keras_fcn.FCN8s(3, alpha=1 / 8, fc_filters=4)
+    return keras_fcn.FCN8s(3, backbone=VGG16(alpha=1 / 8, fc_filters=4))
 
 
 def test_a_whole_network_is_filled(fcn8s, fcn8s_file):
@@ -127,17 +133,17 @@ def test_a_whole_network_is_filled(fcn8s, fcn8s_file):
 
 def test_a_file_tells_what_to_build(fcn8s_file, tmp_path):
     assert network_arguments(open_weight_file(fcn8s_file)) == {
-        "backbone": "vgg16", "alpha": 1 / 8, "fc_filters": 4, "num_classes": 3, "stride": 8
+        "backbone": VGG16(alpha=1 / 8, fc_filters=4), "num_classes": 3, "stride": 8
     }  # fmt: skip
     classifier, _ = classifier_file(tmp_path)
-    assert network_arguments(open_weight_file(classifier)) == {"backbone": "vgg16", "alpha": 1 / 16}
+    assert network_arguments(open_weight_file(classifier)) == {"backbone": VGG16(alpha=1 / 16)}
     other = write_caffemodel(tmp_path / "n.caffemodel", {"conv1_1": [random(2, 3, 1, 1)]})
-    with pytest.raises(ValueError, match=r"must hold .* Received: conv1_1\. Build the network"):
+    with pytest.raises(ValueError, match=r"must contain .* Received: conv1_1\. Build the network"):
         network_arguments(open_weight_file(other))
 
 
 def test_what_does_not_fit_is_listed_and_nothing_is_changed(fcn8s_file):
-    model = keras_fcn.FCN16s(4, alpha=1 / 8, fc_filters=4)
+    model = keras_fcn.FCN16s(4, backbone=VGG16(alpha=1 / 8, fc_filters=4))
     before = model.get_weights()
 
     with pytest.raises(ValueError, match="do not fit 'fcn16s_vgg16', which is unchanged") as info:
@@ -145,9 +151,7 @@ def test_what_does_not_fit_is_listed_and_nothing_is_changed(fcn8s_file):
 
     lines = str(info.value).splitlines()
     assert "  upscore16: [(32, 32, 4, 4)]" in lines  # missing
-    assert (
-        "  score_fr: the model needs the weight (4, 4, 1, 1), the file holds (3, 4, 1, 1)" in lines
-    )
+    assert "  score_fr: the model needs the weight (4, 4, 1, 1), the file has (3, 4, 1, 1)" in lines
     assert {"  score_pool3", "  upscore_pool4", "  upscore8"} <= set(lines)  # extra
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -157,7 +161,7 @@ def test_a_missing_bias_is_a_mismatch(tmp_path):
     path = write_caffemodel(tmp_path / "n.caffemodel", {"score_fr": [random(2, 3, 1, 1)]})
     model = one_layer_model(keras.layers.Conv2D(2, 1, name="score_fr"), 3)
 
-    with pytest.raises(ValueError, match="the model needs 2 biases, the file holds 0"):
+    with pytest.raises(ValueError, match="the model needs 2 biases, the file has 0"):
         load_weight_file(model, path)
 
 
@@ -292,22 +296,22 @@ def test_unknown_suffixes_and_missing_files(tmp_path):
         (fcn_layers({"_sem": 5, "_geo": 3}, stride=8),
          {"num_classes": {"semantic": 5, "geometric": 3}, "stride": 8}),
         (fcn_layers(streams=("color", "hha")),
-         {"num_classes": 3, "stride": 32, "modalities": ("color", "hha"), "fusion": "late"}),
+         {"num_classes": 3, "stride": 32, "modalities": ("rgb", "hha"), "fusion": "late"}),
         (fcn_layers(channels=4),
-         {"num_classes": 3, "stride": 32, "modalities": ("color", "depth")}),
+         {"num_classes": 3, "stride": 32, "modalities": ("rgb", "depth")}),
         (fcn_layers(stride=8) | {
             "scale_pool4": ("Scale", [np.full(64, 0.01, "float32")]),
             "scale_pool3": ("Scale", [np.full(32, 0.0001, "float32")])},
          {"num_classes": 3, "stride": 8, "skip_scales": (0.01, 0.0001)}),
     ],
-    ids=["two heads", "two streams", "color and depth", "at once"],
+    ids=["two heads", "two streams", "rgb and depth", "at once"],
 )  # fmt: skip
 def test_the_references_other_networks(tmp_path, layers, told):
     source = open_weight_file(write_caffemodel(tmp_path / "n.caffemodel", layers))
 
     arguments = network_arguments(source)
 
-    assert arguments == {"backbone": "vgg16", "alpha": 1 / 8, "fc_filters": 4, **told}
+    assert arguments == {"backbone": VGG16(alpha=1 / 8, fc_filters=4), **told}
     report = assign_weights(keras_fcn.FCN(**arguments), source)
     assert report.fits
     assert len(report.loaded) == sum(not name.startswith("scale") for name in layers)
@@ -319,13 +323,13 @@ def test_a_classifier_fills_both_streams(tmp_path):
     layers["fc8"] = ("InnerProduct", [random(10, 4), random(10)])
     path = write_caffemodel(tmp_path / "vgg.caffemodel", layers)
     model = keras_fcn.FCN32s(
-        3, alpha=1 / 8, fc_filters=4, modalities=("color", "hha"), fusion="late"
+        3, backbone=VGG16(alpha=1 / 8, fc_filters=4), modalities=("rgb", "hha"), fusion="late"
     )
 
     report = load_weight_file(model, path)
 
-    assert report.kept == ("score_frcolor", "score_frhha", "upscore")
-    for stream in ("color", "hha"):
+    assert report.kept == ("score_frrgb", "score_frhha", "upscore")
+    for stream in ("rgb", "hha"):
         np.testing.assert_array_equal(
             model.get_layer(f"block3_conv2{stream}").kernel,
             layers["conv3_2"][0].transpose(2, 3, 1, 0),
@@ -368,24 +372,20 @@ def googlenet_shapes():
 
 @pytest.mark.parametrize("v1", [False, True])
 @pytest.mark.parametrize(
-    ("shapes", "told", "extra"),
+    ("shapes", "backbone", "extra"),
     [
-        (CAFFENET, {"backbone": "alexnet", "alpha": 1 / 8, "fc_filters": 4}, ("fc8",)),
-        (
-            googlenet_shapes(),
-            {"backbone": "googlenet", "alpha": 1 / 4},
-            ("loss1/conv", "loss3/classifier"),
-        ),
+        (CAFFENET, AlexNet(alpha=1 / 8, fc_filters=4), ("fc8",)),
+        (googlenet_shapes(), GoogLeNet(alpha=1 / 4), ("loss1/conv", "loss3/classifier")),
     ],
     ids=["caffenet", "googlenet"],
 )
-def test_the_other_classifiers(tmp_path, shapes, told, extra, v1):
+def test_the_other_classifiers(tmp_path, shapes, backbone, extra, v1):
     layers = {name: [random(*shape), random(shape[0])] for name, shape in shapes.items()}
     source = open_weight_file(write_caffemodel(tmp_path / "n.caffemodel", layers, v1=v1))
 
     arguments = network_arguments(source)
 
-    assert arguments == told
+    assert arguments == {"backbone": backbone}
     report = assign_weights(keras_fcn.FCN32s(2, **arguments), source)
     assert len(report.loaded) == len(shapes) - len(extra)
     assert report.extra == extra

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import keras_fcn
+from keras_fcn.backbones import VGG16
 from keras_fcn.weights import convolutionalize
 from keras_fcn.weights.imagenet import load_vgg_weights
 
@@ -28,7 +29,7 @@ def test_fc7_equals_the_classifiers_fc2():
 
 
 def test_arrays_fill_the_layers_they_name(tmp_path):
-    model = keras_fcn.FCN32s(2, fc_filters=2)
+    model = keras_fcn.FCN32s(2, backbone=VGG16(fc_filters=2))
     before = model.get_layer("block1_conv2").get_weights()[0]
     kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 64)).astype("float32")
     np.savez(tmp_path / "a.npz", block1_conv1_kernel=kernel, block1_conv1_bias=np.ones(64))
@@ -44,7 +45,7 @@ def test_a_file_without_the_top_fills_the_convolutions(tmp_path):
     classifier = keras.applications.VGG16(weights=None, include_top=False)
     path = str(tmp_path / "notop.weights.h5")
     classifier.save_weights(path)
-    model = keras_fcn.FCN32s(2, fc_filters=2, backbone_weights=path)
+    model = keras_fcn.FCN32s(2, backbone=VGG16(fc_filters=2, weights=path))
 
     np.testing.assert_array_equal(
         model.get_layer("block5_conv3").get_weights()[0],
@@ -55,7 +56,7 @@ def test_a_file_without_the_top_fills_the_convolutions(tmp_path):
 def test_the_real_first_blocks_load(shared_data):
     path = str(shared_data / "weights" / "vgg16_blocks1_2_imagenet.npz")
 
-    model = keras_fcn.FCN32s(2, fc_filters=2, backbone_weights=path)
+    model = keras_fcn.FCN32s(2, backbone=VGG16(fc_filters=2, weights=path))
 
     with np.load(path) as arrays:
         kernel = arrays["block2_conv2_kernel"]
@@ -66,7 +67,7 @@ def test_foreign_files_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     (tmp_path / "other.h5").write_text("not HDF5")
 
-    with pytest.raises(ValueError, match=r"other.npz must hold arrays such as"):
-        keras_fcn.FCN32s(2, fc_filters=2, backbone_weights=str(tmp_path / "other.npz"))
-    with pytest.raises(ValueError, match=r"other.h5 does not hold the weights of VGG16"):
-        keras_fcn.FCN32s(2, fc_filters=2, backbone_weights=str(tmp_path / "other.h5"))
+    with pytest.raises(ValueError, match=r"other.npz must contain arrays such as"):
+        keras_fcn.FCN32s(2, backbone=VGG16(fc_filters=2, weights=str(tmp_path / "other.npz")))
+    with pytest.raises(ValueError, match=r"other.h5 does not contain the weights of VGG16"):
+        keras_fcn.FCN32s(2, backbone=VGG16(fc_filters=2, weights=str(tmp_path / "other.h5")))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import keras_fcn
+from keras_fcn.backbones import VGG16
 from keras_fcn.weights.published import CARDS, WeightCard, download, find_card
 from keras_fcn.weights.source import WeightFileError
 
@@ -32,12 +33,12 @@ def test_every_file_of_the_reference_has_a_card():
         assert find_card("imagenet", backbone=backbone).url.endswith(".caffemodel")
 
 
-def test_scores_name_their_split_and_checksums_their_source():
+def test_metrics_name_their_split_and_checksums_their_source():
     for card in CARDS.values():
-        assert all(score.split and score.source for score in card.scores)
+        assert all(published.split and published.source for published in card.metrics)
         assert bool(card.checksum_source) == bool(card.sha256 or card.sha1)
         # Nobody measured the published files of the other datasets.
-        assert card.dataset == "voc" or not card.scores
+        assert card.dataset == "voc" or not card.metrics
 
 
 def test_cards_are_found_by_what_the_network_is():
@@ -105,7 +106,7 @@ def test_a_network_downloads_its_published_weights(tmp_path, monkeypatch):
     monkeypatch.setitem(CARDS, "voc-fcn32s", local)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
 
-    model = keras_fcn.FCN32s(3, alpha=1 / 8, fc_filters=4, weights="voc")
+    model = keras_fcn.FCN32s(3, backbone=VGG16(alpha=1 / 8, fc_filters=4), weights="voc")
 
     kernel = layers["score_fr"][0].transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(model.get_layer("score_fr").kernel, kernel)

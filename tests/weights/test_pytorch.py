@@ -6,9 +6,10 @@ import pytest
 from safetensors.numpy import save_file
 
 import keras_fcn
+from keras_fcn.backbones import VGG16, create
 from keras_fcn.layers import ImageNormalization
+from keras_fcn.weights.architecture import network_arguments
 from keras_fcn.weights.convert import load_weight_file
-from keras_fcn.weights.files import network_arguments
 from keras_fcn.weights.pytorch import open_state_dict, read_state_dict
 from keras_fcn.weights.source import WeightFileError
 
@@ -80,7 +81,7 @@ def test_torchvisions_vgg16_sees_what_it_was_trained_on(tmp_path):
 
 def test_pytorch_fcn_has_the_names_of_the_reference(tmp_path):
     # FCN32s(n_class=2) of wkentaro/pytorch-fcn, but narrower.
-    model = keras_fcn.FCN32s(2, alpha=1 / 8, fc_filters=3)
+    model = keras_fcn.FCN32s(2, backbone=VGG16(alpha=1 / 8, fc_filters=3))
     tensors, channels = {}, 3
     for name in VGG16_CONVOLUTIONS.values():
         filters = 8 * 2 ** min(int(name[4]) - 1, 3)
@@ -167,7 +168,7 @@ def test_torchvisions_alexnet_is_renamed(tmp_path):
 
     assert list(file.layers) == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
     assert "not CaffeNet" in file.notes[0]
-    assert network_arguments(file)["backbone"] == "alexnet_torchvision"
+    assert network_arguments(file)["backbone"].name == "alexnet_torchvision"
 
 
 @pytest.mark.parametrize("backbone", ["alexnet", "googlenet"])
@@ -175,7 +176,7 @@ def test_caffes_networks_do_not_take_torchvisions_weights(tmp_path, backbone, go
     tensors = parameters("features.0", 16, 3, 11, 11) | parameters("features.10", 2, 2, 3, 3)
     tensors = tensors if backbone == "alexnet" else googlenet_tensors
     path = write(tmp_path / "x.safetensors", tensors)
-    model = keras_fcn.FCN32s(2, backbone=backbone, alpha=0.02, fc_filters=2)
+    model = keras_fcn.FCN32s(2, backbone=create(backbone, alpha=0.02, fc_filters=2))
     before = model.get_weights()
 
     with pytest.raises(ValueError, match=f'it fits backbone="{backbone}_torchvision"'):

@@ -6,8 +6,8 @@ import pytest
 from safetensors.numpy import save_file
 
 import keras_fcn
-from keras_fcn.weights.convert import assign_weights
-from keras_fcn.weights.files import network_arguments, open_weight_file
+from keras_fcn.weights.architecture import network_arguments
+from keras_fcn.weights.convert import assign_weights, open_weight_file
 
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional
@@ -148,7 +148,7 @@ def test_alexnet_answers_as_torchvisions(tmp_path):
 
     ours, theirs = np.asarray(features(images)), run_torch(run, images)
 
-    assert model.backbone == "alexnet_torchvision"
+    assert model.backbone.name == "alexnet_torchvision"
     assert ours.shape == (1, 14, 14, 20)
     # The receptive field of these, 355 pixels, lies within the image.
     assert_close(ours[:, 6:8, 6:8], theirs[:, 6:8, 6:8])
@@ -163,5 +163,5 @@ def test_googlenet_answers_as_torchvisions(tmp_path):
         # Ours begins 9 pixels before the image, torchvision's 3.
         return network(F.pad(x / 127.5 - 1, (9, 0, 9, 0)))
 
-    assert model.backbone == "googlenet_torchvision"
+    assert model.backbone.name == "googlenet_torchvision"
     assert_close(np.asarray(features(images)), run_torch(run, images))

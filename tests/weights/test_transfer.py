@@ -4,6 +4,7 @@ import pytest
 
 import keras_fcn
 from keras_fcn import LabelSpec
+from keras_fcn.backbones import MobileNetV2, TappedModel
 from keras_fcn.weights import transfer
 
 TAPS = ("s8", "s16", "s32")
@@ -11,7 +12,8 @@ TAPS = ("s8", "s16", "s32")
 
 def build(variant, backbone, num_classes=3, **options):
     backbone = keras.models.clone_model(backbone)  # new random weights
-    return variant(num_classes, backbone=backbone, taps=TAPS, fc_filters=0, **options)
+    backbone = TappedModel(backbone, taps=TAPS, fc_filters=0)
+    return variant(num_classes, backbone=backbone, **options)
 
 
 def set_scores(model, name, seed=0):
@@ -102,7 +104,7 @@ def test_upsampling_kernels_move_with_their_classes(tiny_backbone):
 
 def test_other_backbones_are_refused(tiny_backbone):
     source = build(keras_fcn.FCN8s, tiny_backbone)
-    other = keras_fcn.FCN8s(3, backbone="mobilenet_v2", alpha=0.35, fc_filters=9)
+    other = keras_fcn.FCN8s(3, backbone=MobileNetV2(alpha=0.35, fc_filters=9))
 
     with pytest.raises(ValueError, match="must have the same shape in both networks"):
         transfer(source, other)
