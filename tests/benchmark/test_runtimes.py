@@ -56,7 +56,8 @@ def test_pytorch_computes_the_same_network(tmp_path, name):
 
     # Wide enough for strided convolutions, narrow enough to be quick.
     alpha, options = {"vgg16": (0.1, {"fc_filters": 8}), "mobilenet_v2": (0.35, {})}[name]
-    model = keras_fcn.FCN8s(3, backbone=name, alpha=alpha, **options)
+    backbone = keras_fcn.backbones.create(name, alpha=alpha, **options)
+    model = keras_fcn.FCN8s(3, backbone=backbone)
     random = np.random.default_rng(0)
     for layer in model.layers:
         if layer.name.startswith("score_"):
