@@ -1,6 +1,7 @@
 """ONNX files, for those who serve by ONNX Runtime or convert further."""
 
 import importlib.util
+import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from keras_fcn.files import replacing
 from keras_fcn.labels import Labels, labels_from_json, labels_to_json
+from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import inference_model
 
 from .model_info import (
@@ -22,6 +24,7 @@ from .model_info import (
     float32_model,
     image_dtype,
     labels_of,
+    modalities_of,
     network_size,
     num_channels,
     output_name,
@@ -44,7 +47,7 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
     height, width, num_classes)`; ask for one of them, and the other is not
     computed or copied. A model with several heads has each output once a head:
     `semantic_labels`, ... The classes are in the file's metadata under
-    `labels.json`.
+    `labels.json`, and the modalities that the model names under `modalities.json`.
 
     tf2onnx copies every constant some forty times, 22 GB for VGG16. So the
     large weights are inputs of the graph that it converts, and are put into
@@ -79,7 +82,7 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
                 verbose=False,
                 input_signature=[inputs],
             )
-        _complete(temporary, labels_of(model), weights)
+        _complete(temporary, model, weights)
         _check(temporary)
     return path
 
@@ -140,8 +143,8 @@ def _large_weights(model: keras.Model) -> dict[str, keras.Variable]:
     return {f"weight_{index}": weight for index, weight in enumerate(large)}
 
 
-def _complete(path: Path, labels: Labels, weights: dict[str, keras.Variable]) -> None:
-    """Adds the large weights, the classes, and names for the sizes that vary."""
+def _complete(path: Path, model: keras.Model, weights: dict[str, keras.Variable]) -> None:
+    """Adds the large weights, classes and modalities, and names for the sizes that vary."""
     import onnx
 
     file = onnx.load(str(path))
@@ -149,7 +152,10 @@ def _complete(path: Path, labels: Labels, weights: dict[str, keras.Variable]) ->
         _put_in_weight(file, name, np.asarray(weight.value))
     _remove_unused_constants(file.graph)
     _replace_erfc(file.graph)
-    onnx.helper.set_model_props(file, {_LABELS_KEY: labels_to_json(labels)})
+    properties = {_LABELS_KEY: labels_to_json(labels_of(model))}
+    if modalities := modalities_of(model):
+        properties[MODALITIES_FILE] = json.dumps(modalities)
+    onnx.helper.set_model_props(file, properties)
     for value in (*file.graph.input, *file.graph.output):
         dimensions = value.type.tensor_type.shape.dim
         for dimension, name in zip(dimensions, ("batch", "height", "width"), strict=False):

@@ -95,6 +95,7 @@ def _graphs(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
 
     dtype = "uint8" if model.input_shape[3] == 3 else "float32"
     images = tf.TensorSpec((None, *model.input_shape[1:]), dtype, name="images")
+    lock = Lock()  # Keras does not promise that two threads can trace a model at once
 
     def graph_of(function: Callable[[Any], Any]) -> Run:
         @tf.function(input_signature=[images])
@@ -102,10 +103,8 @@ def _graphs(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
             outputs = heads.by_name(model(images, training=False))
             return {head: function(logits) for head, logits in outputs.items()}
 
-        lock = Lock()
-
         def run(images: np.ndarray) -> Maps:
-            with lock:  # Keras does not trace a model in two threads at once
+            with lock:
                 traced = outputs_of.get_concrete_function()
             return {head: maps.numpy() for head, maps in traced(tf.constant(images)).items()}
 

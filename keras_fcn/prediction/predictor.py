@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,8 @@ Maps = dict[str, np.ndarray]
 # What a network with a single head returns, and one with several.
 Output = np.ndarray | dict[str, np.ndarray]
 
-# What exported models call their outputs, after the prefix of the head (`Heads.prefix`).
+# What exported models call their outputs, after the prefix of the head (`Heads.prefix`), and a
+# SavedModel the signature of the second.
 PREDICTIONS = "labels"
 LOGITS = "scores"
 
@@ -34,7 +35,7 @@ class ServingOptions:
         size: Height and width to which the model resizes images; None if it does not.
         flip: Whether the logits are averaged with those of the mirrored image.
         confidence: Whether the model returns the probability of each prediction, too.
-        scores: Whether its logits are `"logits"` or have become `"probabilities"`.
+        probabilities: Whether it returns probabilities in place of logits.
         max_pixels: Largest height x width of an image that it takes; None for any.
         precision: Of weights and features.
     """
@@ -42,7 +43,7 @@ class ServingOptions:
     size: Size | None = None
     flip: bool = False
     confidence: bool = False
-    scores: Literal["logits", "probabilities"] = "logits"
+    probabilities: bool = False
     max_pixels: int | None = None
     precision: str = "float32"
 
@@ -50,6 +51,7 @@ class ServingOptions:
     def from_json(cls, text: str) -> "ServingOptions":
         """Returns the options in the text of `serving.json`; those it does not name are off."""
         values = json.loads(text)
+        values.setdefault("probabilities", values.get("scores") == "probabilities")
         known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         if known.get("size"):
             known["size"] = tuple(known["size"])

@@ -17,7 +17,7 @@ from keras_fcn.prediction.predictor import (
     damaged,
 )
 
-_SIGNATURES = {PREDICTIONS: "serving_default", LOGITS: "scores"}
+_SIGNATURES = {PREDICTIONS: "serving_default", LOGITS: LOGITS}
 
 
 class SavedModelPredictor(Predictor):

@@ -167,6 +167,7 @@ def test_sizes_that_cannot_be_tiled_are_explained(network, arguments, message):
 
 @pytest.mark.parametrize("geometry", ["same", "reference"])
 def test_pixels_beyond_the_reach_change_nothing(geometry):
+    keras.utils.set_random_seed(0)
     model = keras_fcn.FCN8s(
         2, backbone=VGG16(alpha=0.05, fc_filters=4, geometry=geometry, normalization="none")
     )
