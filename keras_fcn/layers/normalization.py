@@ -17,8 +17,8 @@ TORCH_STD_RGB = (0.229, 0.224, 0.225)
 class ImageNormalization(keras.layers.Layer):
     """Turns RGB values of 0..255 into the values that a backbone expects.
 
-    As a layer of the model it is the same in training and in every exported model. The modes are those of
-    `keras.applications.imagenet_utils.preprocess_input`.
+    As a layer of the model it is the same in training and in every exported
+    model. The modes are those of `keras.applications.imagenet_utils.preprocess_input`.
 
     Args:
         mode: `"caffe"`: blue, green, red minus `mean`. `"tf"`: scaled to

@@ -111,7 +111,7 @@ def with_precision(model: FCN, precision: Precision) -> FCN:
 
 
 def has_bfloat16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
-    """Returns whether the processor has bfloat16 instructions; None if the system does not list them."""
+    """Returns whether the processor has bfloat16 instructions; None if it is not known."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What the readers of Caffe's and PyTorch's files return: layers whose tensors are read on demand."""
+"""What the readers of weight files return: layers whose tensors are read on demand."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
