@@ -15,7 +15,7 @@ from keras_fcn.labels import Labels
 from keras_fcn.prediction.predictor import SavedModelPredictor, open_predictor
 
 from .model_info import Size, label_specs, output_name
-from .onnx import onnx_labels
+from .onnx import check_onnx_installed, onnx_labels
 from .signatures import ServingOptions
 
 Arrays = Mapping[str, np.ndarray]
@@ -155,6 +155,7 @@ class OnnxEngine:
     name = "ONNX Runtime"
 
     def __init__(self, path: Path) -> None:
+        check_onnx_installed("onnx", "onnxruntime")
         import onnxruntime
 
         if not path.is_file():

@@ -29,7 +29,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from keras_fcn_cli.options import size
 from keras_fcn_export.calibration import MIN_IMAGES, calibration_inputs
 from keras_fcn_export.model_info import float32_model
 from keras_fcn_export.quiet import quiet_native_output
@@ -43,6 +42,11 @@ from keras_fcn.models.optimize import inference_model
 
 NUM_WORST = 10
 NUM_DEBUGGED = 25
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, width = (int(length) for length in text.split("x"))
+    return height, width
 
 
 def main() -> None:
@@ -196,7 +200,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True, help="a .keras file")
     parser.add_argument("--dataset", required=True, help="with splits train and val")
     parser.add_argument("--source", type=Path)
-    parser.add_argument("--size", type=size, default="360x480")
+    parser.add_argument("--size", type=_size, default="360x480")
     parser.add_argument("--images", type=int, help="of the validation split; default: all")
     return parser.parse_args()
 

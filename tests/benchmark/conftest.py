@@ -1,0 +1,5 @@
+"""The tiny network of the export tests."""
+
+from ..export.conftest import model
+
+__all__ = ["model"]
