@@ -83,6 +83,22 @@ def test_models_and_datasets_do_not_know_each_other():
         assert not any(n.startswith("keras_fcn.models") for n in imported_modules(path)), path
 
 
+def test_backbones_know_neither_weights_nor_networks():
+    for path in (ROOT / "keras_fcn" / "backbones").rglob("*.py"):
+        names = tuple(imported_modules(path))
+        assert not any(n.startswith(("keras_fcn.models", "keras_fcn.weights")) for n in names), path
+
+
+def test_models_know_one_function_of_the_weights():
+    known = {
+        name
+        for path in (ROOT / "keras_fcn" / "models").rglob("*.py")
+        for name in imported_modules(path)
+        if name.startswith("keras_fcn.weights.")
+    }
+    assert known == {"keras_fcn.weights.load"}
+
+
 def run_python(code, **environment):
     return subprocess.run(
         [sys.executable, "-c", code],

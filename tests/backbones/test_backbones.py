@@ -1,3 +1,7 @@
+import json
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -92,6 +96,103 @@ def test_real_weights_tell_images_apart(shared_data):
     )
     image = np.random.default_rng(0).uniform(-1, 1, size=(1, 64, 64, 3)).astype("float32")
     np.testing.assert_allclose(nested(image)["P5"], original(image), atol=1e-5)
+
+
+def test_a_name_is_short_for_the_object_with_its_defaults():
+    assert create("mobilenet_v2") == MobileNetV2()
+    assert keras_fcn.FCN8s(3, backbone="small_resnet").backbone == SmallResNet()
+    # `None` is a default, and all backbones have the usual geometry.
+    settings = {"alpha": 0.35, "dropout": None, "geometry": "same", "weights": None}
+    assert create("mobilenet_v2", **settings) == MobileNetV2(alpha=0.35)
+
+
+@pytest.mark.parametrize("name", backbone_names())
+def test_backbones_are_serialized(name):
+    backbone = create(name, fc_filters=7, dropout=0.25, mean=(1, 2, 3))
+
+    config = keras.saving.serialize_keras_object(backbone)
+    restored = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
+
+    assert restored == backbone
+    assert restored.get_config()["mean"] == [1, 2, 3]
+    assert BACKBONES[name].name == name
+
+
+def test_files_load_in_a_fresh_process(tiny_backbone, tmp_path):
+    networks = {
+        "named": keras_fcn.FCN8s(3, backbone=SmallResNet(alpha=0.25, fc_filters=4)),
+        "own": keras_fcn.FCN8s(3, backbone=TappedModel(tiny_backbone, taps=("s8", "s16", "s32"))),
+    }
+    image = np.random.default_rng(0).uniform(0, 255, (1, 33, 40, 3)).astype("float32")
+    np.save(tmp_path / "image.npy", image)
+    for name, network in networks.items():
+        network.get_layer("score_fr").bias.assign([1.0, 2.0, 3.0])
+        network.save(tmp_path / f"{name}.keras")
+        np.save(tmp_path / f"{name}.npy", network(image))
+    code = f"""
+import keras, keras_fcn, numpy as np
+for name in {list(networks)}:
+    network = keras.saving.load_model(f"{tmp_path}/{{name}}.keras")
+    logits = network(np.load("{tmp_path}/image.npy"))
+    print(np.array_equal(logits, np.load(f"{tmp_path}/{{name}}.npy")), network.backbone.fc_filters)
+"""
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert done.stdout.split() == ["True", "4", "True", "256"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("vgg", {}, "one of vgg16, vgg19, .* Received: backbone='vgg'"),
+        ("resnet50", {"alpha": 0.5}, "`alpha` is for vgg16, .* Leave it out"),
+        ("vgg16", {"taps": ("a", "b", "c")}, "`taps` is for resnet50, .* Leave it out"),
+        ("vgg16", {"fc_filter": 3}, "Unknown setting 'fc_filter' of 'vgg16'.*mean 'fc_filters'"),
+        ("vgg16", {"dropout": 1.0}, r"`dropout` must lie in \[0, 1\)"),
+        ("vgg16", {"fc_filters": -1}, "`fc_filters` must lie in"),
+    ],
+)
+def test_settings_that_do_not_fit(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        create(name, **settings)
+
+
+def test_weights_are_for_backbones_that_are_built_here(tiny_backbone):
+    with pytest.raises(ValueError, match="Load the weights of 'tiny' yourself"):
+        TappedModel(tiny_backbone, taps=("s8", "s16", "s32"), weights="x.h5")
+    backbone = TappedModel(tiny_backbone, taps=("s8", "s16", "s32"))
+    with pytest.raises(ValueError, match="Load the weights of 'tiny' yourself"):
+        keras_fcn.FCN8s(3, backbone=backbone, weights="imagenet")
+
+
+def test_a_model_of_the_users_is_no_backbone_of_late_fusion(tiny_backbone):
+    backbone = TappedModel(tiny_backbone, taps=("s8", "s16", "s32"))
+
+    with pytest.raises(ValueError, match="layers exist once.* backbone='tiny'"):
+        keras_fcn.FCN8s(3, backbone=backbone, modalities=("rgb", "hha"), fusion="late")
+
+
+def test_applications_can_be_tapped_elsewhere():
+    taps = ("block_5_add", "block_12_add", "out_relu")
+
+    model = keras_fcn.FCN8s(3, backbone=MobileNetV2(alpha=0.35, taps=taps))
+
+    # 6 times the filters come before a block's end; at alpha 0.35 these have 16 and 32.
+    nested = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    assert nested.output["P3"].shape[-1] == 16
+    assert nested.output["P4"].shape[-1] == 32
+
+
+def test_zeros_are_for_weights_to_come():
+    backbone = create("vgg16", alpha=0.05, fc_filters=4)
+
+    zeros = keras_fcn.FCN32s(2, backbone=backbone.with_zeros())
+    random = keras_fcn.FCN32s(2, backbone=backbone)
+
+    assert not np.any(zeros.get_layer("fc6").kernel)
+    assert np.std(random.get_layer("fc6").kernel) > 0
+    assert MobileNetV2().with_zeros() == MobileNetV2()
 
 
 def test_taps_that_do_not_exist_or_fit(tiny_backbone):

@@ -2,19 +2,19 @@ import pytest
 from keras import layers
 
 import keras_fcn
-from keras_fcn.backbones import GoogLeNet
+from keras_fcn.backbones import VGG16, AlexNet, GoogLeNet
+from keras_fcn.layers import CropLike
 from keras_fcn.models.geometry import Grid, Window, grid_of
 
 VARIANTS = {32: keras_fcn.FCN32s, 16: keras_fcn.FCN16s, 8: keras_fcn.FCN8s}
 
 
-def crops(stride, **options):
+def crops(stride, kind=VGG16, **settings):
     """The crop offsets of a narrow network by layer."""
-    model = VARIANTS[stride](
-        3, alpha=0.02, fc_filters=2, geometry="reference", **options
-    )  # fmt: skip
-    kind = keras_fcn.layers.CropLike
-    return {layer.name: layer.offset for layer in model.layers if isinstance(layer, kind)}
+    backbone = kind(alpha=0.02, fc_filters=2, geometry="reference", **settings)
+    model = VARIANTS[stride](3, backbone=backbone)
+    cropping = [layer for layer in model.layers if isinstance(layer, CropLike)]
+    return {layer.name: layer.offset for layer in cropping}
 
 
 @pytest.mark.parametrize("border", [82, 100, 131])
@@ -28,8 +28,8 @@ def test_crops_of_the_vgg_networks_are_those_that_the_reference_publishes(border
 
 
 def test_crop_of_alexnet_is_the_one_that_the_reference_publishes():
-    assert crops(32, backbone="alexnet") == {"score": 18}
-    assert crops(32, backbone="alexnet", border=90) == {"score": 8}
+    assert crops(32, AlexNet) == {"score": 18}
+    assert crops(32, AlexNet, border=90) == {"score": 8}
 
 
 def test_a_pool_after_a_border():
@@ -50,6 +50,6 @@ def test_a_transposed_convolution_undoes_a_convolution():
 def test_half_pixels_are_refused():
     # Even kernels put GoogLeNet's scores between its pixels.
     with pytest.raises(
-        ValueError, match='must lie on the same pixels.*need upsampling_kernel="2f-1'
+        ValueError, match='must be of the same pixels.*need upsampling_kernel="2f-1'
     ):
         keras_fcn.FCN32s(3, backbone=GoogLeNet(alpha=0.02), upsampling_kernel="2f")

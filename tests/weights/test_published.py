@@ -116,6 +116,36 @@ def test_a_network_downloads_its_published_weights(tmp_path, monkeypatch):
     assert loaded.get_layer("normalization").mean == (104.00699, 116.66877, 122.67892)
 
 
+def test_published_weights_load_into_a_network_that_was_used_before(tmp_path, monkeypatch):
+    layers = fcn_layers(heads={"": 3})
+    path = write_caffemodel(tmp_path / "fcn32s.caffemodel", layers)
+    local = replace(CARDS["voc-fcn32s"], url=path.as_uri(), sha1=None)
+    monkeypatch.setitem(CARDS, "voc-fcn32s", local)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    model = keras_fcn.FCN32s(3, backbone=VGG16(alpha=1 / 8, fc_filters=4))
+    image = np.full((1, 40, 40, 3), 90.0)
+    model.predict(image, verbose=0)
+
+    keras_fcn.weights.load(model, "voc")
+
+    fresh = keras_fcn.FCN32s(3, backbone=VGG16(alpha=1 / 8, fc_filters=4), weights="voc")
+    expected = fresh.predict(image, verbose=0)
+    np.testing.assert_allclose(model.predict(image, verbose=0), expected, rtol=1e-5)
+    assert np.std(expected) > 0
+
+
+def test_a_mean_that_is_given_is_kept(tmp_path, monkeypatch):
+    path = write_caffemodel(tmp_path / "fcn32s.caffemodel", fcn_layers(heads={"": 3}))
+    local = replace(CARDS["voc-fcn32s"], url=path.as_uri(), sha1=None)
+    monkeypatch.setitem(CARDS, "voc-fcn32s", local)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    backbone = VGG16(alpha=1 / 8, fc_filters=4, mean=(1, 2, 3))
+
+    model = keras_fcn.FCN32s(3, backbone=backbone, weights="voc")
+
+    assert model.get_layer("normalization").mean == (1, 2, 3)
+
+
 def test_networks_that_were_not_published_are_refused():
     with pytest.raises(ValueError, match="no published weights with dataset='nyud'"):
         keras_fcn.FCN8s(40, weights="nyud")
