@@ -20,7 +20,7 @@ from keras_fcn.data.pipeline import evaluation_batches
 from keras_fcn.files import write_text
 from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.modalities import num_channels
-from keras_fcn.prediction.predictor import Predictor
+from keras_fcn.prediction import Predictor
 from keras_fcn.visualization import save_confusion_matrix
 
 _FORMATS = {"keras": "Keras", "savedmodel": "SavedModel", "tflite": "TFLite", "onnx": "ONNX"}
@@ -49,7 +49,7 @@ def confusion_matrices(
 
     Example:
         >>> import keras
-        >>> from keras_fcn.prediction.predictor import KerasPredictor
+        >>> from keras_fcn.prediction import KerasPredictor
         >>> images = keras.Input((None, None, 3))
         >>> brightest = KerasPredictor(keras.Model(images, keras.layers.Rescaling(1.0)(images)))
         >>> batch = np.uint8([[[[9, 0, 0], [0, 9, 0]]]]), np.uint8([[[0, 2]]])

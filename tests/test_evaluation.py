@@ -12,8 +12,8 @@ from rich.console import Console
 import keras_fcn
 from keras_fcn import LabelSpec
 from keras_fcn.datasets import SegmentationDataset, from_arrays
-from keras_fcn.evaluation import evaluate, evaluate_heads, save_json
-from keras_fcn.labels import Labels
+from keras_fcn.evaluation import confusion_matrices, evaluate, evaluate_heads, save_json
+from keras_fcn.labels import Heads, Labels
 from keras_fcn.prediction import KerasPredictor
 
 SPEC = LabelSpec(("red", "green", "blue"))
@@ -23,7 +23,7 @@ class ChannelPredictor(KerasPredictor):
     def __init__(self, labels: Labels = SPEC, size: tuple[int | None, int | None] = (None, None)):
         inputs = keras.Input((*size, 3))
         super().__init__(keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs)))
-        self.labels = labels
+        self.heads = Heads(labels)
 
 
 def image_of(channels: list[list[int]]) -> np.ndarray:
@@ -48,28 +48,29 @@ def printed(renderable: object) -> str:
 PAIRS = (([[0, 0, 1]], [[0, 1, 1]]), ([[1]], [[255]]))
 
 
-def test_scores_by_hand():
+def test_metrics_by_hand():
     result = evaluate(ChannelPredictor(), dataset_of(*PAIRS))
 
-    assert result.confusion_matrix.tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
-    scores = result.to_dict()
-    assert scores["pixel_accuracy"] == pytest.approx(2 / 3)
-    assert scores["mean_accuracy"] == pytest.approx((1 + 1 / 2) / 2)
-    assert scores["mean_iou"] == pytest.approx(1 / 2)
-    assert scores["frequency_weighted_iou"] == pytest.approx(1 / 2)
-    assert scores["per_class_iou"] == {"red": 0.5, "green": 0.5, "blue": None}
-    counts = [scores[key] for key in ("num_images", "num_pixels", "num_ignored_pixels")]
+    assert result.confusion_matrix.counts.tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
+    metrics = result.to_dict()
+    assert metrics["pixel_accuracy"] == pytest.approx(2 / 3)
+    assert metrics["mean_accuracy"] == pytest.approx((1 + 1 / 2) / 2)
+    assert metrics["mean_iou"] == pytest.approx(1 / 2)
+    assert metrics["frequency_weighted_iou"] == pytest.approx(1 / 2)
+    assert metrics["per_class_iou"] == {"red": 0.5, "green": 0.5, "blue": None}
+    counts = [metrics[key] for key in ("num_images", "num_pixels", "num_ignored_pixels")]
     assert counts == [2, 3, 1]
 
 
 def test_json_has_the_circumstances_and_no_nan():
-    scores = json.loads(evaluate(ChannelPredictor(), dataset_of(([[0]], [[255]]))).to_json())
+    result = evaluate(ChannelPredictor(), dataset_of(([[0]], [[255]])))
 
-    assert scores["mean_iou"] is None
-    assert [scores[key] for key in ("dataset", "split", "format")] == ["tiny", "val", "keras"]
+    text = json.dumps(result.to_dict(), allow_nan=False)
+    assert json.loads(text)["mean_iou"] is None
+    assert [result.to_dict()[key] for key in ("dataset", "split", "format")] == ["tiny", "val", "keras"]
 
 
-def test_every_head_has_its_own_scores(tmp_path):
+def test_every_head_has_its_own_metrics(tmp_path):
     inputs = keras.Input((None, None, 3))
     outputs = {
         "brightest": keras.layers.Rescaling(1.0)(inputs),
@@ -77,26 +78,24 @@ def test_every_head_has_its_own_scores(tmp_path):
     }
     predictor = KerasPredictor(keras.Model(inputs, outputs))
     others = LabelSpec(("red", "vast", "blue"))
-    predictor.labels = {"brightest": SPEC, "darkest": others}
+    predictor.heads = Heads({"brightest": SPEC, "darkest": others})
     image = np.array([[[1, 2, 3], [9, 8, 7]]], "uint8")
     # The brightest channels are 2 and 0, the darkest 0 and 2.
     label = {"darkest": np.array([[0, 1]], "uint8"), "brightest": np.array([[2, 255]], "uint8")}
-    dataset = from_arrays(
-        "tiny", dict(predictor.labels), {"val": [{"image": image, "label": label}]}
-    )
+    dataset = from_arrays("tiny", predictor.labels, {"val": [{"image": image, "label": label}]})
 
     results = evaluate_heads(predictor, dataset)
 
-    assert {head: result.scores.pixel_accuracy for head, result in results.items()} == {
+    assert {head: result.metrics.pixel_accuracy for head, result in results.items()} == {
         "brightest": 1.0,
         "darkest": 0.5,
     }
-    assert [result.num_ignored for result in results.values()] == [1, 0]
+    assert [result.confusion_matrix.num_ignored for result in results.values()] == [1, 0]
     chosen = evaluate_heads(predictor, dataset, classes=["red", "vast"])
     assert [result.classes for result in chosen.values()] == [("red",), ("red", "vast")]
     assert ", head darkest on tiny" in printed(results["darkest"])
-    scores = json.loads(save_json(results, tmp_path / "metrics.json").read_text())
-    assert scores["heads"]["darkest"]["pixel_accuracy"] == 0.5
+    metrics = json.loads(save_json(results, tmp_path / "metrics.json").read_text())
+    assert metrics["heads"]["darkest"]["pixel_accuracy"] == 0.5
     with pytest.raises(ValueError, match="`evaluate` is for one head"):
         evaluate(predictor, dataset)
     with pytest.raises(ValueError, match="brightest, darkest. It has labels for: one head without"):
@@ -104,22 +103,66 @@ def test_every_head_has_its_own_scores(tmp_path):
 
 
 @pytest.mark.parametrize("batch_size", [2, 5])
-def test_batches_change_no_score(batch_size):
+def test_batches_change_no_metric(batch_size):
     generator = np.random.default_rng(0)
     shapes = [(2, 3), (4, 4), (2, 3), (2, 3), (4, 4), (1, 1)]
     pairs = [
         (generator.integers(0, 3, s).tolist(), generator.integers(0, 3, s).tolist()) for s in shapes
     ]
-    sizes = []
+    predictor, sizes, positions = ChannelPredictor(), [], []
+    predict = predictor.predict
+    predictor.predict = lambda images: (sizes.append(len(images)), predict(images))[1]
 
     single = evaluate(ChannelPredictor(), dataset_of(*pairs))
     batched = evaluate(
-        ChannelPredictor(), dataset_of(*pairs), batch_size=batch_size, on_batch=sizes.append
+        predictor,
+        dataset_of(*pairs),
+        batch_size=batch_size,
+        on_image=lambda position, _: positions.append(position),
     )
 
-    np.testing.assert_array_equal(batched.confusion_matrix, single.confusion_matrix)
+    np.testing.assert_array_equal(
+        batched.confusion_matrix.counts, single.confusion_matrix.counts
+    )
     assert sum(sizes) == 6
     assert max(sizes) == (2 if batch_size == 2 else 3)
+    assert positions == [0, 1, 2, 3, 4, 5]
+
+
+def test_every_image_has_a_matrix_of_its_own():
+    matrices = []
+
+    result = evaluate(
+        ChannelPredictor(),
+        dataset_of(*PAIRS, ([[2, 1]], [[2, 2]])),
+        on_image=lambda position, by_head: matrices.append((position, by_head[Heads.ONLY])),
+    )
+
+    counts = [(position, matrix.counts.tolist()) for position, matrix in matrices]
+    assert counts == [
+        (0, [[1, 0, 0], [1, 1, 0], [0, 0, 0]]),
+        (1, [[0, 0, 0], [0, 0, 0], [0, 0, 0]]),
+        (2, [[0, 0, 0], [0, 0, 0], [0, 1, 1]]),
+    ]
+    assert [matrix.num_ignored for _, matrix in matrices] == [0, 1, 0]
+    # Blue: 1 of 2 hit. Green, predicted once and nowhere labeled: 0.
+    assert matrices[2][1].metrics().mean_iou == pytest.approx((1 / 2 + 0) / 2)
+    total = [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
+    assert result.confusion_matrix.counts.tolist() == total
+
+
+def test_predictions_are_counted_for_the_heads_of_the_network_alone():
+    inputs = keras.Input((None, None, 3))
+    outputs = {"hue": keras.layers.Rescaling(1.0)(inputs)}
+    heads = Heads({"shade": LabelSpec.numbered(200), "hue": SPEC})
+    labels = {"shade": np.uint8([[[9, 9]]]), "hue": np.uint8([[[0, 0]]])}
+
+    matrices = confusion_matrices(
+        KerasPredictor(keras.Model(inputs, outputs)), [(image_of([[0, 1]])[None], labels)], heads
+    )
+
+    assert list(matrices) == ["hue"]
+    assert matrices["hue"].counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
 
 
 def test_the_mean_of_chosen_classes_stands_beside_that_of_all():
@@ -128,16 +171,16 @@ def test_the_mean_of_chosen_classes_stands_beside_that_of_all():
 
     result = evaluate(ChannelPredictor(), dataset, classes=["blue", "red"])
 
-    scores = result.to_dict()
-    assert scores["mean_iou"] == pytest.approx((2 / 3 + 0 + 1 / 3) / 3)
-    assert scores["mean_iou_of_classes"] == pytest.approx((2 / 3 + 1 / 3) / 2)
-    assert scores["classes"] == ["blue", "red"]
+    metrics = result.to_dict()
+    assert metrics["mean_iou"] == pytest.approx((2 / 3 + 0 + 1 / 3) / 3)
+    assert metrics["mean_iou_of_classes"] == pytest.approx((2 / 3 + 1 / 3) / 2)
+    assert metrics["classes"] == ["blue", "red"]
     text = printed(result)
     assert "mean IoU of 2 classes *" in text
     assert "red *" in text
 
 
-def test_classes_that_the_data_set_does_not_score_leave_the_mean():
+def test_classes_that_the_dataset_does_not_score_leave_the_mean():
     labels = LabelSpec(("red", "green", "blue"), unscored=("blue",))
     # Predicted 0 0 1 2 and labeled 0 1 1 1.
     dataset = dataset_of(([[0, 0, 1, 2]], [[0, 1, 1, 1]]), labels=labels)
@@ -145,13 +188,13 @@ def test_classes_that_the_data_set_does_not_score_leave_the_mean():
     result = evaluate(ChannelPredictor(), dataset)
 
     # Red 1/2, green 1/3; blue, predicted once and nowhere labeled, would be 0.
-    assert result.scores.mean_iou == pytest.approx((1 / 2 + 1 / 3) / 2)
-    assert result.scores.pixel_accuracy == pytest.approx(2 / 4)
+    assert result.metrics.mean_iou == pytest.approx((1 / 2 + 1 / 3) / 2)
+    assert result.metrics.pixel_accuracy == pytest.approx(2 / 4)
     assert result.to_dict()["unscored"] == ["blue"]
     assert "Not in the mean IoU, as the dataset has it: blue." in printed(result)
 
 
-def test_unscored_classes_travel_with_the_labels():
+def test_unscored_classes_are_saved_with_the_labels():
     labels = LabelSpec(("red", "green", "blue"), unscored=["blue"])
 
     assert LabelSpec.from_dict(json.loads(json.dumps(labels.to_dict()))) == labels
@@ -167,7 +210,7 @@ def test_unscored_classes_travel_with_the_labels():
 def test_images_of_several_kinds_are_joined_for_the_network():
     inputs = keras.Input((None, None, 4))
     predictor = KerasPredictor(keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs)))
-    predictor.labels = LabelSpec(("red", "green", "blue", "far"))
+    predictor.heads = Heads(LabelSpec(("red", "green", "blue", "far")))
     example = {
         "image": image_of([[0, 1, 2]]),
         "depth": np.array([[[100], [300], [100]]], "uint16"),  # colors are 200
@@ -175,7 +218,9 @@ def test_images_of_several_kinds_are_joined_for_the_network():
     }
     dataset = from_arrays("rgbd", predictor.labels, {"val": [example]})
 
-    assert evaluate(predictor, dataset).scores.pixel_accuracy == 1.0
+    predictor.modalities = ("color", "depth")
+
+    assert evaluate(predictor, dataset).metrics.pixel_accuracy == 1.0
     with pytest.raises(ValueError, match="takes images of 4 channels; hha, depth, color are 7"):
         evaluate(predictor, dataset, modalities=("hha", "depth", "color"))
     with pytest.raises(ValueError, match="has no images of the kind 'depth'. It has: color"):
@@ -188,7 +233,7 @@ def test_a_network_of_ours_says_which_images_it_takes():
     assert KerasPredictor(network).modalities == ("hha",)
 
 
-def test_the_table_shows_scores_counts_and_notes():
+def test_the_table_shows_metrics_counts_and_notes():
     text = printed(evaluate(ChannelPredictor(size=(4, 4)), dataset_of(*PAIRS)))
 
     assert "2 images, 3 pixels, 25.0% more ignored" in text

@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fcn.datasets import Example, SegmentationDataset
-from keras_fcn.prediction.predictor import by_head
 
 
 def count_classes(
@@ -12,23 +11,21 @@ def count_classes(
 ) -> dict[str, np.ndarray]:
     """Returns by head the number of pixels of each class in a split, int64, `(num_classes,)`.
 
-    Labels of a single head belong to "".
-
     Args:
         dataset: The dataset; every mask of the split is read.
         split: One of its splits.
         limit: Number of examples to count, from the first; `None` counts all.
     """
-    specs = by_head(dataset.labels)
+    heads = dataset.heads
 
     def count(example: Example) -> dict[str, tf.Tensor]:
-        return {head: _counted(label) for head, label in by_head(example["label"]).items()}
+        return {head: _counted(label) for head, label in heads.by_name(example["label"]).items()}
 
     examples = dataset.examples(split).take(-1 if limit is None else limit)
     counts = list(examples.map(count, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator())
     return {
         head: np.sum([count[head] for count in counts], axis=0)[: spec.num_classes]
-        for head, spec in specs.items()
+        for head, spec in heads.items()
     }
 
 

@@ -1,41 +1,48 @@
 """The network as it will be used, beside the one that is trained."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from keras_fcn.confusion_matrix import METRIC_NAMES, ConfusionMatrix
+from keras_fcn.evaluation import count_predictions
 from keras_fcn.files import replacing
-from keras_fcn.labels import Labels
+from keras_fcn.labels import Heads
 from keras_fcn.models import FCN
-from keras_fcn.prediction.predictor import by_head
+from keras_fcn.models.optimize import highest_label
 
 from .batchnorm import measure_batchnorm
-from .heads import head_losses, head_scores, mean_over_heads
+from .heads import head_losses, mean_over_heads
 from .moving_average import MovingAverage
 
 
 class InferenceCopy:
-    """A second network that gets the trained one's weights, to be validated and saved.
+    """A second network that gets the weights of the trained one, to be validated and saved.
 
-    So the scores in the log are those of the saved file: float32 layers
+    So the metrics in the log are those of the saved file: float32 layers
     whatever the training's precision, the moving average of the weights where
     there is one, on one device, and never a batch that is split or padded.
 
     Args:
         network: The network that is trained.
-        labels: Its classes; with several heads a dictionary of them.
+        heads: Its classes.
         average: The moving average of its weights, or `None`.
         batchnorm_batches: Training images on which BatchNorm's statistics are
             measured before a validation; without any, the moving ones are taken.
+
+    Attributes:
+        heads: As above.
+        confusion_matrices: Those of the last validation, by head.
     """
 
     def __init__(
         self,
         network: FCN,
-        labels: Labels,
+        heads: Heads,
         average: MovingAverage | None = None,
         batchnorm_batches: Sequence[tf.Tensor] = (),
     ) -> None:
@@ -43,11 +50,11 @@ class InferenceCopy:
         self._epoch = -1
         self.network = FCN.from_config({**network.get_config(), "dtype": "float32"})
         self._sources = average.values if average else network.weights
-        self._labels = labels
-        self._losses = head_losses(labels)
-        self._mean_losses = {head: keras.metrics.Mean() for head in self._losses}
-        self._count_batch: Any = None
-        self.scores = head_scores(labels)
+        self.heads = heads
+        self.confusion_matrices: dict[str, ConfusionMatrix] = {}
+        self._losses = head_losses(heads)
+        self._mean_losses = {head: keras.metrics.Mean() for head in heads}
+        self._step: Any = None
 
     def refresh(self, epoch: int, *, measure: bool = False) -> None:
         """Takes the weights at the end of an epoch, unless they were taken before.
@@ -65,36 +72,43 @@ class InferenceCopy:
             measure_batchnorm(self.network, self._batchnorm_batches)
 
     def evaluate(self, batches: tf.data.Dataset) -> dict[str, float]:
-        """Returns the mean loss of a valid pixel and the scores, by name.
+        """Returns the mean loss of a valid pixel and the metrics, by name.
 
         With several heads the loss is the sum of theirs, and `mean_iou` the mean.
         """
-        # The network that is saved carries no loss and no metrics, so this is no `evaluate`.
-        if self._count_batch is None:
-            self._count_batch = tf.function(self._count, input_signature=batches.element_spec)
-        for metric in (*self._mean_losses.values(), *self.scores.values()):
-            metric.reset_state()
-        for images, labels in batches:
-            self._count_batch(images, labels)
-        results = {}
-        for head, scores in self.scores.items():
-            results.update(scores.result())
-            results[f"{head and head + '_'}loss"] = self._mean_losses[head].result()
-        logs = {name: float(value) for name, value in results.items()}
-        logs["loss"] = sum(float(mean.result()) for mean in self._mean_losses.values())
-        logs["mean_iou"] = mean_over_heads(logs, self._labels)
+        if self._step is None:
+            self._step = tf.function(self._predict, input_signature=batches.element_spec)
+        for mean in self._mean_losses.values():
+            mean.reset_state()
+        self.confusion_matrices = count_predictions(self._labels_and_predictions(batches), self.heads)
+        losses = {head: float(mean.result()) for head, mean in self._mean_losses.items()}
+        logs = {}
+        for head, matrix in self.confusion_matrices.items():
+            metrics, prefix = matrix.metrics(), self.heads.prefix(head)
+            for name in METRIC_NAMES:
+                # As in training: 0 where every pixel is ignored.
+                logs[prefix + name] = float(np.nan_to_num(getattr(metrics, name)))
+            logs[f"{prefix}loss"] = losses[head]
+        logs["loss"] = sum(losses.values())
+        logs["mean_iou"] = mean_over_heads(logs, self.heads)
         return logs
-
-    def _count(self, images: tf.Tensor, labels: Any) -> None:
-        labels, predictions = by_head(labels), by_head(self.network(images, training=False))
-        for head, loss in self._losses.items():
-            self._mean_losses[head].update_state(
-                loss(labels[head], predictions[head]), sample_weight=tf.shape(images)[0]
-            )
-            self.scores[head].update_state(labels[head], predictions[head])
 
     def save(self, path: Path, origin: dict[str, Any]) -> None:
         """Writes a `.keras` file in one go."""
         self.network.origin = origin
         with replacing(path) as temporary:
             self.network.save(temporary)
+
+    def _labels_and_predictions(self, batches: tf.data.Dataset) -> Iterator[tuple[Any, Any]]:
+        for images, labels in batches:
+            yield self.heads.by_name(labels), self._step(images, labels)
+
+    def _predict(self, images: tf.Tensor, labels: Any) -> dict[str, tf.Tensor]:
+        """Returns the predictions by head, and counts the losses: both from one run."""
+        labels = self.heads.by_name(labels)
+        logits = self.heads.by_name(self.network(images, training=False))
+        for head, loss in self._losses.items():
+            self._mean_losses[head].update_state(
+                loss(labels[head], logits[head]), sample_weight=tf.shape(images)[0]
+            )
+        return {head: highest_label(logits[head]) for head in self.heads}

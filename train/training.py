@@ -32,7 +32,7 @@ from .config import Config
 from .data import TrainingData
 from .devices import Devices
 from .evaluation_model import InferenceCopy
-from .heads import compile_heads, head_losses, head_scores, loss_metrics
+from .heads import compile_heads, head_losses, head_metrics, loss_metrics
 from .interrupts import Interrupts
 from .memory import keep_freed_memory
 from .model import build_network
@@ -110,7 +110,7 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
         print(f"Warning: {warning}", file=sys.stderr)
 
     tracker = Tracker(position, data.steps_per_epoch, config.batch_size)
-    copy = InferenceCopy(network, data.labels, average, data.batchnorm_batches())
+    copy = InferenceCopy(network, data.dataset.heads, average, data.batchnorm_batches())
     monitor = "val_mean_iou" if config.validation_split else "mean_iou"
     log = CsvLog(workdir.log, position.epoch)
     guard = StopOnNonFinite(config, workdir, tracker)
@@ -119,7 +119,7 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
         callbacks = [
             tracker,
             guard,
-            MeanOverHeads(data.labels),
+            MeanOverHeads(data.dataset.heads),
             *([AverageWeights(average)] if average else []),
             *_validation(copy, data, config, tracker),
             Checkpoints(copy, workdir, tracker, monitor, lambda logs: _origin(config, logs)),
@@ -139,9 +139,9 @@ def compile_network(
     optimizer = build_optimizer(
         config, config.epochs * data.steps_per_epoch, network.trainable_variables
     )
-    losses = head_losses(data.labels, config.normalization, data.class_arguments())
-    scores = head_scores(data.labels)
-    compile_heads(network, losses, scores, optimizer=optimizer, jit_compile=config.jit_compile)
+    losses = head_losses(data.dataset.heads, config.normalization, data.class_arguments())
+    scores = head_metrics(data.dataset.heads)
+    compile_heads(network, data.dataset.heads, losses, scores, optimizer=optimizer, jit_compile=config.jit_compile)
     return scores
 
 
@@ -153,9 +153,7 @@ def _validation(
         return []
     callbacks: list[keras.callbacks.Callback] = [Validation(copy, batches, config)]
     if not config.smoke:  # after a few steps one class is what to expect
-        callbacks += [
-            WarnOfOneClass(scores, config, tracker, head) for head, scores in copy.scores.items()
-        ]
+        callbacks.append(WarnOfOneClass(copy, config, tracker))
     return callbacks
 
 

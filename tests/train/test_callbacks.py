@@ -10,19 +10,25 @@ from keras_fcn_train.callbacks.tensorboard import TensorBoardLog
 from keras_fcn_train.state import Position
 from keras_fcn_train.workdir import Workdir
 
+from keras_fcn import LabelSpec
+from keras_fcn.confusion_matrix import ConfusionMatrix
+from keras_fcn.labels import Heads
+
 from .tiny_training import tiny_config
 
 
-class FixedScores:
-    """A metric whose confusion matrix is given."""
+class FixedCopy:
+    """A network whose confusion matrices are given."""
 
-    class_names = ("ground", "stripe")
+    def __init__(self, labels):
+        self.heads = Heads(labels)
+        self.confusion_matrices = {}
 
-    def __init__(self, matrix):
-        self.matrix = np.array(matrix)
-
-    def confusion_matrix(self):
-        return self.matrix
+    def set(self, counts):
+        self.confusion_matrices = {
+            head: ConfusionMatrix.from_counts(matrix, class_names=spec.class_names)
+            for (head, spec), matrix in zip(self.heads.items(), counts, strict=True)
+        }
 
 
 ONE_CLASS = [[5, 0], [3, 0]]
@@ -36,34 +42,46 @@ def test_one_class_counts_only_where_there_were_two():
     assert one_predicted_class(np.zeros((2, 2), int)) is None
 
 
-def warnings_of(matrices, capsys, epochs=10, **settings):
+SPEC = LabelSpec(("ground", "stripe"))
+
+
+def warnings_of(matrices, capsys, epochs=10, labels=SPEC, **settings):
     tracker = Tracker(Position(), 1, 1)
-    scores = FixedScores(ONE_CLASS)
-    callback = WarnOfOneClass(scores, tiny_config(epochs=epochs, **settings), tracker)
-    for epoch, matrix in enumerate(matrices):
+    copy = FixedCopy(labels)
+    callback = WarnOfOneClass(copy, tiny_config(epochs=epochs, **settings), tracker)
+    for epoch, counts in enumerate(matrices):
         tracker.epoch = epoch + 1
-        scores.matrix = np.array(matrix)
+        copy.set(counts)
         callback.on_epoch_end(epoch, {"val_mean_iou": 0.1})
     return capsys.readouterr().err
 
 
 def test_one_class_in_two_validations_is_warned_of_once(capsys):
-    text = warnings_of([ONE_CLASS] * 4, capsys)
+    text = warnings_of([[ONE_CLASS]] * 4, capsys)
 
     assert text.count("predicts class 'ground' at every pixel") == 1
     assert "random weights (give --backbone-weights)" in text
 
 
 def test_one_class_in_the_first_or_every_other_validation_is_normal(capsys):
-    assert not warnings_of([ONE_CLASS, TWO_CLASSES, ONE_CLASS], capsys)
+    assert not warnings_of([[ONE_CLASS], [TWO_CLASSES], [ONE_CLASS]], capsys)
 
 
 def test_one_class_at_the_end_is_warned_of(capsys):
-    assert "Warning" in warnings_of([TWO_CLASSES, ONE_CLASS], capsys, epochs=2)
+    assert "Warning" in warnings_of([[TWO_CLASSES], [ONE_CLASS]], capsys, epochs=2)
+
+
+def test_one_class_is_warned_of_for_its_head(capsys):
+    labels = {"thing": SPEC, "light": LabelSpec(("dark", "bright"))}
+
+    text = warnings_of([[TWO_CLASSES, ONE_CLASS]] * 3, capsys, labels=labels)
+
+    assert text.count("predicts class 'dark' of the head 'light' at every pixel") == 1
+    assert "thing" not in text
 
 
 def test_pretrained_backbone_is_not_blamed(capsys):
-    text = warnings_of([ONE_CLASS] * 2, capsys, backbone_weights="imagenet")
+    text = warnings_of([[ONE_CLASS]] * 2, capsys, backbone_weights="imagenet")
 
     assert "random weights" not in text
 

@@ -8,8 +8,8 @@ from keras_fcn_train.callbacks.log import read_log
 from keras_fcn_train.class_weights import count_classes
 from keras_fcn_train.workdir import Workdir
 
+from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.evaluation import evaluate_heads
-from keras_fcn.metrics import scores_from_confusion
 from keras_fcn.prediction import KerasPredictor
 
 from . import tiny_training
@@ -31,7 +31,7 @@ def finished(tmp_path_factory):
     return fit(CONFIG.replace(workdir=str(tmp_path_factory.mktemp("finished"))))
 
 
-def test_scores_of_each_head_are_those_of_the_saved_network(finished):
+def test_metrics_of_each_head_are_those_of_the_saved_network(finished):
     network = keras.models.load_model(finished.best)
 
     # Independently of `evaluate`: arg max and confusion matrix by NumPy.
@@ -42,15 +42,15 @@ def test_scores_of_each_head_are_those_of_the_saved_network(finished):
             label = example["label"][head].numpy()
             predicted = np.argmax(scores[head][0], axis=-1)
             np.add.at(matrix, (label[label != 255], predicted[label != 255]), 1)
-    expected = {head: scores_from_confusion(matrix) for head, matrix in matrices.items()}
+    expected = {h: ConfusionMatrix.from_counts(m).metrics() for h, m in matrices.items()}
     assert network.labels == HEADS
-    for head, scores in expected.items():
-        assert finished.scores[f"{head}_mean_iou"] == pytest.approx(scores.mean_iou)
-        assert finished.scores[f"{head}_pixel_accuracy"] == pytest.approx(scores.pixel_accuracy)
+    for head, metrics in expected.items():
+        assert finished.scores[f"{head}_mean_iou"] == pytest.approx(metrics.mean_iou)
+        assert finished.scores[f"{head}_pixel_accuracy"] == pytest.approx(metrics.pixel_accuracy)
 
     evaluated = evaluate_heads(KerasPredictor(network), tiny_dataset("tiny_heads"))
     for head, matrix in matrices.items():
-        np.testing.assert_array_equal(evaluated[head].confusion_matrix, matrix)
+        np.testing.assert_array_equal(evaluated[head].confusion_matrix.counts, matrix)
 
 
 def test_best_is_chosen_by_the_mean_over_the_heads(finished):

@@ -3,11 +3,10 @@
 from .averaging import AverageWeights
 from .curves import Curves
 from .guards import StopOnNonFinite, WarnOfOneClass
-from .heads import MeanOverHeads
 from .log import CsvLog
 from .saving import SaveState
 from .tensorboard import TensorBoardLog
-from .tracking import Tracker
+from .tracking import MeanOverHeads, Tracker
 from .validation import Checkpoints, Validation
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What stops a training that has gone wrong, or warns of it."""
+"""Callbacks that stop a training that has gone wrong, or warn of it."""
 
 import math
 import sys
@@ -7,10 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_fcn.metrics import SegmentationMetrics
+from keras_fcn.confusion_matrix import ConfusionMatrix
 
 from ..config import Config
 from ..errors import TrainingDiverged
+from ..evaluation_model import InferenceCopy
 from ..workdir import Workdir
 from .tracking import Tracker
 
@@ -18,13 +19,13 @@ from .tracking import Tracker
 class StopOnNonFinite(keras.callbacks.Callback):
     """Stops when the loss or a weight is no longer finite, before anything is saved.
 
-    The loss is looked at after every step, which costs nothing because the
-    progress bar shows it; the weights before each time they are saved.
+    The loss is checked after every step, which costs nothing because the
+    progress bar shows it; the weights each time before they are saved.
 
     Args:
         config: Its settings are named in the advice.
-        workdir: Where the last good weights lie.
-        tracker: Says where the training is.
+        workdir: Where the last good weights are.
+        tracker: Knows the current step.
     """
 
     def __init__(self, config: Config, workdir: Workdir, tracker: Tracker) -> None:
@@ -72,52 +73,51 @@ _ADVICE = {
 
 
 class WarnOfOneClass(keras.callbacks.Callback):
-    """Warns once when two validations in a row, or the last, saw one predicted class only.
+    """Warns once when all predictions are one class in two validations in a row, or in the last.
 
     Args:
-        scores: The metric of the validation.
-        config: Says which epoch is the last, and what the advice names.
-        tracker: Says where the training is.
-        head: Name of the head that the metric scores, for a network with several.
+        copy: The network that is validated.
+        config: Its settings are named in the advice.
+        tracker: Knows the current epoch.
     """
 
-    def __init__(
-        self, scores: SegmentationMetrics, config: Config, tracker: Tracker, head: str = ""
-    ) -> None:
+    def __init__(self, copy: InferenceCopy, config: Config, tracker: Tracker) -> None:
         super().__init__()
-        self._scores = scores
+        self._copy = copy
         self._config = config
         self._tracker = tracker
-        self._of_head = f" of the head {head!r}" if head else ""
-        self._seen_in_a_row = 0
-        self._warned = False
+        self._seen_in_a_row = dict.fromkeys(copy.heads, 0)
+        self._warned: set[str] = set()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if "val_mean_iou" not in logs:
-            return
-        predicted = one_predicted_class(self._scores.confusion_matrix())
-        self._seen_in_a_row = 0 if predicted is None else self._seen_in_a_row + 1
-        is_last = self._tracker.epoch == self._config.epochs
-        if predicted is None or self._warned or not (is_last or self._seen_in_a_row == 2):
-            return
-        self._warned = True
-        names = self._scores.class_names
-        name = repr(names[predicted]) if names else predicted
-        print(f"\nWarning: {self._warning(name)}", file=sys.stderr)
+        if "val_mean_iou" in logs:
+            for head, matrix in self._copy.confusion_matrices.items():
+                self._check(head, matrix)
 
-    def _warning(self, name: Any) -> str:
+    def _check(self, head: str, matrix: ConfusionMatrix) -> None:
+        predicted = one_predicted_class(matrix.counts)
+        self._seen_in_a_row[head] = 0 if predicted is None else self._seen_in_a_row[head] + 1
+        is_last = self._tracker.epoch == self._config.epochs
+        if predicted is None or not (is_last or self._seen_in_a_row[head] == 2):
+            return
+        if head not in self._warned:
+            self._warned.add(head)
+            of_head = f" of the head {head!r}" if self._copy.heads.is_named else ""
+            name = matrix.class_names[predicted]
+            print(f"\nWarning: {self._warning(repr(name) + of_head)}", file=sys.stderr)
+
+    def _warning(self, class_name: str) -> str:
         config = self._config
         causes = [
             f"the learning rate is too high or too low (it is {config.learning_rate:g})",
-            "most pixels hold this class and training was short so far "
+            "most pixels are of this class and training was short so far "
             "(train longer, or try --class-weights balanced)",
-            "the masks hold something else than it seems (look: keras-fcn datasets show)",
+            "the masks are not what they seem to be (look: keras-fcn datasets show)",
         ]
         if config.backbone_weights in (None, "none") and not config.init:
             causes.insert(0, "the backbone starts from random weights (give --backbone-weights)")
         return (
-            f"the network predicts class {name}{self._of_head} at every pixel of the validation "
-            "images. "
+            f"the network predicts class {class_name} at every pixel of the validation images. "
             f"Likely causes: {'; '.join(causes)}."
         )
 

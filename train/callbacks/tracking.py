@@ -1,10 +1,13 @@
-"""Where the training is, and how fast it goes."""
+"""What is added to the logs: where the training is, how fast it goes, and the mean IoU."""
 
 import time
 from typing import Any
 
 import keras
 
+from keras_fcn.labels import Heads
+
+from ..heads import mean_over_heads
 from ..state import Position
 
 
@@ -17,8 +20,8 @@ class Tracker(keras.callbacks.Callback):
 
     Args:
         position: Where the training starts.
-        steps_per_epoch: Steps of a whole epoch.
-        batch_size: Images of a step.
+        steps_per_epoch: Number of steps of a whole epoch.
+        batch_size: Number of images per step.
     """
 
     def __init__(self, position: Position, steps_per_epoch: int, batch_size: int) -> None:
@@ -70,3 +73,18 @@ class Tracker(keras.callbacks.Callback):
 
     def _seconds(self) -> float:
         return self._seconds_before + time.monotonic() - self._begin
+
+
+class MeanOverHeads(keras.callbacks.Callback):
+    """Adds `mean_iou` to the logs of an epoch: the mean IoU averaged over the heads.
+
+    Args:
+        heads: The classes of each head.
+    """
+
+    def __init__(self, heads: Heads) -> None:
+        super().__init__()
+        self._heads = heads
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs["mean_iou"] = mean_over_heads(logs, self._heads)

@@ -1,4 +1,4 @@
-"""Validation, and the files of the networks that it chooses."""
+"""Validation, and the files of the networks that it selects."""
 
 import time
 from collections.abc import Callable
@@ -42,14 +42,14 @@ class Validation(keras.callbacks.Callback):
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Writes `last.keras` after each epoch, and `best.keras` where the score is the best so far.
+    """Writes `last.keras` after each epoch, and `best.keras` if the epoch is the best so far.
 
     Args:
         copy: The network that is saved.
         workdir: Where the files go.
-        tracker: Keeps the best score.
-        monitor: Name of the score in the logs; larger is better.
-        origin: Function from the logs of an epoch to what the file says of itself.
+        tracker: Keeps the best value.
+        monitor: Name of the metric in the logs by which epochs are compared; larger is better.
+        origin: Function from the logs of an epoch to the `origin` of the saved network.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Checkpoints(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._copy.refresh(epoch)
         self._copy.save(self._workdir.last, self._origin(logs))
-        score = logs.get(self._monitor)
-        if score is not None and score > self._tracker.best:
-            self._tracker.best = float(score)
+        value = logs.get(self._monitor)
+        if value is not None and value > self._tracker.best:
+            self._tracker.best = float(value)
             self._copy.save(self._workdir.best, self._origin(logs))
