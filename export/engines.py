@@ -16,7 +16,7 @@ from keras_fcn.prediction import open_predictor
 from keras_fcn.prediction.savedmodel import SavedModelPredictor
 
 from .model_info import Size, label_specs, output_name
-from .onnx import onnx_labels
+from .onnx import check_onnx_installed, onnx_labels
 from .signatures import ServingOptions
 
 Arrays = Mapping[str, np.ndarray]
@@ -156,6 +156,7 @@ class OnnxEngine:
     name = "ONNX Runtime"
 
     def __init__(self, path: Path) -> None:
+        check_onnx_installed("onnx", "onnxruntime")
         import onnxruntime
 
         if not path.is_file():

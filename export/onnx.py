@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_fcn.labels import Labels, labels_from_json, labels_to_json
@@ -28,6 +29,11 @@ from .model_info import (
 from .quiet import quiet_native_output
 
 _LABELS_KEY = "labels.json"
+# A weight of this many numbers or more is an input of the converted graph. The converter folds the
+# smaller ones: the numbers of a normalization into each other, those of a shape into a constant.
+_LARGE = 2**14
+# What the converter does to weights, each giving the same numbers in another order or shape.
+_REARRANGING = {"Identity", "Reshape", "Split", "Squeeze", "Transpose", "Unsqueeze"}
 
 
 def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = None) -> Path:
@@ -39,6 +45,10 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
     computed or copied. A model with several heads has each output once a head:
     `semantic_labels`, ... The classes are in the file's metadata under
     `labels.json`.
+
+    tf2onnx copies every constant some forty times, 22 GB for VGG16. So the
+    large weights are inputs of the graph that it converts, and are put into
+    the file afterwards.
 
     Args:
         model: Takes RGB 0..255 and gives logits, as `keras_fcn.FCN` does.
@@ -55,29 +65,31 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"`path` must end in .onnx. Received: {path}.")
-    _check_installed("onnx", "tf2onnx")
+    check_onnx_installed("onnx", "tf2onnx")
     size = network_size(model, size)
     answering = _answering_labels(inference_model(float32_model(model)), size)
+    weights = _large_weights(answering)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as folder:
         unfinished = Path(folder) / path.name
-        with _quiet_converter():
-            answering.export(
+        images = tf.TensorSpec(answering.input_shape, image_dtype(model), "images")
+        inputs = [images, *(tf.TensorSpec(w.shape, w.dtype, name) for name, w in weights.items())]
+        with _quiet_converter(), _without_inner_functions():
+            _TakingWeights(answering).export(
                 str(unfinished),
                 format="onnx",
                 verbose=False,
-                input_signature=[
-                    tf.TensorSpec(answering.input_shape, image_dtype(model), "images")
-                ],
+                input_signature=[inputs],
             )
-        _describe(unfinished, labels_of(model))
+        _complete(unfinished, labels_of(model), weights)
+        _check(unfinished)
         unfinished.replace(path)
     return path
 
 
 def onnx_labels(path: str | Path) -> Labels:
     """Returns the classes that an ONNX file of `export_onnx` carries."""
-    _check_installed("onnx")
+    check_onnx_installed("onnx")
     import onnx
 
     file = onnx.load(str(path), load_external_data=False)
@@ -106,25 +118,131 @@ def _answering_labels(model: keras.Model, size: Size | None) -> keras.Model:
     answers = {output_name(head, "scores"): scores for head, scores in by_head.items()}
     for head, scores in by_head.items():
         answers[output_name(head, "labels")] = _ArgMax()(scores)
-    answering = keras.Model(images, answers)
-    # Keras exports only what was called once.
-    answering(tf.zeros((1, *(size or (32, 32)), shape[-1]), image_dtype(model)))
-    return answering
+    return keras.Model(images, answers)
 
 
-def _describe(path: Path, labels: Labels) -> None:
-    """Adds the classes, and names for the sizes that vary."""
+class _TakingWeights(keras.Model):
+    """A model whose large weights are inputs, in a list after the images."""
+
+    def __init__(self, model: keras.Model) -> None:
+        super().__init__(name=model.name)
+        self.model = model
+        # Keras exports only what is built, and there is nothing to build.
+        self.built = True
+
+    def call(self, inputs: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        images, *weights = inputs
+        variables = _large_weights(self.model).values()
+        with keras.StatelessScope(list(zip(variables, weights, strict=True))):
+            return self.model(images, training=False)
+
+
+def _large_weights(model: keras.Model) -> dict[str, keras.Variable]:
+    """Returns the weights that the converter does not see, by the names of their inputs."""
+    large = [weight for weight in model.weights if np.prod(weight.shape) >= _LARGE]
+    return {f"weight_{index}": weight for index, weight in enumerate(large)}
+
+
+def _complete(path: Path, labels: Labels, weights: dict[str, keras.Variable]) -> None:
+    """Adds the large weights, the classes, and names for the sizes that vary."""
     import onnx
 
     file = onnx.load(str(path))
+    for name, weight in weights.items():
+        _put_in_weight(file, name, np.asarray(weight.value))
+    _remove_unused_constants(file.graph)
+    _replace_erfc(file.graph)
     onnx.helper.set_model_props(file, {_LABELS_KEY: labels_to_json(labels)})
     for value in (*file.graph.input, *file.graph.output):
         dimensions = value.type.tensor_type.shape.dim
         for dimension, name in zip(dimensions, ("batch", "height", "width"), strict=False):
             if not dimension.HasField("dim_value"):
                 dimension.dim_param = name
-    onnx.checker.check_model(file)
     onnx.save(file, str(path))
+
+
+def _put_in_weight(file: Any, name: str, weight: np.ndarray) -> None:
+    """Makes an input a constant, and rearranges it as the nodes that read it would.
+
+    Nodes that compute with it, such as the factor of a normalization before a
+    convolution, stay: a runtime evaluates them when it loads the file.
+    """
+    from onnx import helper, numpy_helper
+
+    graph = file.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    arrays = {name: weight}
+    for node in list(graph.node):
+        if node.op_type not in _REARRANGING or node.input[0] not in arrays:
+            continue
+        data, *options = node.input
+        if not constants.keys() >= set(options):
+            continue
+        inputs = {data: arrays[data]}
+        inputs |= {option: numpy_helper.to_array(constants[option]) for option in options}
+        arrays |= _answers(node, inputs, file.opset_import)
+        graph.node.remove(node)
+    read = {value for node in graph.node for value in node.input}
+    for key in arrays.keys() & read:
+        # Filled in place: `numpy_helper.from_array` and `append` copy the numbers twice more.
+        tensor = graph.initializer.add()
+        tensor.name = key
+        tensor.dims.extend(arrays[key].shape)
+        tensor.data_type = helper.np_dtype_to_tensor_dtype(arrays[key].dtype)
+        tensor.raw_data = arrays[key].tobytes()
+    graph.input.remove(next(value for value in graph.input if value.name == name))
+
+
+def _answers(node: Any, inputs: dict[str, np.ndarray], versions: Any) -> dict[str, np.ndarray]:
+    """Returns what a node answers, by the names of its outputs."""
+    from onnx import helper
+    from onnx.reference import ReferenceEvaluator
+
+    graph = helper.make_graph(
+        [node],
+        "node",
+        [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+            )
+            for name, array in inputs.items()
+        ],
+        [helper.make_empty_tensor_value_info(name) for name in node.output],
+    )
+    evaluator = ReferenceEvaluator(helper.make_model(graph, opset_imports=versions))
+    return dict(zip(node.output, evaluator.run(None, inputs), strict=True))
+
+
+def _remove_unused_constants(graph: Any) -> None:
+    """Removes those that only rearranging nodes read; ONNX Runtime would warn of each."""
+    read = {value for node in graph.node for value in node.input}
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name not in read:
+            del graph.initializer[index]
+
+
+def _replace_erfc(graph: Any) -> None:
+    """Writes `erfc(x)`, which TensorFlow's GELU has and ONNX does not, as `1 - erf(x)`."""
+    from onnx import helper, numpy_helper
+
+    nodes: list[Any] = []
+    for node in graph.node:
+        if node.op_type != "Erfc":
+            nodes.append(node)
+            continue
+        one, erf = f"{node.name}/one", f"{node.name}/erf"
+        graph.initializer.append(numpy_helper.from_array(np.array(1, "float32"), one))
+        nodes.append(helper.make_node("Erf", node.input, [erf], name=erf))
+        nodes.append(helper.make_node("Sub", [one, erf], node.output, name=node.name))
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _check(path: Path) -> None:
+    import onnx
+
+    # Given a model in memory, the checker makes two more copies of it.
+    onnx.checker.check_model(str(path))
 
 
 @contextmanager
@@ -136,7 +254,22 @@ def _quiet_converter() -> Iterator[None]:
         yield
 
 
-def _check_installed(*packages: str) -> None:
+@contextmanager
+def _without_inner_functions() -> Iterator[None]:
+    """Traces into functions that Keras compiles by XLA; ONNX has no such nodes.
+
+    On the CPU these are the grouped convolutions, of ConvNeXt for one.
+    """
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+def check_onnx_installed(*packages: str) -> None:
+    """Raises ImportError, with what to install, if one of these packages is missing."""
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(f"ONNX needs {', '.join(missing)}. Run: pip install 'keras_fcn[onnx]'")

@@ -3,8 +3,11 @@
 import ast
 import configparser
 import os
+import re
 import subprocess
 import sys
+from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -28,10 +31,16 @@ FOLDERS = {
 ROOT = Path(__file__).resolve().parent.parent
 # What `import keras_fcn` must not load by itself: each is heavy, or needs TensorFlow.
 LAZY = ("tensorflow_datasets", "keras_cv", "matplotlib", "PIL", "keras_fcn.datasets")
+# What users choose and install themselves: the backend of Keras, and PyTorch for their GPU.
+OF_THE_USER = {"jax", "torch"}
+# The modules that are imported only where what they need is known to be installed.
+NEED_AN_EXTRA = {"torch_network.py"}
+# tensorflow-datasets imports it, but does not require it.
+OF_A_DEPENDENCY = {"importlib-resources"}
 
 
-def imported_modules(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def imported_modules(path, walk=ast.walk):
+    for node in walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -39,9 +48,20 @@ def imported_modules(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def walk_outside_functions(node):
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from walk_outside_functions(child)
+
+
+def files_of(package):
+    return list((ROOT / FOLDERS.get(package, package)).rglob("*.py"))
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_packages_import_only_what_they_may(package):
-    files = list((ROOT / FOLDERS.get(package, package)).rglob("*.py"))
+    files = files_of(package)
 
     for path in files:
         used = {name.split(".")[0] for name in imported_modules(path)} & set(PACKAGES)
@@ -103,10 +123,62 @@ def test_every_public_name_is_there():
         assert hasattr(keras_fcn, name)
 
 
-def test_the_oldest_versions_are_those_of_the_lower_bounds():
+def requirements(section, option):
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    bounds = setup["options"]["install_requires"].split("\n")[1:]
+    return setup[section][option].split("\n")[1:]
+
+
+def distributions(names):
+    """The names as in "Pillow >= 10.4", spelled alike."""
+    return {re.sub("[-_.]+", "-", re.match(r"[\w.-]+", name)[0]).lower() for name in names}
+
+
+@cache
+def installed_modules():
+    return packages_distributions()
+
+
+def third_party_imports(package, walk=ast.walk):
+    """Yields each file of a package, a module it imports, and what can be installed to have it."""
+    installed = installed_modules()
+    for path in files_of(package):
+        modules = {name.split(".")[0] for name in imported_modules(path, walk)}
+        for module in modules - set(PACKAGES) - set(sys.stdlib_module_names):
+            yield path, module, distributions(installed.get(module, [module]))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_import_has_a_requirement(package):
+    required = distributions(requirements("options", "install_requires"))
+    # Not `dev`: a user does not have what only it brings.
+    extras = distributions(
+        line
+        for extra in ("onnx", "benchmark")
+        for line in requirements("options.extras_require", extra)
+    )
+
+    for path, module, names in third_party_imports(package):
+        assert names & (required | extras | OF_THE_USER), (
+            f"{path} imports {module}: add it to install_requires in setup.cfg."
+        )
+    for path, module, names in third_party_imports(package, walk_outside_functions):
+        assert names & required or path.name in NEED_AN_EXTRA, (
+            f"{path} imports {module}, which `pip install .` does not bring: import it inside the "
+            "function that needs it."
+        )
+
+
+def test_every_requirement_is_imported():
+    used = [names for package in PACKAGES for _, _, names in third_party_imports(package)]
+
+    required = distributions(requirements("options", "install_requires"))
+
+    assert required - set().union(*used) == OF_A_DEPENDENCY
+
+
+def test_the_oldest_versions_are_those_of_the_lower_bounds():
+    bounds = requirements("options", "install_requires")
     pins = [line for line in (ROOT / ".ci/oldest.txt").read_text().splitlines() if "==" in line]
 
     for bound, pin in zip(bounds, pins, strict=True):

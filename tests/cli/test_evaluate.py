@@ -22,7 +22,7 @@ def test_the_table_and_the_json_have_the_scores(run, channel_model, photos, tmp_
     assert set(scores["per_class_iou"]) == {"red", "green", "blue"}
     assert (scores["num_images"], scores["format"]) == (3, "keras")
     assert scores["classes"] == ["red", "blue"]
-    with Image.open(tmp_path / "new" / "scores_confusion_matrix.png") as picture:
+    with Image.open(tmp_path / "new" / "metrics_confusion_matrix.png") as picture:
         assert picture.format == "PNG"
 
 

@@ -66,7 +66,7 @@ def _write_frames(
     class_of_label: np.ndarray,
     on_frame: Callable[[int, int], None] | None,
 ) -> int:
-    # Comes with Keras. The file is one of MATLAB 7.3, which SciPy does not read.
+    # The file is one of MATLAB 7.3, which SciPy does not read.
     import h5py
 
     try:
