@@ -16,7 +16,7 @@ from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.data.dataset import SegmentationDataset
 from keras_fcn.data.resizing import resized_images, resized_labels
 from keras_fcn.files import replacing
-from keras_fcn.labels import LabelSpec
+from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.models.receptive_field import summarize
 from keras_fcn.prediction import KerasPredictor, load_model
 
@@ -141,8 +141,8 @@ def _comparison(
     data: SegmentationDataset, spec: LabelSpec, size: Size, num_images: int
 ) -> Comparison:
     examples = spread_examples(data, "val", num_images)
-    names = [head.class_names for head in data.heads.values()]
-    has_classes = not data.heads.is_named and names == [spec.class_names]
+    known = data.heads.get(Heads.ONLY)
+    has_classes = known is not None and known.class_names == spec.class_names
     return Comparison(
         images=np.concatenate([resized_images(e["image"][None], size) for e in examples]),
         labels=[example["label"] for example in examples] if has_classes else None,

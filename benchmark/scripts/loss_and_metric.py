@@ -62,12 +62,13 @@ def _compiled(
     if keras.backend.backend() == "jax":
         import jax
 
+        wait: Any = jax.block_until_ready
         gradient = jax.jit(jax.value_and_grad(lambda logits, labels: loss(labels, logits)))
         update = jax.jit(metric.stateless_update_state)
         state = [variable.value for variable in metric.variables]
         return (
-            lambda labels, logits: jax.block_until_ready(gradient(logits, labels)),  # type: ignore[no-untyped-call]
-            lambda labels, logits: jax.block_until_ready(update(state, labels, logits)),  # type: ignore[no-untyped-call]
+            lambda labels, logits: wait(gradient(logits, labels)),
+            lambda labels, logits: wait(update(state, labels, logits)),
         )
     import tensorflow as tf
 

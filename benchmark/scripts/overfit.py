@@ -1,7 +1,7 @@
 """Overfits a VGG16 FCN-8s to a few real images: if any link of the chain is wrong, it cannot.
 
-Run:    python -m keras_fcn_benchmark.scripts.overfit --source path/to/VOCdevkit --images 1
-        python -m keras_fcn_benchmark.scripts.overfit --source path/to/VOCdevkit --images 8
+Run:    python -m keras_fcn_benchmark.scripts.overfit --source VOCdevkit --images 1
+        python -m keras_fcn_benchmark.scripts.overfit --source VOCdevkit --images 8 --epochs 60
 
 The first images of VOC with a large object, made smaller so that it takes minutes and not hours,
 become a folder of images and masks. A training without augmentation and dropout runs on it,
