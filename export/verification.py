@@ -138,7 +138,7 @@ class _Reference:
         def logits_of(images: tf.Tensor) -> dict[str, tf.Tensor]:
             outputs = head_scores(model, images, size=options.size, flip=options.flip)
             logits = dict(zip(heads, outputs.values(), strict=True))
-            if options.scores == "probabilities":
+            if options.probabilities:
                 return {head: tf.nn.softmax(value) for head, value in logits.items()}
             return logits
 

@@ -91,7 +91,7 @@ def test_tiles_and_variants_of_the_image_are_said_and_used(run, channel_model, t
 
     assert result.exit_code == 0, result.stderr
     np.testing.assert_array_equal(read_mask(tmp_path / "out" / "wide.png"), image.argmax(-1))
-    assert "scores averaged with the mirrored image" in result.stdout
+    assert "logits averaged with the mirrored image" in result.stdout
     assert "Tiles of 64x96 that overlap by 32 pixels" in result.stdout
 
 

@@ -180,7 +180,7 @@ def test_missing_packages_are_named(model, tmp_path, monkeypatch):
 def test_verify_names_the_runtime_if_it_is_missing(model, path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
 
-    with pytest.raises(ImportError, match=r"needs onnxruntime.*keras_fcn\[onnx\]"):
+    with pytest.raises(ImportError, match=r"needs ONNX Runtime.*keras_fcn\[onnx\]"):
         verify(path, model, [picture(9, 9, seed=1)])
 
 

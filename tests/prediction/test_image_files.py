@@ -211,7 +211,7 @@ def test_scenes_that_lack_an_image_are_left_out(tmp_path, rgbd_predictor):
         rgbd_predictor, [image, other], tmp_path / "out", folders={"depth": tmp_path / "depth"}
     )
 
-    assert "must hold one file room.*" in missing.error
+    assert "must contain one file room.*" in missing.error
     assert "hall.png must have the size of" in small.error
     assert not missing.written
 
@@ -248,7 +248,7 @@ def test_modalities_can_be_named_for_a_file_that_does_not(tmp_path):
         predict_files(channels_predictor(4), [image], tmp_path / "out", folders=folders)
     with pytest.raises(ValueError, match="of 5 channels, which image files do not have.*hha"):
         predict_files(channels_predictor(5), [image], tmp_path / "out")
-    with pytest.raises(ValueError, match="of 5 channels; depth, color have 4"):
+    with pytest.raises(ValueError, match="of 5 channels; depth, rgb have 4"):
         predict_files(channels_predictor(5), [image], tmp_path / "out", modalities=names)
     (result,) = predict_files(
         channels_predictor(4),
@@ -264,9 +264,9 @@ def test_modalities_can_be_named_for_a_file_that_does_not(tmp_path):
 
 
 def test_folders_must_be_those_of_the_networks_modalities(tmp_path, predictor, rgbd_predictor):
-    with pytest.raises(ValueError, match="Expected: the color images, and a folder of depth"):
+    with pytest.raises(ValueError, match="Expected: the rgb images, and a folder of depth"):
         predict_files(rgbd_predictor, [tmp_path / "a.png"], tmp_path / "out")
-    with pytest.raises(ValueError, match="takes color. Expected: the color images. Received: fo"):
+    with pytest.raises(ValueError, match="takes color. Expected: the rgb images. Received: fo"):
         predict_files(predictor, [], tmp_path / "out", folders={"hha": tmp_path})
     with pytest.raises(ValueError, match="must be in a folder. There is none at nowhere"):
         predict_files(rgbd_predictor, [], tmp_path / "out", folders={"depth": "nowhere"})

@@ -13,9 +13,7 @@ from .networks import SPEC, images_of, two_headed_model
 
 
 def test_classes_and_modalities_of_our_model_are_in_its_file(tmp_path):
-    model = keras_fcn.FCN8s(
-        3, backbone="mobilenet_v2", alpha=0.35, labels=SPEC, modalities=("hha",)
-    )
+    model = keras_fcn.FCN8s(3, backbone="small_resnet", labels=SPEC, modalities=("hha",))
     model.save(tmp_path / "m.keras")
     images = images_of(1, 35, 50)
 

@@ -29,12 +29,12 @@ def test_several_heads_give_the_logits_of_the_model(tmp_path):
 
 
 def test_depth_is_named_in_the_file_and_taken_as_float32(tmp_path):
-    model = tiny_model(input_shape=(None, None, 4), modalities=("color", "depth"))
+    model = tiny_model(input_shape=(None, None, 4), modalities=("rgb", "depth"))
     images = np.random.default_rng(0).uniform(1, 2000, (1, 40, 56, 4)).astype("float32")
 
     predictor = open_predictor(export_onnx(model, tmp_path / "m.onnx"), num_threads=1)
 
-    assert (predictor.num_channels, predictor.modalities) == (4, ("color", "depth"))
+    assert (predictor.num_channels, predictor.modalities) == (4, ("rgb", "depth"))
     expected = np.asarray(model(images))
     np.testing.assert_allclose(predictor.logits(images), expected, atol=1e-5 * np.ptp(expected))
     np.testing.assert_array_equal(predictor.predict(images), expected.argmax(-1))

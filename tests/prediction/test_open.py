@@ -145,7 +145,7 @@ def test_layers_that_need_their_variables_at_once_are_loaded_too(tmp_path):
 
 
 def test_a_fresh_process_knows_our_classes(tmp_path):
-    keras_fcn.FCN8s(3, backbone="mobilenet_v2", alpha=0.35).save(tmp_path / "m.keras")
+    keras_fcn.FCN8s(3, backbone="small_resnet").save(tmp_path / "m.keras")
     program = (
         "from keras_fcn.prediction import load_model\n"
         f"model = load_model({str(tmp_path / 'm.keras')!r})\n"
