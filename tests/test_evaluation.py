@@ -226,7 +226,7 @@ def test_images_of_several_kinds_are_joined_for_the_network():
     assert evaluate(predictor, dataset).metrics.pixel_accuracy == 1.0
     with pytest.raises(ValueError, match="takes images of 4 channels; hha, depth, rgb are 7"):
         evaluate(predictor, dataset, modalities=("hha", "depth", "rgb"))
-    with pytest.raises(ValueError, match="has no images of the kind 'depth'. It has: color"):
+    with pytest.raises(ValueError, match="has no modality 'depth'. It has: rgb"):
         evaluate(predictor, dataset_of(([[0]], [[3]]), labels=predictor.labels))
 
 

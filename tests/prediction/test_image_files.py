@@ -266,7 +266,7 @@ def test_modalities_can_be_named_for_a_file_that_does_not(tmp_path):
 def test_folders_must_be_those_of_the_networks_modalities(tmp_path, predictor, rgbd_predictor):
     with pytest.raises(ValueError, match="Expected: the rgb images, and a folder of depth"):
         predict_files(rgbd_predictor, [tmp_path / "a.png"], tmp_path / "out")
-    with pytest.raises(ValueError, match="takes color. Expected: the rgb images. Received: fo"):
+    with pytest.raises(ValueError, match="takes rgb. Expected: the rgb images. Received: fo"):
         predict_files(predictor, [], tmp_path / "out", folders={"hha": tmp_path})
     with pytest.raises(ValueError, match="must be in a folder. There is none at nowhere"):
         predict_files(rgbd_predictor, [], tmp_path / "out", folders={"depth": "nowhere"})

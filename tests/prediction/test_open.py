@@ -63,7 +63,10 @@ def test_a_classifier_is_refused(tmp_path):
 
 def test_a_model_is_loaded_as_keras_loads_it(tmp_path, tiny_backbone):
     model = keras_fcn.FCN8s(
-        3, backbone=tiny_backbone, taps=("s8", "s16", "s32"), fc_filters=4, normalization="caffe"
+        3,
+        backbone=keras_fcn.backbones.TappedModel(
+            tiny_backbone, taps=("s8", "s16", "s32"), fc_filters=4, normalization="caffe"
+        ),
     )
     generator = np.random.default_rng(0)
     model.set_weights([generator.normal(size=w.shape) for w in model.get_weights()])

@@ -70,7 +70,10 @@ def test_a_model_is_traced_once_by_all_threads(tiny_backbone):
 
 def test_tiles_and_averages_may_be_called_from_several_threads(tiny_backbone):
     model = keras_fcn.FCN8s(
-        3, backbone=tiny_backbone, taps=("s8", "s16", "s32"), fc_filters=0, normalization="caffe"
+        3,
+        backbone=keras_fcn.backbones.TappedModel(
+            tiny_backbone, taps=("s8", "s16", "s32"), fc_filters=0, normalization="caffe"
+        ),
     )
 
     def wrapped(network: Predictor) -> Predictor:
