@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from .options import (
+    NETWORK_FILE,
     dataset_options,
     inference_options,
     model_option,
@@ -17,7 +18,7 @@ from .screen import output, progress, say
 
 
 @click.command()
-@model_option("A .keras file, the folder of a SavedModel, or a .tflite file.")
+@model_option(NETWORK_FILE)
 @dataset_options()
 @click.option(
     "--split", default="val", show_default=True, metavar="NAME", help="Split to evaluate on."

@@ -80,9 +80,9 @@ def command(
     from keras_fcn_export import verify
 
     from keras_fcn.datasets import open_dataset
-    from keras_fcn.prediction import open_predictor
+    from keras_fcn.prediction import load_model
 
-    network = open_predictor(model).model  # type: ignore[attr-defined]
+    network = load_model(model)
     data = open_dataset(dataset, source, data_dir)
     data.check_split(split)
     reports = []
