@@ -95,7 +95,7 @@ def command(
             classes=classes,
             batch_size=batch_size,
             modalities=modalities,
-            on_batch=lambda count: bar.advance(bar.task_ids[0], count),
+            on_image=lambda *_: bar.advance(bar.task_ids[0]),
         )
     for result in results.values():
         output.print(result)
@@ -103,6 +103,7 @@ def command(
         say(f"Scores: {save_json(results, json_path)}")
         matrix_path = matrix_path or json_path.with_name(f"{json_path.stem}_confusion_matrix.png")
     if matrix_path is not None:
-        for head, result in results.items():
-            path = matrix_path.with_stem(f"{matrix_path.stem}_{head}") if head else matrix_path
+        for result in results.values():
+            suffix = f"_{result.head}" if result.head else ""
+            path = matrix_path.with_stem(matrix_path.stem + suffix)
             say(f"Confusion matrix: {result.save_confusion_matrix(path)}")

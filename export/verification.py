@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.data.dataset import SegmentationDataset
 from keras_fcn.data.pipeline import evaluation_batches
 from keras_fcn.data.resizing import resized_images, resized_labels
 from keras_fcn.labels import Labels, LabelSpec
-from keras_fcn.metrics import confusion_matrix_of, scores_from_confusion
 
 from .engines import Answer, Arrays, Engine, open_engines
 from .model_info import Size, head_scores, image_dtype, label_specs, labels_of, num_channels
@@ -127,7 +127,7 @@ class _Tally:
         self._num_compared = 0
         self._max_difference = 0.0
         self._max_score = 0.0
-        self._confusion: dict[str, Any] = {}
+        self._confusion: dict[str, ConfusionMatrix] = {}
 
     def add(
         self,
@@ -149,16 +149,14 @@ class _Tally:
             self._max_score = max(self._max_score, float(np.abs(expected.scores[head]).max()))
             if labels is not None:
                 predictions = resized_labels(ours, size)
-                counts = confusion_matrix_of(
-                    labels[head], predictions[0], spec.num_classes, spec.ignore_class
-                )
-                self._confusion[head] = self._confusion.get(head, 0) + counts
+                matrix = self._confusion.setdefault(head, ConfusionMatrix.of(spec))
+                matrix.update(labels[head], predictions[0])
 
     def mean_iou(self) -> float | None:
         """Returns the mean IoU, averaged over the heads; None without labels."""
         if not self._confusion:
             return None
-        scores = [scores_from_confusion(matrix).mean_iou for matrix in self._confusion.values()]
+        scores = [matrix.metrics().mean_iou for matrix in self._confusion.values()]
         return float(np.mean(scores))
 
     def comparison(self, engine: str) -> Comparison:

@@ -114,7 +114,7 @@ def test_artifacts_name_the_images_that_their_three_channels_do_not_tell(tmp_pat
 
         assert predictor.modalities == ("hha",)
         assert np.mean(truth != labels_of(model, IMAGE)) > 0.2
-        assert evaluate(predictor, dataset).scores.pixel_accuracy > 0.999
+        assert evaluate(predictor, dataset).metrics.pixel_accuracy > 0.999
         predicted = np.asarray(Image.open(tmp_path / artifact.stem / "room.png"))
         assert np.mean(predicted == truth) > 0.999
     assert verify(artifacts[1], model, dataset).model_mean_iou == 1.0
