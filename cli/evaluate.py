@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from .options import (
+    NETWORK_FILE,
     dataset_options,
     inference_options,
     model_option,
@@ -17,7 +18,7 @@ from .screen import output, progress, say
 
 
 @click.command()
-@model_option("A .keras file, the folder of a SavedModel, or a .tflite file.")
+@model_option(NETWORK_FILE)
 @dataset_options()
 @click.option(
     "--split", default="val", show_default=True, metavar="NAME", help="Split to evaluate on."
@@ -55,7 +56,7 @@ from .screen import output, progress, say
     "--modalities",
     type=names,
     metavar="A,B,...",
-    help="Kinds of images that the network takes, of rgb, hha and depth, where its file does "
+    help="Kinds of images that the network takes, of color, hha and depth, where its file does "
     "not tell.",
 )
 @inference_options
@@ -72,10 +73,10 @@ def command(
     modalities: tuple[str, ...] | None,
     **inference: Any,
 ) -> None:
-    """Evaluate a network on a dataset.
+    """Score a network on a dataset.
 
-    Images are evaluated at their own size. The table shows the IoU of each class and the four
-    metrics of the FCN paper, which are the same whatever the format of the network.
+    Images are scored at their own size. The table shows the IoU of each class and the four scores
+    of the FCN paper, which are the same whatever the format of the network.
     """
     load_tensorflow()
     from keras_fcn.datasets import open_dataset
@@ -102,7 +103,7 @@ def command(
         say(f"Metrics: {save_json(results, json_path)}")
         matrix_path = matrix_path or json_path.with_name(f"{json_path.stem}_confusion_matrix.png")
     if matrix_path is not None:
-        for head, result in results.items():
-            named = matrix_path.with_stem(f"{matrix_path.stem}_{head}")
-            path = named if predictor.heads.is_named else matrix_path
+        for result in results.values():
+            suffix = f"_{result.head}" if result.head else ""
+            path = matrix_path.with_stem(matrix_path.stem + suffix)
             say(f"Confusion matrix: {result.save_confusion_matrix(path)}")

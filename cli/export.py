@@ -163,9 +163,9 @@ def command(
 
     from keras_fcn.data.dataset import IMAGE_KEYS
     from keras_fcn.datasets import open_dataset
-    from keras_fcn.prediction import open_predictor
+    from keras_fcn.prediction import load_model
 
-    network: Any = open_predictor(model).model  # type: ignore[attr-defined]
+    network: Any = load_model(model)
     if verify:
         data = _comparison_dataset(network, dataset or calibration, source, data_dir)
     if kind == "savedmodel":

@@ -58,6 +58,10 @@ def check_writable(path: Path) -> None:
         raise Failure(f"{path} cannot be written: the folder {folder} may not be changed.")
 
 
+# The formats of `open_predictor`, for `model_option`.
+NETWORK_FILE = "A .keras, .tflite or .onnx file, or the folder of a SavedModel."
+
+
 def model_option(description: str) -> Decorator:
     """Returns the option `--model`."""
     return click.option(
@@ -97,26 +101,29 @@ def dataset_options(*, required: bool = True) -> Decorator:
 
 
 def inference_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that say how the network is run; `with_inference_options` obeys them."""
+    """Adds the options of how the network is run, which `with_inference_options` takes."""
     options = (
         click.option(
             "--precision",
             type=click.Choice(["float32", "bfloat16"]),
-            help="Of a .keras file's weights and features; bfloat16 takes half the memory, and "
-            "half the time on a processor with instructions for it.  [default: the file's own]",
+            help="Of the weights and features of a .keras file. bfloat16 takes half the memory, "
+            "and half the time on a processor with bfloat16 instructions.  [default: the file's "
+            "own]",
         ),
-        click.option("--flip", is_flag=True, help="Average with the mirrored image's scores."),
+        click.option(
+            "--flip", is_flag=True, help="Average the logits with those of the mirrored image."
+        ),
         click.option(
             "--scales",
             type=numbers,
             default="1",
             metavar="A,B,...",
-            help="Average the scores at these scales, such as 0.75,1,1.25.",
+            help="Average the logits at these scales, such as 0.75,1,1.25.",
         ),
         click.option(
             "--tile",
             is_flag=True,
-            help="Run in overlapping tiles, so that memory does not grow with the image.",
+            help="Run in overlapping tiles, so that memory does not grow with the image size.",
         ),
         click.option(
             "--tile-size",
@@ -128,8 +135,8 @@ def inference_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--overlap",
             type=click.IntRange(1),
             metavar="PIXELS",
-            help="What neighboring tiles share.  [default: what exact scores take, if that is "
-            "known and at most half a tile; else a quarter of a tile]",
+            help="Pixels that neighboring tiles share.  [default: as many as exact logits need, if "
+            "that is known and at most half a tile; else a quarter of a tile]",
         ),
     )
     for option in reversed(options):
@@ -154,7 +161,7 @@ def with_inference_options(
     if precision:
         if not isinstance(predictor, KerasPredictor):
             raise click.UsageError(
-                "--precision is for .keras files; an exported file has the one it was written in."
+                "--precision is for .keras files; the precision of an exported model is fixed."
             )
         predictor = KerasPredictor(with_precision(predictor.model, precision), predictor.path)
     if precision == "bfloat16" and has_bfloat16_instructions() is False:

@@ -6,33 +6,46 @@ from typing import Any
 import click
 
 from .errors import Failure
-from .options import inference_options, model_option, with_inference_options
+from .options import (
+    NETWORK_FILE,
+    inference_options,
+    model_option,
+    names,
+    with_inference_options,
+)
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import progress, say
 
 
-@click.command(short_help="Write the label maps of images.")
-@model_option("A .keras file, the folder of a SavedModel, or a .tflite file.")
+@click.command(short_help="Write the predictions for images.")
+@model_option(NETWORK_FILE)
 @click.option(
     "--output",
     "output_dir",
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Folder to write to; made if need be.",
+    help="Folder to write to; created if it does not exist.",
 )
 @click.option("--overlay/--no-overlay", default=True, help="Write overlays.  [default: yes]")
 @click.option(
     "--depth",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     metavar="DIR",
-    help="For a network that takes depth: folder of depth maps with the names of the images.",
+    help="For a network that takes depth: folder of depth maps, named like the images.",
 )
 @click.option(
     "--hha",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     metavar="DIR",
-    help="For a network that takes HHA: folder of such images with the names of the images.",
+    help="For a network that takes HHA: folder of HHA images, named like the images.",
+)
+@click.option(
+    "--modalities",
+    type=names,
+    metavar="A,B,...",
+    help="Images that the network takes, in its order, of color, hha and depth. Needed only if its "
+    "file does not name them.",
 )
 @inference_options
 @click.argument("inputs", metavar="IMAGE...", nargs=-1, required=True)
@@ -42,22 +55,23 @@ def command(
     overlay: bool,
     depth: Path | None,
     hha: Path | None,
+    modalities: tuple[str, ...] | None,
     inputs: tuple[str, ...],
     **inference: Any,
 ) -> None:
-    """Write the label map of each image, and an overlay of both.
+    """Predict the class of each pixel of images, and draw the classes over the images.
 
-    IMAGE is a file, a folder, or a pattern such as 'photos/**/*.jpg'. For photo.jpg the labels
-    are DIR/photo.png, a palette PNG of the photo's size, and the overlay is
-    DIR/photo_overlay.jpg. Files that cannot be read are named and left out, and make the exit
-    status 1.
+    IMAGE is a file, a folder, or a pattern such as 'photos/**/*.jpg'. For photo.jpg the
+    predictions are written to DIR/photo.png, a palette PNG of the photo's size, and the overlay to
+    DIR/photo_overlay.jpg. Files that cannot be read are listed and skipped, and the exit status
+    is 1.
     """
     load_tensorflow()
     from keras_fcn.prediction import open_predictor
     from keras_fcn.prediction.image_files import FilePrediction, find_images, predict_files
 
     paths = find_images(inputs)
-    with quiet_stderr():  # TFLite says there which kernels it takes
+    with quiet_stderr():  # TFLite prints there which kernels it uses
         predictor = with_inference_options(open_predictor(model), **inference)
     for note in predictor.notes:
         say(f"Note: {note}")
@@ -72,7 +86,13 @@ def command(
             bar.advance(bar.task_ids[0])
 
         results = predict_files(
-            predictor, paths, output_dir, folders=folders, with_overlay=overlay, on_file=report
+            predictor,
+            paths,
+            output_dir,
+            folders=folders,
+            modalities=modalities,
+            with_overlay=overlay,
+            on_file=report,
         )
     num_failed = sum(result.error is not None for result in results)
     num_replaced = sum(result.replaced for result in results)

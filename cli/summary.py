@@ -75,15 +75,14 @@ def command(
     if model is not None and backbones:
         raise click.UsageError("Give either --model or --backbone.")
     load_tensorflow()
-    import keras
-
     from keras_fcn.backbones import create
     from keras_fcn.models import VARIANTS
     from keras_fcn.models.receptive_field import summarize
+    from keras_fcn.prediction import load_model
 
     def summaries() -> Iterator["Summary"]:
         if model is not None:
-            yield summarize(keras.saving.load_model(model, compile=False), image_size)
+            yield summarize(load_model(model), image_size)
             return
         for backbone in backbones or TABLE_1:
             # The values of the weights do not matter.

@@ -28,25 +28,28 @@ def test_the_table_and_the_json_have_the_scores(run, channel_model, photos, tmp_
 
 def test_the_table_is_the_same_for_every_format(run, channel_model, photos, tmp_path):
     data = ("--dataset", f"folder:{photos}")
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
     scores, tables = [], []
-    for kind, name in (("savedmodel", "saved"), ("tflite", "m.tflite")):
+    for kind, name in (("savedmodel", "saved"), ("tflite", "m.tflite"), ("onnx", "m.onnx")):
         done = run(
             "export", "--model", channel_model, "--format", kind, "--output", name, "--no-verify"
         )
         assert done.exit_code == 0, done.stderr
 
-    for model in (channel_model, "saved", "m.tflite"):
+    for model in (channel_model, "saved", "m.tflite", "m.onnx"):
         result = run("evaluate", "--model", model, *data, "--json", "metrics.json")
         assert result.exit_code == 0, result.stderr
         scores.append(json.loads((tmp_path / "metrics.json").read_text()))
         tables.append(result.stdout.partition("class ")[2])
 
-    assert [values.pop("format") for values in scores] == ["keras", "savedmodel", "tflite"]
+    formats = [values.pop("format") for values in scores]
+    assert formats == ["keras", "savedmodel", "tflite", "onnx"]
     for values in scores:
         del values["model"]
     # A model that is no FCN carries no names of classes; the artifacts have numbered ones.
-    assert scores[0] == scores[1] == scores[2]
-    assert tables[0] == tables[1] == tables[2]
+    assert scores[0] == scores[1] == scores[2] == scores[3]
+    assert tables[0] == tables[1] == tables[2] == tables[3]
 
 
 def test_variants_and_tiles_are_noted_with_the_scores(run, channel_model, photos, tmp_path):

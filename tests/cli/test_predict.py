@@ -4,6 +4,9 @@ from PIL import Image
 
 from keras_fcn.data.image_io import read_image, read_mask
 
+from ..prediction.networks import FORMATS, write
+from ..prediction.networks import channel_model as make_channel_model
+
 
 def test_label_maps_and_overlays_are_written(run, channel_model, photos, tmp_path):
     result = run(
@@ -18,6 +21,38 @@ def test_label_maps_and_overlays_are_written(run, channel_model, photos, tmp_pat
         np.testing.assert_array_equal(labels, read_image(path).argmax(-1))
         with Image.open(tmp_path / "out" / path.name) as image:
             assert image.mode == "P"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_is_taken(run, photos, tmp_path, kind):
+    result = run(
+        "predict", "--model", write(kind, tmp_path), "--output", tmp_path / "out", "--no-overlay",
+        photos / "images",
+    )  # fmt: skip
+
+    assert result.exit_code == 0, result.stderr
+    for path in (photos / "images").iterdir():
+        labels = read_mask(tmp_path / "out" / path.name)
+        np.testing.assert_array_equal(labels, read_image(path).argmax(-1))
+
+
+def test_modalities_are_named_for_a_file_that_does_not(run, photos, tmp_path):
+    make_channel_model(channels=4).save(tmp_path / "m.keras")
+    depth = np.full((20, 30), 300, "uint16")
+    (tmp_path / "depth").mkdir()
+    Image.fromarray(depth).save(tmp_path / "depth" / "0.png")
+    arguments = (
+        "predict", "--model", tmp_path / "m.keras", "--output", tmp_path / "out",
+        "--depth", tmp_path / "depth", photos / "images" / "0.png",
+    )  # fmt: skip
+
+    refused = run(*arguments)
+    result = run(*arguments, "--modalities", "color,depth")
+
+    assert refused.exit_code == 1 and "`--modalities`" in refused.stderr
+    assert result.exit_code == 0, result.stderr
+    # 300 millimeters are more than any color.
+    np.testing.assert_array_equal(read_mask(tmp_path / "out" / "0.png"), np.full((20, 30), 3))
 
 
 def test_patterns_and_files_are_taken_without_overlays(run, channel_model, photos, tmp_path):

@@ -78,8 +78,8 @@ def test_a_model_is_loaded_as_keras_loads_it(tmp_path, tiny_backbone):
 
     assert type(loaded) is type(model) and loaded.get_config() == theirs.get_config()
     assert not loaded.compiled
-    assert len(loaded.variables) == len(theirs.variables) > 0
-    for ours, reference in zip(loaded.variables, theirs.variables, strict=True):
+    assert len(loaded.weights) == len(theirs.weights) > 0
+    for ours, reference in zip(loaded.weights, theirs.weights, strict=True):
         assert ours.path == reference.path and ours.trainable == reference.trainable
         np.testing.assert_array_equal(ours, reference)
 

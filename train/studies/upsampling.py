@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from keras_fcn.datasets import SegmentationDataset
+from keras_fcn.prediction import load_model
 
 from ..config import Config
 from .report import SCORE_TITLES, SCORES, Report, percent, save_lines
@@ -50,7 +51,7 @@ def report(trained: Mapping[str, Trained], dataset: SegmentationDataset) -> Repo
 
 def _learned_parameters(path: Path) -> int:
     """Returns how many weights of the upsampling are trained."""
-    network = keras.saving.load_model(path, compile=False)
+    network = load_model(path)
     return sum(
         layer.count_params()
         for layer in network.layers
