@@ -98,7 +98,7 @@ class AlexNetTorchvision(AlexNet):
     """AlexNet as torchvision trained it; arguments as for `AlexNet`.
 
     It has other filters in one group, and no response normalization. torchvision's pools leave
-    out what does not fill a window; here the last windows look at what is left.
+    out what does not fill a window; here the last windows may be cut off.
 
     Reference:
         Krizhevsky, arXiv 1404.5997; `torchvision.models.alexnet`.

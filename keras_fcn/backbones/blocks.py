@@ -13,10 +13,10 @@ def scaled(filters: int, alpha: float) -> int:
 
 
 def ceil_pool(features: KerasTensor, name: str) -> KerasTensor:
-    """Returns 3x3 maxima at stride 2, the last ones over what is left, as Caffe pools.
+    """Returns 3x3 maxima at stride 2; the last windows may be cut off, as in Caffe.
 
     A row and a column of zeros are added; where the windows fit without them
-    they are not looked at. Zeros change no maximum of what a ReLU let through.
+    they are not used. Zeros change no maximum of what a ReLU let through.
     ("same" is something else: it adds a row at the top if the height is odd.)
 
     Args:
@@ -30,9 +30,9 @@ def ceil_pool(features: KerasTensor, name: str) -> KerasTensor:
 def classifier_block(
     features: KerasTensor, filters: int, dropout: float, suffix: str = ""
 ) -> KerasTensor:
-    """Returns drop6: a 3x3 convolution that gives a modern backbone's last features context.
+    """Returns drop6: a 3x3 convolution and dropout, in place of VGG16's fc6 and fc7.
 
-    It stands where VGG16 has fc6 and fc7. `filters=0` leaves the convolution out.
+    `filters=0` leaves the convolution out.
     """
     x = convolution_block(features, filters, "fc6", suffix)
     return layers.Dropout(dropout, name=f"drop6{suffix}")(x)
