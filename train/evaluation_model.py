@@ -12,9 +12,8 @@ from keras_fcn.labels import Labels
 from keras_fcn.models import FCN
 from keras_fcn.prediction.predictor import by_head
 
-from .batchnorm import measure_batchnorm
 from .heads import head_losses, head_scores, mean_over_heads
-from .moving_average import MovingAverage
+from .moving_average import MovingAverage, measure_batchnorm
 
 
 class InferenceCopy:

@@ -26,7 +26,7 @@ def main() -> None:
         names = write_folder(Path(folder), options.source, options.images, options.longest_side)
         print(f"Images: {', '.join(names)}")
         result = fit(
-            Config(
+            Config().replace(
                 dataset=f"folder:{folder}",
                 validation_split="train",
                 variant="fcn8s",
@@ -40,13 +40,13 @@ def main() -> None:
                 epochs=options.epochs,
                 learning_rate=options.learning_rate,
                 weight_decay=0.0,
-                clip_norm=1.0,
+                global_clipnorm=1.0,
                 validate_every=10,
                 workdir=options.workdir or f"{folder}/run",
             )
         )
-        score = result.scores["mean_iou"]
-        print(f"Mean IoU on the {len(names)} images it was trained on: {score:.4f}")
+        mean_iou = result.metrics["mean_iou"]
+        print(f"Mean IoU on the {len(names)} images it was trained on: {mean_iou:.4f}")
 
 
 def write_folder(folder: Path, devkit: Path, count: int, longest_side: int) -> list[str]:

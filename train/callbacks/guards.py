@@ -10,7 +10,7 @@ import numpy as np
 from keras_fcn.metrics import SegmentationMetrics
 
 from ..config import Config
-from ..errors import TrainingDiverged
+from ..interrupts import TrainingDiverged
 from ..workdir import Workdir
 from .tracking import Tracker
 
@@ -48,25 +48,26 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def _stop(self, what: str) -> None:
         config, tracker = self._config, self._tracker
+        optimizer = config.optimizer
         kept = "Nothing was saved yet"
         if self._workdir.last.is_file():
             kept = f"The last good weights are in {self._workdir.last}"
         raise TrainingDiverged(
             f"{what} at step {tracker.global_step} of the training. {kept}. A resumed training "
             "would end here again. Start a new one with a lower --learning-rate "
-            f"(it was {config.learning_rate:g}), a longer --warmup (it was {config.warmup}) or "
-            "--clip-norm 1. " + _ADVICE[config.normalization]
+            f"(it was {optimizer.learning_rate:g}), more --warmup-steps (it was "
+            f"{optimizer.warmup_steps}) or --global-clipnorm 1. " + _ADVICE[config.loss.reduction]
         )
 
 
 _SUMMED = (
-    "A loss that is not divided by the pixels, as normalization='{}', fits learning rates of "
+    "A loss that is not divided by the pixels, as reduction='{}', fits learning rates of "
     "1e-10 or so only."
 )
 _ADVICE = {
-    "valid": "If it happens in the first steps, look at the images and masks: "
+    "mean": "If it happens in the first steps, look at the images and masks: "
     "keras-fcn datasets check.",
-    "batch": _SUMMED.format("batch"),
+    "per_image": _SUMMED.format("per_image"),
     "sum": _SUMMED.format("sum"),
 }
 
@@ -97,7 +98,7 @@ class WarnOfOneClass(keras.callbacks.Callback):
             return
         predicted = one_predicted_class(self._scores.confusion_matrix())
         self._seen_in_a_row = 0 if predicted is None else self._seen_in_a_row + 1
-        is_last = self._tracker.epoch == self._config.epochs
+        is_last = self._tracker.epoch == self._config.run.epochs
         if predicted is None or self._warned or not (is_last or self._seen_in_a_row == 2):
             return
         self._warned = True
@@ -108,12 +109,12 @@ class WarnOfOneClass(keras.callbacks.Callback):
     def _warning(self, name: Any) -> str:
         config = self._config
         causes = [
-            f"the learning rate is too high or too low (it is {config.learning_rate:g})",
+            f"the learning rate is too high or too low (it is {config.optimizer.learning_rate:g})",
             "most pixels hold this class and training was short so far "
             "(train longer, or try --class-weights balanced)",
             "the masks hold something else than it seems (look: keras-fcn datasets show)",
         ]
-        if config.backbone_weights in (None, "none") and not config.init:
+        if config.backbone.weights in (None, "none") and not config.model.init:
             causes.insert(0, "the backbone starts from random weights (give --backbone-weights)")
         return (
             f"the network predicts class {name}{self._of_head} at every pixel of the validation "

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
-from keras_fcn_train.class_weights import balanced_weights, count_classes
+from keras_fcn_train.data import balanced_weights, count_classes
+
+from keras_fcn.labels import Heads
 
 from .tiny_training import SPEC, tiny_dataset
 
@@ -9,7 +11,7 @@ def test_pixels_are_counted_without_the_ignored():
     dataset = tiny_dataset(num_train=2)
     labels = [example["label"].numpy() for example in dataset.examples("train")]
 
-    counts = count_classes(dataset, "train")[""]
+    counts = count_classes(dataset, "train")[Heads.ONLY]
 
     expected = [sum(int((label == c).sum()) for label in labels) for c in range(3)]
     assert counts.tolist() == expected
@@ -22,7 +24,7 @@ def test_limit_counts_the_first_examples():
     dataset = tiny_dataset(num_train=2)
 
     one, both = count_classes(dataset, "train", limit=1), count_classes(dataset, "train")
-    assert one[""].sum() < both[""].sum()
+    assert one[Heads.ONLY].sum() < both[Heads.ONLY].sum()
 
 
 def test_weights_by_hand():
@@ -40,5 +42,5 @@ def test_exponent_zero_weighs_all_pixels_alike():
 
 
 def test_split_without_labels_is_refused():
-    with pytest.raises(ValueError, match="holds no labeled pixel"):
+    with pytest.raises(ValueError, match="contains no labeled pixel"):
         balanced_weights(np.zeros(3, "int64"), exponent=0.5)
