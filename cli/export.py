@@ -232,10 +232,12 @@ def _comparison_dataset(
         data.check_modalities(modalities)
         return data
     origin = getattr(network, "origin", {})
-    config = origin.get("config", {})
+    settings = origin.get("config", {}).get("data", {})
     try:
         return open_dataset(
-            origin["dataset"], source or config.get("source"), data_dir or config.get("data_dir")
+            origin["dataset"],
+            source or settings.get("source"),
+            data_dir or settings.get("data_dir"),
         )
     except (KeyError, ValueError, OSError):
         say("Note: the dataset of the training is not at hand; compared on the built-in sample.")

@@ -1,38 +1,26 @@
 """The settings of a training as options of the command line."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import Field, fields
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 import click
-from keras_fcn_train.config import Config
+from keras_fcn_train.config import Config, Setting, settings
 
 from .options import Decorator, names, size
 
-# Where a section of the help begins, by the first of its settings.
-SECTIONS = {
-    "recipe": "Data",
-    "variant": "Network",
-    "epochs": "Batches and augmentation",
-    "optimizer": "Optimizer",
-    "normalization": "Loss",
-    "precision": "Machine",
-    "workdir": "Run",
-}
-
 # Names of the networks, without importing what builds them, `keras_fcn.models.VARIANTS`.
-VARIANT_NAMES: tuple[str, ...] = get_args(get_type_hints(Config)["variant"])
+VARIANT_NAMES: tuple[str, ...] = get_args(settings()["variant"].type)
 
 
 class SettingsCommand(click.Command):
-    """A command whose help shows the settings in sections."""
+    """A command whose help shows the settings in their sections."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        titles = _section_titles()
         sections: dict[str, list[tuple[str, str]]] = {}
         for option in self.get_params(ctx):
-            title = titles.get(option.name or "", "Other")
+            setting = settings().get(option.name or "")
+            title = setting.section.capitalize() if setting else "Other"
             sections.setdefault(title, []).append(option.get_help_record(ctx) or ("", ""))
         for title, rows in sections.items():
             with formatter.section(title):
@@ -40,59 +28,49 @@ class SettingsCommand(click.Command):
 
 
 def setting_options(defaults: Config | None = None, without: Sequence[str] = ()) -> Decorator:
-    """Returns one option for each setting of `Config`, in its order.
+    """Returns one option per setting of `Config`, in its order.
 
     Args:
         defaults: Whose values the help shows as defaults; those of `Config()` by default.
         without: Names of settings that are no options here.
     """
-    hints = get_type_hints(Config)
-    shown = (defaults or Config()).to_dict()
+    shown = (defaults or Config()).to_flat()
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for setting in reversed(fields(Config)):
-            if setting.name not in without:
-                option = _option(setting, hints[setting.name], shown[setting.name])
-                function = option(function)
+        for name, setting in reversed(settings().items()):
+            if name not in without:
+                function = _option(setting, shown[name])(function)
         return function
 
     return decorate
 
 
 def given_settings(context: click.Context) -> dict[str, Any]:
-    """Returns the settings that the user gave, by name: a recipe's stand for all others."""
+    """Returns the settings that the user gave, by name; all others are the recipe's."""
     return {
-        setting.name: context.params[setting.name]
-        for setting in fields(Config)
-        if setting.name in context.params
-        and context.get_parameter_source(setting.name) is not click.core.ParameterSource.DEFAULT
+        name: context.params[name]
+        for name in settings()
+        if name in context.params
+        and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
     }
 
 
-def _section_titles() -> dict[str, str]:
-    """Returns the section of each setting."""
-    titles = {}
-    title = ""
-    for setting in fields(Config):
-        title = titles[setting.name] = SECTIONS.get(setting.name, title)
-    return titles
-
-
-def _option(setting: Field[Any], hint: Any, default: Any) -> Decorator:
-    name = setting.name.replace("_", "-")
-    kind = next((part for part in get_args(hint) if part is not NoneType), hint)
-    if NoneType not in get_args(hint):
-        kind = hint
-    text = f"{setting.metadata['help']}{_shown_default(default)}"
+def _option(setting: Setting, default: Any) -> Decorator:
+    option = setting.option.replace("_", "-")
+    is_optional = NoneType in get_args(setting.type)
+    kind = setting.type
+    if is_optional:
+        kind = next(part for part in get_args(kind) if part is not NoneType)
+    text = f"{setting.help}{_shown_default(default)}"
     if kind is bool:
         # Without a default click takes a flag that is not given for False: it is the recipe's.
-        return click.option(f"--{name}/--no-{name}", setting.name, default=None, help=text)
+        return click.option(f"--{option}/--no-{option}", setting.name, default=None, help=text)
     return click.option(
-        f"--{name}",
+        f"--{option}",
         setting.name,
-        type=_converter(kind, optional=NoneType in get_args(hint)),
+        type=_converter(kind, optional=is_optional),
         default=None,
-        metavar=setting.metadata["metavar"] or "|".join(get_args(kind)),
+        metavar=setting.metavar or "|".join(get_args(kind)),
         help=text,
     )
 

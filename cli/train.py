@@ -57,14 +57,14 @@ def _describe_recipe(context: click.Context, _: click.Parameter, name: str | Non
     expose_value=False,
     callback=_describe_recipe,
     metavar="NAME",
-    help="Tell where a recipe is from, what it needs and what it scored, and exit.",
+    help="Show the source, the needs and the results of a recipe, and exit.",
 )
 @click.pass_context
 def command(context: click.Context, /, **_: Any) -> None:
     """Train a network.
 
-    Settings come from a recipe, if one is named, then from the options; the defaults fill in what
-    is left. The workdir holds best.keras and last.keras, the log, its curves, TensorBoard's
+    Settings come from the options, then from a recipe, if one is named; the others have their
+    defaults. The workdir contains best.keras and last.keras, the log, its curves, TensorBoard's
     events, and what --resume needs after Ctrl-C or a crash.
     """
     load_tensorflow()
@@ -74,17 +74,17 @@ def command(context: click.Context, /, **_: Any) -> None:
         result = fit(configuration(given_settings(context)))
     except TrainingStopped as error:
         raise Failure(str(error)) from error
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in result.scores.items())
-    say(f"\nBest epoch {result.best_epoch}: {scores}")
+    metrics = ", ".join(f"{name} {value:.4f}" for name, value in result.metrics.items())
+    say(f"\nBest epoch {result.best_epoch}: {metrics}")
     say(f"Network: {result.best}")
     say(f"Curves:  {result.workdir / 'curves.png'}")
 
 
 def configuration(given: dict[str, Any]) -> Any:
     """Returns what was given on top of a recipe, of the training to resume, or of the defaults."""
-    from keras_fcn_train import Config, load_recipe
+    from keras_fcn_train import Config, RunConfig, load_recipe
 
-    stored = Path(given.get("workdir") or Config.workdir).expanduser() / "config.json"
+    stored = Path(given.get("workdir") or RunConfig.workdir).expanduser() / "config.json"
     if given.get("resume") and stored.is_file():
         base = Config.from_json(stored.read_text())
     elif given.get("recipe"):

@@ -108,9 +108,9 @@ def _run(name: str, context: click.Context, path: Path, **options: Any) -> None:
     study = importlib.import_module(f"keras_fcn_train.studies.{name.replace('-', '_')}")
     given = given_settings(context)
     start = load_recipe(given["recipe"]) if given.get("recipe") else _defaults(name, given)
-    base, dataset = check_base(start.replace(**{"workdir": DEFAULTS[name].workdir, **given}))
+    base, dataset = check_base(start.replace(**{"workdir": DEFAULTS[name].run.workdir, **given}))
     try:
-        trained = train_all(study.runs(base, dataset, **options), base.workdir)
+        trained = train_all(study.runs(base, dataset, **options), base.run.workdir)
     except TrainingInterrupted as error:
         raise Failure("The study was stopped. Start it again, and it goes on.") from error
     except TrainingStopped as error:
@@ -120,7 +120,8 @@ def _run(name: str, context: click.Context, path: Path, **options: Any) -> None:
     output.print(report)
     for note in report.notes:
         say(note)
-    say(f"{base.backbone} on {dataset.name}, {base.validation_split}; runs in {base.workdir}.")
+    data, run = base.data, base.run
+    say(f"{base.backbone.name} on {dataset.name}, {data.validation_split}; runs in {run.workdir}.")
     say(f"Picture: {report.save_picture(path)}")
 
 

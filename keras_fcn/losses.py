@@ -1,4 +1,4 @@
-"""The loss of a score map against a label map."""
+"""The loss of logits against a label map."""
 
 import math
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from keras import KerasTensor, ops
 from keras_fcn.label_tensors import is_class, label_values
 from keras_fcn.labels import check_ignore_class
 
-NORMALIZATIONS = ("valid", "batch", "sum")
+REDUCTIONS = ("mean", "per_image", "sum")
 
 
 @keras.saving.register_keras_serializable(package="keras_fcn")
 class PixelwiseCrossentropy(keras.losses.Loss):
-    """Softmax cross-entropy of every pixel's scores with its label.
+    """Softmax cross-entropy of every pixel's logits with its label.
 
-    Pixels that hold `ignore_class` add nothing to the loss and are not counted
+    Pixels labeled `ignore_class` add nothing to the loss and are not counted
     in the mean. A batch without a counted pixel has the loss 0 and gradients of
     0. Under `tf.distribute.MirroredStrategy` the mean is the one over the pixels
     of all replicas, however unequally they share them: the value and the
@@ -36,19 +36,22 @@ class PixelwiseCrossentropy(keras.losses.Loss):
     Args:
         ignore_class: Label of the pixels to leave out, such as the 255 that
             VOC draws around objects. `None` if there is none.
-        normalization: What the sum over the pixels is divided by: `"valid"`,
-            the number of pixels that hold a class; `"batch"`, the number of
-            images, as the reference FCN trains (Caffe's BATCH_SIZE; its
-            learning rates fit only this choice); `"sum"`, nothing.
-        class_weights: One factor a class, at least 0, or `None` for 1 everywhere.
-            Take this and not `fit(class_weight=...)`, which Keras cannot
+        reduction: What the sum over the pixels is divided by: `"mean"`, the
+            number of valid pixels (those labeled with a class); `"per_image"`,
+            the number of images, as the reference FCN trains (Caffe's
+            BATCH_SIZE; its learning rates fit only this choice); `"sum"`,
+            nothing. These replace the reductions of other Keras losses:
+            `"sum_over_batch_size"`, which would count ignored pixels, and
+            `None` do not exist here.
+        class_weights: One factor per class, at least 0, or `None` for 1 everywhere.
+            Use this and not `fit(class_weight=...)`, which Keras cannot
             apply to label maps.
         name: Name of the loss.
 
     Call arguments:
         y_true: Labels, any integer or float dtype, shape
             `(batch, height, width)` or `(batch, height, width, 1)`.
-        y_pred: Scores before softmax, any float dtype, shape
+        y_pred: Logits, any float dtype, shape
             `(batch, height, width, num_classes)`. Computed with in float32.
         sample_weight: Optional factors, shape `(batch,)` for whole images, or
             `(batch, height, width)` or `(batch, height, width, 1)` for pixels.
@@ -63,8 +66,8 @@ class PixelwiseCrossentropy(keras.losses.Loss):
     Example:
         >>> loss = PixelwiseCrossentropy(ignore_class=255)
         >>> labels = [[[0, 1, 255]]]
-        >>> scores = keras.ops.zeros((1, 1, 3, 4))
-        >>> round(float(loss(labels, scores)), 4)  # log(4), the mean of two pixels
+        >>> logits = keras.ops.zeros((1, 1, 3, 4))
+        >>> round(float(loss(labels, logits)), 4)  # log(4), the mean of two pixels
         1.3863
 
     Reference:
@@ -75,20 +78,19 @@ class PixelwiseCrossentropy(keras.losses.Loss):
     def __init__(
         self,
         ignore_class: int | None = 255,
-        normalization: str = "valid",
+        reduction: str = "mean",
         class_weights: Sequence[float] | None = None,
         name: str = "pixelwise_crossentropy",
     ) -> None:
+        if reduction not in REDUCTIONS:
+            raise ValueError(
+                f"`reduction` must be one of {REDUCTIONS}. Received: reduction={reduction!r}."
+            )
+        check_ignore_class(ignore_class)
         # float32 under every dtype policy: a sum over pixels needs more than 8 bits.
         super().__init__(name=name, reduction="sum", dtype="float32")
-        check_ignore_class(ignore_class)
-        if normalization not in NORMALIZATIONS:
-            raise ValueError(
-                f"`normalization` must be one of {NORMALIZATIONS}. "
-                f"Received: normalization={normalization!r}."
-            )
+        self.reduction = reduction  # read by `__call__` below only, which replaces that of Keras
         self.ignore_class = ignore_class
-        self.normalization = normalization
         self.class_weights = _checked_weights(class_weights)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> KerasTensor:
@@ -98,15 +100,15 @@ class PixelwiseCrossentropy(keras.losses.Loss):
             if sample_weight is not None:
                 losses = losses * _weights_of_pixels(sample_weight, tuple(losses.shape))
             divisor = None
-            if self.normalization == "valid":
+            if self.reduction == "mean":
                 counted = is_class(label_values(y_true, y_pred), y_pred.shape[-1])
                 divisor = ops.sum(ops.cast(counted, self.dtype))
-            elif self.normalization == "batch":
+            elif self.reduction == "per_image":
                 divisor = ops.cast(ops.shape(y_pred)[0], self.dtype)
             return _divide_over_replicas(ops.sum(losses), divisor)
 
     def call(self, y_true: Any, y_pred: Any) -> KerasTensor:
-        """Returns the weighted loss of each pixel (0 where no class is), `(b, height, width)`."""
+        """Returns the weighted loss of each pixel (0 without a class), `(b, height, width)`."""
         num_classes = y_pred.shape[-1]
         check_ignore_class(self.ignore_class, num_classes)
         labels = label_values(y_true, y_pred)
@@ -118,8 +120,8 @@ class PixelwiseCrossentropy(keras.losses.Loss):
             return losses
         if len(self.class_weights) != num_classes:
             raise ValueError(
-                f"`class_weights` must hold one factor for each of the {num_classes} classes of "
-                f"the scores. Received: {len(self.class_weights)} factors."
+                f"`class_weights` must contain one factor for each of the {num_classes} classes "
+                f"of the logits. Received: {len(self.class_weights)} factors."
             )
         weights = ops.convert_to_tensor(self.class_weights, dtype=self.dtype)
         return losses * ops.take(weights, classes)
@@ -128,19 +130,19 @@ class PixelwiseCrossentropy(keras.losses.Loss):
         return {
             "name": self.name,
             "ignore_class": self.ignore_class,
-            "normalization": self.normalization,
+            "reduction": self.reduction,
             "class_weights": self.class_weights,
         }
 
 
-def _crossentropy(classes: KerasTensor, scores: KerasTensor) -> KerasTensor:
-    """Returns `-log softmax(scores)[class]` for each pixel.
+def _crossentropy(classes: KerasTensor, logits: KerasTensor) -> KerasTensor:
+    """Returns `-log softmax(logits)[class]` for each pixel.
 
     Plain operations, because on a CPU they take less than half the time of
     TensorFlow's fused one, and it prints the whole batch at a label out of range.
     """
-    shifted = scores - ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))
-    is_class = ops.one_hot(classes, scores.shape[-1], dtype=scores.dtype)
+    shifted = logits - ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
+    is_class = ops.one_hot(classes, logits.shape[-1], dtype=logits.dtype)
     log_total = ops.log(ops.sum(ops.exp(shifted), axis=-1))
     return log_total - ops.sum(is_class * shifted, axis=-1)
 
@@ -198,7 +200,7 @@ def _checked_weights(class_weights: Sequence[float] | None) -> list[float] | Non
         return None
     if isinstance(class_weights, dict):
         raise ValueError(
-            "`class_weights` must be a sequence with one factor a class, not a dictionary. "
+            "`class_weights` must be a sequence with one factor per class, not a dictionary. "
             f"Received: class_weights={class_weights}."
         )
     weights = [float(weight) for weight in class_weights]

@@ -20,7 +20,7 @@ def log_softmax(scores):
     return scores - np.log(np.sum(np.exp(scores), axis=-1, keepdims=True))
 
 
-def expected_loss(labels, scores, normalization, class_weights=None, sample_weight=None):
+def expected_loss(labels, scores, reduction, class_weights=None, sample_weight=None):
     """The definition, one pixel after the other."""
     log_probabilities = log_softmax(scores)
     total, num_valid = 0.0, 0
@@ -33,7 +33,7 @@ def expected_loss(labels, scores, normalization, class_weights=None, sample_weig
             weight *= sample_weight[pixel[: sample_weight.ndim]]
         total -= weight * log_probabilities[(*pixel, label)]
         num_valid += 1
-    return total / {"valid": max(num_valid, 1), "batch": len(labels), "sum": 1}[normalization]
+    return total / {"mean": max(num_valid, 1), "per_image": len(labels), "sum": 1}[reduction]
 
 
 def gradient_of(loss, labels, scores):
@@ -69,22 +69,22 @@ def test_mean_over_the_valid_pixels_by_hand():
     assert float(value) == pytest.approx((np.log(2) + np.log(4)) / 2, rel=1e-6)
 
 
-@pytest.mark.parametrize("normalization", ["valid", "batch", "sum"])
+@pytest.mark.parametrize("reduction", ["mean", "per_image", "sum"])
 @pytest.mark.parametrize("weights_shape", [None, (2,), (2, 3, 4), (2, 3, 4, 1)])
-def test_agrees_with_the_definition(batch, normalization, weights_shape):
+def test_agrees_with_the_definition(batch, reduction, weights_shape):
     labels, scores = batch
     class_weights = [0.5, 1.0, 2.0, 0.0, 3.0]
     sample_weight = None
     if weights_shape is not None:
         sample_weight = np.random.default_rng(1).uniform(size=weights_shape).astype("float32")
-    loss = PixelwiseCrossentropy(normalization=normalization, class_weights=class_weights)
+    loss = PixelwiseCrossentropy(reduction=reduction, class_weights=class_weights)
 
     value = loss(labels, scores, sample_weight=sample_weight)
 
     pixel_weights = sample_weight
     if weights_shape is not None and len(weights_shape) == 4:
         pixel_weights = sample_weight[..., 0]
-    expected = expected_loss(labels, scores, normalization, class_weights, pixel_weights)
+    expected = expected_loss(labels, scores, reduction, class_weights, pixel_weights)
     assert float(value) == pytest.approx(expected, rel=1e-5)
 
 
@@ -92,7 +92,7 @@ def test_agrees_with_the_definition(batch, normalization, weights_shape):
 @pytest.mark.parametrize("has_axis", [False, True])
 def test_takes_labels_of_any_dtype_with_or_without_a_last_axis(batch, dtype, has_axis):
     labels, scores = batch
-    expected = expected_loss(labels, scores, "valid")
+    expected = expected_loss(labels, scores, "mean")
 
     labels = labels.astype(dtype)
     value = PixelwiseCrossentropy()(labels[..., None] if has_axis else labels, scores)
@@ -112,10 +112,10 @@ def test_gradient_is_softmax_minus_label_over_the_valid_pixels(batch):
     assert not gradient[0, :2].any()
 
 
-@pytest.mark.parametrize("normalization", ["valid", "batch", "sum"])
-def test_batch_without_a_valid_pixel_gives_zero_and_no_gradient(batch, normalization):
+@pytest.mark.parametrize("reduction", ["mean", "per_image", "sum"])
+def test_batch_without_a_valid_pixel_gives_zero_and_no_gradient(batch, reduction):
     labels = np.full_like(batch[0], 255)
-    loss = PixelwiseCrossentropy(normalization=normalization)
+    loss = PixelwiseCrossentropy(reduction=reduction)
 
     assert float(loss(labels, batch[1])) == 0
     np.testing.assert_array_equal(gradient_of(loss, labels, batch[1]), 0)
@@ -123,7 +123,7 @@ def test_batch_without_a_valid_pixel_gives_zero_and_no_gradient(batch, normaliza
 
 def test_large_scores_neither_overflow_nor_underflow():
     scores = np.array([[[[1e4, 0.0, -1e4], [-1e4, 0.0, 1e4]]]], "float32")
-    loss = PixelwiseCrossentropy(normalization="sum")
+    loss = PixelwiseCrossentropy(reduction="sum")
 
     # The first pixel is right: 0. The second misses its label by 2e4.
     assert float(loss([[[0, 0]]], scores)) == pytest.approx(2e4)
@@ -135,7 +135,7 @@ def test_bfloat16_scores_are_computed_with_in_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         scores = ops.zeros((1, 200, 200, 2), dtype="bfloat16")
-        value = PixelwiseCrossentropy(normalization="sum")(np.zeros((1, 200, 200), "uint8"), scores)
+        value = PixelwiseCrossentropy(reduction="sum")(np.zeros((1, 200, 200), "uint8"), scores)
     finally:
         keras.config.set_dtype_policy("float32")
 
@@ -189,7 +189,8 @@ def test_fit_and_evaluate_with_weights_of_pixels(jit_compile):
 
 
 def test_a_saved_model_keeps_its_loss(tmp_path, batch):
-    loss = PixelwiseCrossentropy(7, "batch", class_weights=np.array([1.0, 2.0, 0.5]), name="mine")
+    weights = np.array([1.0, 2.0, 0.5])
+    loss = PixelwiseCrossentropy(7, "per_image", class_weights=weights, name="mine")
     model_of_a_bias(loss).save(tmp_path / "model.keras")
 
     loaded = keras.models.load_model(tmp_path / "model.keras").loss
@@ -202,7 +203,7 @@ def test_a_saved_model_keeps_its_loss(tmp_path, batch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"normalization": "mean"}, "`normalization` must be one of .*'valid', 'batch', 'sum'"),
+        ({"reduction": "valid"}, "`reduction` must be one of .*'mean', 'per_image', 'sum'"),
         ({"ignore_class": 2.5}, "`ignore_class` must be a whole number or None"),
         ({"class_weights": [1.0, -1.0]}, "at least 0"),
         ({"class_weights": [0.0, 0.0]}, "not all 0"),
@@ -240,17 +241,17 @@ def test_scores_without_a_batch_are_refused():
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute")
 @pytest.mark.parametrize(
-    ("normalization", "num_images"),
+    ("reduction", "num_images"),
     [
         # The last batch of 7 images gives 2 to one replica and 1 to the other.
-        ("valid", 7),
-        pytest.param("valid", 8, marks=pytest.mark.full),
-        pytest.param("batch", 7, marks=pytest.mark.full),
+        ("mean", 7),
+        pytest.param("mean", 8, marks=pytest.mark.full),
+        pytest.param("per_image", 7, marks=pytest.mark.full),
         pytest.param("sum", 8, marks=pytest.mark.full),
     ],
 )
-def test_two_replicas_train_as_one_device(normalization, num_images):
-    command = [sys.executable, HERE / "losses_distributed.py", normalization, str(num_images)]
+def test_two_replicas_train_as_one_device(reduction, num_images):
+    command = [sys.executable, HERE / "losses_distributed.py", reduction, str(num_images)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=550)
     assert finished.returncode == 0, finished.stderr[-2000:]
     one, two = json.loads(finished.stdout.splitlines()[-1]).values()

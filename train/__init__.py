@@ -7,19 +7,34 @@ first used, so that `keras-fcn train --help` need not wait for it.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .config import Config
-from .errors import TrainingDiverged, TrainingInterrupted, TrainingStopped
+from .config import (
+    AugmentationConfig,
+    BackboneConfig,
+    Config,
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    RunConfig,
+)
+from .interrupts import TrainingDiverged, TrainingInterrupted, TrainingStopped
 from .rates import convert_rates
 from .recipes import describe_recipe, load_recipe, recipe_names
 
 if TYPE_CHECKING:
-    from .optimizers import CaffeSGD
-    from .schedules import WarmupPolynomialDecay
+    from .optimizers import CaffeSGD, WarmupPolynomialDecay
     from .training import TrainingResult, fit
 
 __all__ = [
+    "AugmentationConfig",
+    "BackboneConfig",
     "CaffeSGD",
     "Config",
+    "DataConfig",
+    "LossConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "RunConfig",
     "TrainingDiverged",
     "TrainingInterrupted",
     "TrainingResult",
@@ -35,7 +50,7 @@ __all__ = [
 _MODULES = {
     "CaffeSGD": "optimizers",
     "TrainingResult": "training",
-    "WarmupPolynomialDecay": "schedules",
+    "WarmupPolynomialDecay": "optimizers",
     "fit": "training",
 }
 

@@ -1,42 +1,66 @@
-"""The settings of a training."""
+"""The settings of a training, in sections that are the arguments of what they configure."""
 
+import dataclasses
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 
-def _setting(default: Any, description: str, metavar: str | None = None) -> Any:
-    return field(default=default, metadata={"help": description, "metavar": metavar})
+def _setting(
+    default: Any,
+    description: str,
+    metavar: str | None = None,
+    *,
+    name: str | None = None,
+    option: str | None = None,
+) -> Any:
+    """Returns the field of a setting.
+
+    Args:
+        default: Its default.
+        description: What `keras-fcn train --help` shows.
+        metavar: What the help shows for the value.
+        name: Its name outside its section, where that of the field is not unique.
+        option: Its name on the command line, if it is another.
+    """
+    metadata = {"help": description, "metavar": metavar, "name": name, "option": option}
+    return field(default=default, metadata=metadata)
+
+
+class Section:
+    """A part of the settings. Types and ranges are checked when it is made."""
+
+    title: ClassVar[str]  # of the section in `Config`
+
+    def __new__(cls, *_: Any, **settings: Any) -> Self:
+        # Before `__init__`, whose error would not name the setting that was meant.
+        _check_names(cls, settings)
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        for name, setting in _settings_of(self.title).items():
+            value = _checked(setting.name, getattr(self, name), setting.type)
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
+        """Raises ValueError if a value is out of range."""
+
+    def _require(self, name: str, holds: bool, expected: str) -> None:
+        _require(_settings_of(self.title)[name].name, getattr(self, name), holds, expected)
 
 
 @dataclass(frozen=True)
-class Config:
-    """The settings of a training; each is an option of `keras-fcn train`.
+class DataConfig(Section):
+    """The datasets and the batches: `open_dataset`, `training_batches`, `evaluation_batches`."""
 
-    Values are checked when it is made. Lists become tuples, so that a
-    configuration read from JSON equals the one that was written.
+    title: ClassVar[str] = "data"
 
-    Raises:
-        TypeError: If a value has another type than its setting.
-        ValueError: If a value is out of range.
-
-    Example:
-        >>> config = Config(dataset="camvid", crop=(288, 288))
-        >>> config.replace(epochs=5).epochs
-        5
-        >>> config.replace(learnig_rate=0.1)
-        Traceback (most recent call last):
-        ValueError: Unknown setting 'learnig_rate'. Did you mean 'learning_rate'?
-    """
-
-    # --- Data ---
-    recipe: str | None = _setting(
-        None, "Recipe that the other settings start from: a name, or a .py file.", "NAME"
-    )
     dataset: str = _setting(
         "sample", "One of those that `keras-fcn datasets list` shows, or folder:PATH.", "NAME"
     )
@@ -44,7 +68,7 @@ class Config:
         None, "Folder of the dataset's files as published; prepared when needed.", "PATH"
     )
     data_dir: str | None = _setting(
-        None, "Where prepared datasets lie; ~/tensorflow_datasets by default.", "DIR"
+        None, "Folder of prepared datasets; ~/tensorflow_datasets by default.", "DIR"
     )
     train_split: str = _setting("train", "Split to train on.", "SPLIT")
     validation_split: str | None = _setting(
@@ -56,43 +80,53 @@ class Config:
     validation_limit: int | None = _setting(
         None, "Validate on the first N examples of the split only.", "N"
     )
+    batch_size: int = _setting(8, "Images per step, over all devices together.", "N")
+    crop_size: tuple[int, int] | None = _setting(
+        None,
+        "Height and width of the training crops; 'none' trains at native size.",
+        "HxW",
+        option="crop",
+    )
+    augment: bool = _setting(True, "Scale, flip and recolor the training images.")
+    replacement: bool = _setting(
+        False, "Draw images at random with replacement, as the reference, not once per epoch."
+    )
+    loss_share: float = _setting(
+        1.0,
+        "Share of the cells of the finest logits (32, 16 or 8 pixels wide) that count in the "
+        "loss, drawn for each image: the paper's patch sampling.",
+        "SHARE",
+    )
 
-    # --- Network ---
+    def _check(self) -> None:
+        for name in ("limit", "validation_limit"):
+            value = getattr(self, name)
+            self._require(name, value is None or value >= 1, "at least 1, or None")
+        self._require("batch_size", self.batch_size >= 1, "at least 1")
+        crop = self.crop_size
+        self._require("crop_size", crop is None or min(crop) >= 1, "a height and a width above 0")
+        self._require("loss_share", 0 < self.loss_share <= 1, "in (0, 1]")
+
+
+@dataclass(frozen=True)
+class ModelConfig(Section):
+    """The network around its backbone, and what it starts from: `build_network`."""
+
+    title: ClassVar[str] = "model"
+
     variant: Literal["fcn32s", "fcn16s", "fcn8s", "fcn8s_atonce"] = _setting(
         "fcn8s", "Stride of the finest features that are scored; at-once scales the skips down."
     )
-    backbone: str = _setting("mobilenet_v2", "Feature extractor, such as vgg16.", "NAME")
     modalities: tuple[str, ...] | None = _setting(
         None,
-        "Kinds of images, of color, hha and depth, that are seen together; RGB by default.",
+        "Modalities, of rgb, hha and depth, that are seen together; RGB alone by default.",
         "LIST",
     )
     fusion: Literal["early", "late"] = _setting(
         "early", "Whether one backbone sees all modalities, or each has its own."
     )
-    geometry: Literal["same", "reference"] = _setting(
-        "same", "How sizes are kept: by padding, or for the paper's networks exactly as in Caffe."
-    )
-    mean: tuple[float, ...] | None = _setting(
-        None,
-        "Mean of each channel, blue, green, red for colors, where a Caffe-trained backbone "
-        "or depth needs another than the default.",
-        "LIST",
-    )
-    alpha: float | None = _setting(
-        None, "Width multiplier of the MobileNets and the paper's networks.", "A"
-    )
-    backbone_weights: str | None = _setting(
-        None, "Weights of the backbone: 'none', 'imagenet' (downloaded) or a file.", "FILE"
-    )
-    fc_filters: int | None = _setting(
-        None, "Width before the coarsest score: 4096 for VGG, else 256, by default.", "N"
-    )
     skip_filters: int = _setting(
         0, "Width of a 3x3 convolution before the score of each skip; 0 for none.", "N"
-    )
-    dropout: float | None = _setting(
-        None, "Dropout before the coarsest score: 0.5 for VGG, else 0.1, by default.", "RATE"
     )
     upsampling: Literal["fixed", "inner", "learned"] = _setting(
         "fixed", "Which upsamplings are trained: none, all but the last, or all."
@@ -104,7 +138,7 @@ class Config:
     )
     init_streams: tuple[str, ...] | None = _setting(
         None,
-        "Start the streams of a late fusion from these .keras files, one for each modality.",
+        "Start the streams of a late fusion from these .keras files, one per modality.",
         "FILES",
     )
     freeze_batchnorm: bool = _setting(
@@ -116,14 +150,73 @@ class Config:
         "which lags behind a short training.",
         "M",
     )
-
-    # --- Batches ---
-    epochs: int = _setting(50, "Passes over the training split.", "N")
-    batch_size: int = _setting(8, "Images a step, over all devices together.", "N")
-    crop: tuple[int, int] | None = _setting(
-        None, "Height and width of the training crops; 'none' trains at native size.", "HxW"
+    precision: Literal["float32", "mixed_bfloat16"] = _setting(
+        "float32", "Precision of the layers; weights and logits stay float32."
     )
-    augment: bool = _setting(True, "Scale, flip and recolor the training images.")
+
+    def _check(self) -> None:
+        momentum = self.batchnorm_momentum
+        self._require(
+            "batchnorm_momentum", momentum is None or 0 < momentum < 1, "in (0, 1), or None"
+        )
+        streams, modalities = self.init_streams, self.modalities or ()
+        self._require(
+            "init_streams",
+            streams is None or (self.fusion == "late" and self.init is None),
+            'None without `fusion="late"`, and where `init` is given',
+        )
+        self._require(
+            "init_streams",
+            streams is None or len(streams) == len(modalities),
+            f"one file per modality ({', '.join(modalities)})",
+        )
+
+
+@dataclass(frozen=True)
+class BackboneConfig(Section):
+    """The backbone, by its name, and its arguments."""
+
+    title: ClassVar[str] = "backbone"
+
+    name: str = _setting(
+        "mobilenet_v2", "Feature extractor, such as vgg16.", "NAME", name="backbone"
+    )
+    weights: str | None = _setting(
+        None,
+        "Weights of the backbone: 'none', 'imagenet' (downloaded) or a file.",
+        "FILE",
+        name="backbone_weights",
+    )
+    alpha: float | None = _setting(
+        None, "Width multiplier of the MobileNets and the paper's networks.", "A"
+    )
+    fc_filters: int | None = _setting(
+        None, "Width before the coarsest score: 4096 for VGG, else 256, by default.", "N"
+    )
+    dropout: float | None = _setting(
+        None, "Dropout before the coarsest score: 0.5 for VGG, else 0.1, by default.", "RATE"
+    )
+    geometry: Literal["same", "reference"] = _setting(
+        "same", "How sizes are kept: by padding, or for the paper's networks exactly as in Caffe."
+    )
+    mean: tuple[float, ...] | None = _setting(
+        None,
+        "Mean of each channel, blue, green, red for colors, where a Caffe-trained backbone "
+        "or depth needs another than the default.",
+        "LIST",
+    )
+
+
+@dataclass(frozen=True)
+class AugmentationConfig(Section):
+    """The fields of `keras_fcn.data.augmentation.Augmentation`, which checks their ranges.
+
+    It is a class of its own because that module imports TensorFlow, for which `keras-fcn train
+    --help` does not wait. A test compares the two.
+    """
+
+    title: ClassVar[str] = "augmentation"
+
     scale: tuple[float, float] = _setting(
         (0.5, 2.0), "Range of the random scale; equal ends switch it off.", "LOW,HIGH"
     )
@@ -139,29 +232,36 @@ class Config:
     grayscale: float = _setting(0.0, "Share of the images that lose their color.", "SHARE")
     autocontrast: float = _setting(0.0, "Share of the images that are autocontrasted.", "SHARE")
     equalize: float = _setting(0.0, "Share of the images that are equalized.", "SHARE")
-    replacement: bool = _setting(
-        False, "Draw images at random with replacement, as the reference, not once an epoch."
-    )
-    accumulate: int = _setting(1, "Steps whose gradients are averaged into one update.", "N")
 
-    # --- Optimizer ---
-    optimizer: Literal["adamw", "sgd"] = _setting(
-        "adamw", "AdamW, or the paper's SGD with momentum (biases twice as fast, no decay)."
+
+@dataclass(frozen=True)
+class OptimizerConfig(Section):
+    """The optimizer, its schedule, and the moving average of the weights that it updates."""
+
+    title: ClassVar[str] = "optimizer"
+
+    name: Literal["adamw", "sgd"] = _setting(
+        "adamw",
+        "AdamW, or the paper's SGD with momentum (biases twice as fast, no decay).",
+        name="optimizer",
     )
     learning_rate: float = _setting(1e-3, "Learning rate after the warm-up.", "R")
     schedule: Literal["polynomial", "constant"] = _setting(
         "polynomial", "Whether the learning rate falls to zero, as (1 - progress) ** power."
     )
     power: float = _setting(0.9, "Power of the polynomial schedule.", "P")
-    warmup: int = _setting(0, "Steps over which the learning rate rises from zero.", "STEPS")
+    warmup_steps: int = _setting(0, "Steps over which the learning rate rises from zero.", "N")
     momentum: float = _setting(0.9, "Momentum of SGD; the first beta of AdamW.", "M")
     weight_decay: float = _setting(
         1e-4, "Weight decay of kernels: decoupled in AdamW, added to the gradient in SGD.", "D"
     )
-    clip_norm: float | None = _setting(
+    global_clipnorm: float | None = _setting(
         None, "Largest norm of all gradients together; larger ones are scaled down.", "NORM"
     )
-    ema: float | None = _setting(
+    gradient_accumulation_steps: int = _setting(
+        1, "Steps whose gradients are averaged into one update.", "N"
+    )
+    ema_decay: float | None = _setting(
         None,
         "Decay of a moving average of the weights, such as 0.999, that is validated and saved.",
         "DECAY",
@@ -169,13 +269,30 @@ class Config:
     batchnorm_batches: int = _setting(
         0,
         "Training batches on which BatchNorm's statistics are measured before each validation, "
-        "for --ema; 0 takes the moving ones.",
+        "for --ema-decay; 0 takes the moving ones.",
         "N",
     )
 
-    # --- Loss ---
-    normalization: Literal["valid", "batch", "sum"] = _setting(
-        "valid", "Divide the summed loss by the valid pixels, the images, or nothing."
+    def _check(self) -> None:
+        for name in ("learning_rate", "power"):
+            self._require(name, getattr(self, name) > 0, "above 0")
+        for name in ("warmup_steps", "weight_decay", "batchnorm_batches"):
+            self._require(name, getattr(self, name) >= 0, "0 or more")
+        self._require("momentum", 0 <= self.momentum < 1, "in [0, 1)")
+        steps = self.gradient_accumulation_steps
+        self._require("gradient_accumulation_steps", steps >= 1, "at least 1")
+        decay = self.ema_decay
+        self._require("ema_decay", decay is None or 0 < decay < 1, "in (0, 1), or None")
+
+
+@dataclass(frozen=True)
+class LossConfig(Section):
+    """The loss: `PixelwiseCrossentropy`, and how its class weights are found."""
+
+    title: ClassVar[str] = "loss"
+
+    reduction: Literal["mean", "per_image", "sum"] = _setting(
+        "mean", "Divide the summed loss by the valid pixels, the images, or nothing."
     )
     class_weights: Literal["none", "balanced"] = _setting(
         "none", "Weigh rare classes up, by their share of the training pixels."
@@ -184,16 +301,34 @@ class Config:
         0.5, "Balanced weights are share ** -EXPONENT: 0 for none, 1 for all classes alike.", "E"
     )
 
-    loss_share: float = _setting(
-        1.0,
-        "Share of the cells of the finest scores (32, 16 or 8 pixels wide) that count in the "
-        "loss, drawn for each image: the paper's patch sampling.",
-        "SHARE",
-    )
+    def _check(self) -> None:
+        self._require("class_weight_exponent", self.class_weight_exponent >= 0, "0 or more")
 
-    # --- Machine ---
-    precision: Literal["float32", "mixed_bfloat16"] = _setting(
-        "float32", "Precision of the layers; weights and scores stay float32."
+
+@dataclass(frozen=True)
+class RunConfig(Section):
+    """The run: how long, where it is written, and the machine."""
+
+    title: ClassVar[str] = "run"
+
+    recipe: str | None = _setting(
+        None, "Recipe that the other settings start from: a name, or a .py file.", "NAME"
+    )
+    workdir: str = _setting(
+        "runs/default", "Folder of checkpoints, logs and the state to resume from.", "DIR"
+    )
+    resume: bool = _setting(False, "Continue the training in the workdir.")
+    epochs: int = _setting(50, "Passes over the training split.", "N")
+    save_every: int | None = _setting(
+        None, "Save the state to resume from every N steps, not only after epochs.", "N"
+    )
+    validate_every: int = _setting(1, "Validate every N epochs, and after the last.", "N")
+    seed: int = _setting(0, "Seed of weights, shuffling, augmentation and dropout.", "S")
+    smoke: bool = _setting(
+        False, "Try the recipe in seconds: a few steps of tiny crops of the sample set."
+    )
+    devices: tuple[str, ...] | None = _setting(
+        None, "Devices to train on, such as GPU:0,GPU:1; by default all GPUs.", "LIST"
     )
     jit_compile: bool = _setting(
         False, "Compile the step with XLA; once for each image size, so use it with crops."
@@ -201,75 +336,236 @@ class Config:
     deterministic: bool = _setting(
         False, "Take only kernels that always give the same bits, on GPUs too; slower."
     )
-    devices: tuple[str, ...] | None = _setting(
-        None, "Devices to train on, such as GPU:0,GPU:1; by default all GPUs.", "LIST"
-    )
-    seed: int = _setting(0, "Seed of weights, shuffling, augmentation and dropout.", "S")
 
-    # --- Run ---
-    workdir: str = _setting(
-        "runs/default", "Folder of checkpoints, logs and the state to resume from.", "DIR"
-    )
-    resume: bool = _setting(False, "Go on with the training in the workdir.")
-    save_every: int | None = _setting(
-        None, "Save the state to resume from every N steps, not only after epochs.", "N"
-    )
-    validate_every: int = _setting(1, "Validate every N epochs, and after the last.", "N")
-    smoke: bool = _setting(
-        False, "Try the recipe in seconds: a few steps of tiny crops of the sample set."
-    )
+    def _check(self) -> None:
+        for name in ("epochs", "validate_every"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        every = self.save_every
+        self._require("save_every", every is None or every >= 1, "at least 1, or None")
+        self._require("seed", self.seed >= 0, "0 or more")
+        self._require("devices", self.devices != (), "at least one device, or None")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of a training; each is an option of `keras-fcn train`.
+
+    Values are checked when a section is made. Lists become tuples, so that a
+    configuration read from JSON equals the one that was written.
+
+    Outside its section a setting has a name of its own (`setting_names`): that of its field,
+    but `backbone` and `backbone_weights` for `backbone.name` and `backbone.weights`, and
+    `optimizer` for `optimizer.name`.
+
+    Raises:
+        TypeError: If a value has another type than its setting.
+        ValueError: If a setting is unknown (the text names those that are nearest), or a value is
+            out of range.
+
+    Example:
+        >>> config = Config(data=DataConfig(dataset="camvid", crop_size=(288, 288)))
+        >>> config.replace(epochs=5, optimizer="sgd").run.epochs
+        5
+        >>> config.replace(learnig_rate=0.1)
+        Traceback (most recent call last):
+        ValueError: Unknown setting 'learnig_rate'. Did you mean 'learning_rate'?
+        >>> DataConfig(epochs=5)
+        Traceback (most recent call last):
+        ValueError: Unknown setting 'epochs' in the section 'data'. It is in the section 'run'.
+    """
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for name, value in self.to_dict().items():
-            object.__setattr__(self, name, _checked(name, value, hints[name]))
-        _check_ranges(self)
+        for name, kind in SECTIONS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise TypeError(
+                    f"`{name}` must be a {kind.__name__}. Received: {name}={value!r}. From nested "
+                    "dictionaries, make a configuration by Config.from_dict."
+                )
+        _require(
+            "batchnorm_batches",
+            self.optimizer.batchnorm_batches,
+            not (self.model.freeze_batchnorm and self.optimizer.batchnorm_batches),
+            "0 where `freeze_batchnorm` keeps the pretrained statistics",
+        )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns all settings by name."""
-        return {setting.name: getattr(self, setting.name) for setting in fields(self)}
+    def to_flat(self) -> dict[str, Any]:
+        """Returns the values of all settings by name."""
+        return {
+            name: getattr(getattr(self, setting.section), setting.field)
+            for name, setting in settings().items()
+        }
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Returns the values of all settings by section and field."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, sections: Mapping[str, Mapping[str, Any]]) -> "Config":
+        """Returns a configuration with these values, and the defaults for all others.
+
+        Args:
+            sections: The values by section and field.
+
+        Example:
+            >>> Config.from_dict({"loss": {"reduction": "sum"}}).loss.reduction
+            'sum'
+        """
+        for name, values in sections.items():
+            if name not in SECTIONS:
+                raise ValueError(_unknown_section(name))
+            if not isinstance(values, Mapping):
+                raise TypeError(
+                    f"The section {name!r} must be settings by name. Received: {values!r}."
+                )
+        made: dict[str, Any] = {name: SECTIONS[name](**sections[name]) for name in sections}
+        return cls(**made)
 
     def to_json(self) -> str:
         """Returns the text of `config.json`, which `from_json` reads back."""
-        return json.dumps(asdict(self), indent=1) + "\n"
+        return json.dumps(self.to_dict(), indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Config":
         """Returns the configuration that `to_json` wrote."""
-        return cls.from_settings(json.loads(text))
+        return cls.from_dict(json.loads(text))
 
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> "Config":
-        """Returns a configuration with these settings and the defaults for all others.
+    def replace(self, **changes: Any) -> "Config":
+        """Returns a copy with other values.
 
-        Raises:
-            ValueError: If a setting is unknown; the text names those that are nearest.
+        Args:
+            **changes: Settings by name, or whole sections.
         """
-        check_names(settings)
-        return cls(**settings)
+        sections: dict[str, Any] = {
+            name: value for name, value in changes.items() if isinstance(value, Section)
+        }
+        fields_by_section: dict[str, dict[str, Any]] = {}
+        for name, value in changes.items():
+            if name not in sections:
+                setting = _find(name)
+                fields_by_section.setdefault(setting.section, {})[setting.field] = value
+        for name, values in fields_by_section.items():
+            section = sections.get(name, getattr(self, name))
+            sections[name] = dataclasses.replace(section, **values)
+        return dataclasses.replace(self, **sections)
 
-    def replace(self, **settings: Any) -> "Config":
-        """Returns a copy in which these settings have other values."""
-        check_names(settings)
-        return replace(self, **settings)
+
+SECTIONS: dict[str, type[Section]] = {
+    kind.title: kind
+    for kind in (
+        DataConfig,
+        ModelConfig,
+        BackboneConfig,
+        AugmentationConfig,
+        OptimizerConfig,
+        LossConfig,
+        RunConfig,
+    )
+}
 
 
-def setting_names() -> tuple[str, ...]:
-    """Returns the names of all settings."""
-    return tuple(setting.name for setting in fields(Config))
+@dataclass(frozen=True)
+class Setting:
+    """A setting.
+
+    Args:
+        name: Its name outside its section, such as `backbone_weights`.
+        section: Its section, such as `backbone`.
+        field: Its name in the section, such as `weights`.
+        type: The type of its values.
+        help: What it means.
+        metavar: What the help shows for its value.
+        option: Its name on the command line, with underscores.
+    """
+
+    name: str
+    section: str
+    field: str
+    type: Any
+    help: str
+    metavar: str | None
+    option: str
 
 
-def check_names(settings: Iterable[str]) -> None:
-    """Raises ValueError if a name is no setting, and says which settings are nearest."""
-    known = setting_names()
-    for name in settings:
-        if name in known:
-            continue
-        nearest = difflib.get_close_matches(name, known, n=3)
-        hint = f" Did you mean {' or '.join(repr(match) for match in nearest)}?" if nearest else ""
-        raise ValueError(
-            f"Unknown setting {name!r}.{hint or ' Expected one of: ' + ', '.join(known) + '.'}"
+@cache
+def settings() -> dict[str, Setting]:
+    """Returns all settings by name, in the order of the sections.
+
+    >>> settings()["backbone_weights"].field
+    'weights'
+    """
+    every = [s for title in SECTIONS for s in _settings_of(title).values()]
+    return {setting.name: setting for setting in every}
+
+
+@cache
+def _settings_of(title: str) -> dict[str, Setting]:
+    """Returns the settings of a section by field."""
+    kind = SECTIONS[title]
+    hints = get_type_hints(kind)
+    found = {}
+    for part in fields(kind):  # type: ignore[arg-type]
+        name = part.metadata["name"] or part.name
+        found[part.name] = Setting(
+            name,
+            title,
+            part.name,
+            hints[part.name],
+            part.metadata["help"],
+            part.metadata["metavar"],
+            part.metadata["option"] or name,
         )
+    return found
+
+
+def _find(name: str) -> Setting:
+    if name not in settings():
+        raise ValueError(f"Unknown setting {name!r}.{_hint(name, settings())}")
+    return settings()[name]
+
+
+def _check_names(kind: type[Section], names: Iterable[str]) -> None:
+    """Raises ValueError if a name is no setting of a section, and says where it is."""
+    own = _settings_of(kind.title)
+    for name in names:
+        if name in own:
+            continue
+        text = f"Unknown setting {name!r} in the section {kind.title!r}."
+        elsewhere = [s for s in settings().values() if name in (s.name, s.field)]
+        if not elsewhere:
+            raise ValueError(text + _hint(name, own))
+        setting = elsewhere[0]
+        if setting.section == kind.title:
+            raise ValueError(f"{text} Did you mean {setting.field!r}?")
+        alias = "" if setting.field == name else f", as {setting.field!r}"
+        raise ValueError(f"{text} It is in the section {setting.section!r}{alias}.")
+
+
+def _unknown_section(name: str) -> str:
+    if name in settings():
+        setting = settings()[name]
+        return (
+            f"The setting {name!r} must be in the section {setting.section!r}, as "
+            f'{{"{setting.section}": {{"{setting.field}": ...}}}}.'
+        )
+    return f"Unknown section {name!r}.{_hint(name, SECTIONS)}"
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    if nearest := difflib.get_close_matches(name, known, n=3):
+        return f" Did you mean {' or '.join(repr(match) for match in nearest)}?"
+    if nearest := difflib.get_close_matches(name, settings(), n=1):
+        setting = settings()[nearest[0]]
+        return f" Did you mean {setting.field!r} in the section {setting.section!r}?"
+    return f" Expected one of: {', '.join(known)}."
 
 
 def _checked(name: str, value: Any, hint: Any) -> Any:
@@ -309,51 +605,6 @@ def _checked_tuple(name: str, value: Any, kinds: tuple[Any, ...]) -> tuple[Any, 
     return tuple(_checked(name, item, kinds[0]) for item in value)
 
 
-def _check_ranges(config: Config) -> None:
-    for name in ("epochs", "batch_size", "accumulate", "validate_every"):
-        _require(config, name, getattr(config, name) >= 1, "at least 1")
-    for name in ("limit", "validation_limit", "save_every"):
-        value = getattr(config, name)
-        _require(config, name, value is None or value >= 1, "at least 1, or None")
-    for name in ("warmup", "weight_decay", "class_weight_exponent", "seed", "batchnorm_batches"):
-        _require(config, name, getattr(config, name) >= 0, "0 or more")
-    for name in ("learning_rate", "power"):
-        _require(config, name, getattr(config, name) > 0, "above 0")
-    _require(config, "loss_share", 0 < config.loss_share <= 1, "in (0, 1]")
-    _require(config, "momentum", 0 <= config.momentum < 1, "in [0, 1)")
-    _require(
-        config,
-        "batchnorm_momentum",
-        config.batchnorm_momentum is None or 0 < config.batchnorm_momentum < 1,
-        "in (0, 1), or None",
-    )
-    _require(config, "ema", config.ema is None or 0 < config.ema < 1, "in (0, 1), or None")
-    _require(
-        config,
-        "batchnorm_batches",
-        not (config.freeze_batchnorm and config.batchnorm_batches),
-        "0 where `freeze_batchnorm` keeps the pretrained statistics",
-    )
-    streams = config.init_streams
-    _require(
-        config,
-        "init_streams",
-        streams is None or (config.fusion == "late" and config.init is None),
-        'None without `fusion="late"`, and where `init` is given',
-    )
-    _require(
-        config,
-        "init_streams",
-        streams is None or len(streams) == len(config.modalities or ()),
-        f"one file for each modality ({', '.join(config.modalities or ())})",
-    )
-    crop = config.crop
-    _require(config, "crop", crop is None or min(crop) >= 1, "a height and a width above 0")
-    _require(config, "devices", config.devices != (), "at least one device, or None")
-
-
-def _require(config: Config, name: str, holds: bool, expected: str) -> None:
+def _require(name: str, value: Any, holds: bool, expected: str) -> None:
     if not holds:
-        raise ValueError(
-            f"`{name}` must be {expected}. Received: {name}={getattr(config, name)!r}."
-        )
+        raise ValueError(f"`{name}` must be {expected}. Received: {name}={value!r}.")

@@ -1,27 +1,28 @@
-"""The batches that a configuration trains and validates on."""
+"""The batches that a network is trained and validated on, and the class weights."""
 
-from dataclasses import fields, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
+import numpy as np
 import tensorflow as tf
 
 from keras_fcn.data.augmentation import Augmentation
 from keras_fcn.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
-from keras_fcn.datasets import SegmentationDataset, open_dataset
-from keras_fcn.labels import Labels
+from keras_fcn.datasets import Example, SegmentationDataset, open_dataset
+from keras_fcn.labels import Heads
 
-from .class_weights import balanced_weights, count_classes
-from .config import Config
-
-# Pixels from one of the finest scores to the next.
-_STRIDES = {"fcn32s": 32, "fcn16s": 16}
+from .config import AugmentationConfig, DataConfig, LossConfig
 
 
 class TrainingData:
-    """The dataset of a configuration: its batches, its steps, its class weights.
+    """A dataset as a training uses it: its batches, its steps, its class weights.
 
     Args:
-        config: Names the dataset, the splits, crops and augmentation.
+        config: The dataset, the splits, batches and crops.
+        augmentation: What may happen to a training example, unless `config.augment` is false.
+        modalities: Modalities of the images, for `training_batches`.
+        cell_size: Pixels from one of the finest logits to the next, for `config.loss_share`.
+        seed: Seed of order and augmentation.
         dataset: The dataset itself, where `config.dataset` is none that can be opened by name.
 
     Raises:
@@ -29,31 +30,53 @@ class TrainingData:
             has another name than `config.dataset`.
     """
 
-    def __init__(self, config: Config, dataset: SegmentationDataset | None = None) -> None:
-        self._config = config
+    def __init__(
+        self,
+        config: DataConfig,
+        augmentation: AugmentationConfig,
+        *,
+        modalities: Sequence[str] = (),
+        cell_size: int = 8,
+        seed: int = 0,
+        dataset: SegmentationDataset | None = None,
+    ) -> None:
         if dataset is not None and dataset.name != config.dataset:
             raise ValueError(
                 "`dataset` must have the name that the configuration gives, which the network "
-                f"keeps. Received: a dataset named {dataset.name!r}, config.dataset="
+                f"keeps. Received: a dataset named {dataset.name!r}, config.data.dataset="
                 f"{config.dataset!r}."
             )
         # The seed of the training is not the dataset's: else another seed would move images
         # between the splits of a folder, and `evaluate` would see what was trained on.
         self.dataset = dataset or open_dataset(config.dataset, config.source, config.data_dir)
-        self.labels: Labels = self.dataset.labels
-        self._modalities = config.modalities or ()
-        self.dataset.check_modalities(self._modalities)
+        self.dataset.check_modalities(modalities)
         self.steps_per_epoch = steps_per_epoch(
             self.dataset, config.train_split, config.batch_size, limit=config.limit
         )
         if config.validation_split:
             self.dataset.check_split(config.validation_split)
+        self._config = config
+        self._augmentation = Augmentation(**asdict(augmentation)) if config.augment else None
+        self._modalities = modalities
+        self._cell_size = cell_size
+        self._seed = seed
+
+    @property
+    def heads(self) -> Heads:
+        """The classes by head."""
+        return self.dataset.heads
+
+    @property
+    def num_examples(self) -> int:
+        """Number of training examples."""
+        count = self.dataset.splits[self._config.train_split]
+        return min(count, self._config.limit or count)
 
     @property
     def pixels(self) -> int:
         """Pixels of a training image: of a crop, else of the first image."""
-        if self._config.crop:
-            return self._config.crop[0] * self._config.crop[1]
+        if self._config.crop_size:
+            return self._config.crop_size[0] * self._config.crop_size[1]
         first = next(iter(self.dataset.examples(self._config.train_split).take(1)))
         return int(tf.size(first["image"][..., 0]))
 
@@ -64,20 +87,19 @@ class TrainingData:
             self.dataset,
             config.train_split,
             batch_size=config.batch_size,
-            augmentation=augmentation_of(config) if config.augment else None,
-            crop_size=config.crop,
-            seed=config.seed,
+            augmentation=self._augmentation,
+            crop_size=config.crop_size,
+            seed=self._seed,
             start_step=start_step,
             replacement=config.replacement,
             limit=config.limit,
             modalities=self._modalities,
             loss_share=config.loss_share,
-            cell_size=_STRIDES.get(config.variant, 8),
+            cell_size=self._cell_size,
         )
 
-    def batchnorm_batches(self) -> list[tf.Tensor]:
+    def batchnorm_batches(self, count: int) -> list[tf.Tensor]:
         """Returns the images of the first training batches, on which statistics are measured."""
-        count = self._config.batchnorm_batches
         return [images for images, _ in self.training_batches().take(count)] if count else []
 
     def validation_batches(self) -> tf.data.Dataset | None:
@@ -90,22 +112,15 @@ class TrainingData:
             dataset, config.validation_split, config.batch_size, self._modalities
         )
 
-    def class_arguments(self) -> dict[str, dict[str, Any]]:
-        """Returns by head the arguments of its loss that have one number a class."""
-        config = self._config
-        if config.class_weights == "none":
+    def class_weights(self, loss: LossConfig) -> dict[str, list[float]]:
+        """Returns by head one weight per class; none at all where a loss takes no weights."""
+        if loss.class_weights == "none":
             return {}
-        counts = count_classes(self.dataset, config.train_split, config.limit)
+        counts = count_classes(self.dataset, self._config.train_split, self._config.limit)
         return {
-            head: {"class_weights": balanced_weights(numbers, config.class_weight_exponent)}
+            head: balanced_weights(numbers, loss.class_weight_exponent)
             for head, numbers in counts.items()
         }
-
-
-def augmentation_of(config: Config) -> Augmentation:
-    """Returns the augmentation whose settings have the same names in the configuration."""
-    names = [field.name for field in fields(Augmentation)]
-    return Augmentation(**{name: getattr(config, name) for name in names})
 
 
 def first_examples(
@@ -119,3 +134,56 @@ def first_examples(
         splits={**dataset.splits, split: limit},
         records=lambda name: dataset.records(name).take(limit if name == split else -1),
     )
+
+
+def count_classes(
+    dataset: SegmentationDataset, split: str, limit: int | None = None
+) -> dict[str, np.ndarray]:
+    """Returns by head the number of pixels of each class in a split, int64, `(num_classes,)`.
+
+    Args:
+        dataset: The dataset; every mask of the split is read.
+        split: One of its splits.
+        limit: Number of examples to count, from the first; `None` counts all.
+    """
+    heads = dataset.heads
+
+    def count(example: Example) -> dict[str, tf.Tensor]:
+        return {head: _counted(label) for head, label in heads.by_name(example["label"]).items()}
+
+    examples = dataset.examples(split).take(-1 if limit is None else limit)
+    counts = list(examples.map(count, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator())
+    return {
+        head: np.sum([count[head] for count in counts], axis=0)[: spec.num_classes]
+        for head, spec in heads.items()
+    }
+
+
+def _counted(label: tf.Tensor) -> tf.Tensor:
+    """Returns how often each label 0..255 occurs."""
+    pixels = tf.reshape(tf.cast(label, tf.int32), (-1,))
+    return tf.math.bincount(pixels, minlength=256, maxlength=256, dtype=tf.int64)
+
+
+def balanced_weights(counts: np.ndarray, exponent: float) -> list[float]:
+    """Returns one weight per class, its share of the pixels to the power of `-exponent`.
+
+    They are scaled so that a pixel has weight 1 on average, which keeps the
+    size of the loss and so the fitting learning rate. Classes that do not
+    occur get 1.
+
+    Args:
+        counts: Number of pixels of each class.
+        exponent: 0 weighs all pixels alike, 1 all classes alike.
+
+    >>> balanced_weights(np.array([90, 10, 0]), exponent=1.0)
+    [0.5555555555555556, 5.0, 1.0]
+    """
+    if not counts.sum():
+        raise ValueError("The training split contains no labeled pixel: every label is ignored.")
+    present = counts > 0
+    share = counts / counts.sum()
+    weights = np.ones(len(counts))
+    weights[present] = share[present] ** -exponent
+    weights[present] /= np.sum(share[present] * weights[present])
+    return [float(weight) for weight in weights]

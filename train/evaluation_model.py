@@ -15,9 +15,8 @@ from keras_fcn.labels import Heads
 from keras_fcn.models import FCN
 from keras_fcn.models.optimize import highest_label
 
-from .batchnorm import measure_batchnorm
 from .heads import head_losses, mean_over_heads
-from .moving_average import MovingAverage
+from .moving_average import MovingAverage, measure_batchnorm
 
 
 class InferenceCopy:

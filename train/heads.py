@@ -13,19 +13,19 @@ from keras_fcn.metrics import SegmentationMetrics
 
 def head_losses(
     heads: Heads,
-    normalization: str = "valid",
+    reduction: str = "mean",
     class_arguments: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, PixelwiseCrossentropy]:
     """Returns the loss of each head; a training minimizes their sum.
 
     Args:
         heads: The classes.
-        normalization: What the losses are divided by.
+        reduction: What the losses are divided by.
         class_arguments: By head, the arguments that have one number per class.
     """
     return {
         head: PixelwiseCrossentropy(
-            spec.ignore_class, normalization, **(class_arguments or {}).get(head, {})
+            spec.ignore_class, reduction, **(class_arguments or {}).get(head, {})
         )
         for head, spec in heads.items()
     }

@@ -1,10 +1,22 @@
-"""Ctrl-C as a request to stop at a good moment."""
+"""What ends a training before its time: errors, and Ctrl-C as a request to stop."""
 
 import signal
 import sys
 import threading
 from types import FrameType
 from typing import Any
+
+
+class TrainingStopped(RuntimeError):
+    """A training that did not come to its end; the text says what to do."""
+
+
+class TrainingInterrupted(TrainingStopped):
+    """Stopped from outside, with its state saved: it can be resumed."""
+
+
+class TrainingDiverged(TrainingStopped):
+    """Stopped because the loss or the weights were no longer finite."""
 
 
 class Interrupts:

@@ -6,19 +6,23 @@ from typing import Any
 import keras
 
 from keras_fcn.backbones import create
-from keras_fcn.labels import Labels, LabelSpec
+from keras_fcn.labels import Heads
 from keras_fcn.models import FCN, VARIANTS
 from keras_fcn.weights import fuse_streams, transfer
 
-from .config import Config
+from .config import BackboneConfig, ModelConfig
+
+# Pixels from one of the finest logits to the next, by variant.
+STRIDES = {"fcn32s": 32, "fcn16s": 16, "fcn8s": 8, "fcn8s_atonce": 8}
 
 
-def build_network(config: Config, labels: Labels) -> FCN:
+def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -> FCN:
     """Returns the network, with pretrained weights where the configuration names them.
 
     Args:
-        config: Says which variant, backbone, and initial weights.
-        labels: The classes; with several heads a dictionary of them.
+        config: The variant, its inputs, its initial weights.
+        backbone: The backbone.
+        heads: The classes by head.
 
     Raises:
         ValueError: If the settings contradict each other, or `init` does not fit.
@@ -28,24 +32,24 @@ def build_network(config: Config, labels: Labels) -> FCN:
             if not Path(file).is_file():
                 raise ValueError(f"`{name}` must be a .keras file. Received: {name}={file!r}.")
     is_filled = bool(config.init or config.init_streams)
-    weights = None if config.backbone_weights == "none" else config.backbone_weights
+    weights = None if backbone.weights == "none" else backbone.weights
     network = VARIANTS[config.variant](
-        _num_classes(labels),
+        heads.unwrapped({head: spec.num_classes for head, spec in heads.items()}),
         backbone=create(
-            config.backbone,
+            backbone.name,
             # What `init` brings need not be downloaded first.
             weights=None if is_filled else weights,
-            geometry=config.geometry,
-            mean=config.mean,
-            alpha=config.alpha,
-            fc_filters=config.fc_filters,
-            dropout=config.dropout,
+            geometry=backbone.geometry,
+            mean=backbone.mean,
+            alpha=backbone.alpha,
+            fc_filters=backbone.fc_filters,
+            dropout=backbone.dropout,
         ),
         modalities=config.modalities or (),
         fusion=config.fusion,
         skip_filters=config.skip_filters,
         upsampling=config.upsampling,
-        labels=labels,
+        labels=heads.labels,
         dtype=config.precision,
     )
     if config.init:
@@ -63,12 +67,6 @@ def build_network(config: Config, labels: Labels) -> FCN:
     if config.freeze_batchnorm:
         freeze_batchnorm(network)
     return network
-
-
-def _num_classes(labels: Labels) -> int | dict[str, int]:
-    if isinstance(labels, LabelSpec):
-        return labels.num_classes
-    return {head: spec.num_classes for head, spec in labels.items()}
 
 
 def set_batchnorm_momentum(network: FCN, momentum: float) -> None:

@@ -1,13 +1,12 @@
-"""The optimizers: the paper's SGD with momentum, and AdamW for everyday work."""
+"""The optimizers and their schedules: the paper's SGD with momentum, and AdamW."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
-from .config import Config
-from .schedules import WarmupPolynomialDecay
+from .config import OptimizerConfig
 
 
 @keras.saving.register_keras_serializable(package="keras_fcn")
@@ -16,7 +15,7 @@ class CaffeSGD(keras.optimizers.Optimizer):
 
     For weights w with gradient g, learning rate r, momentum m and decay d, a
     step is `v = m * v - r * (g + d * w)`, then `w = w + v`. The decay goes
-    through the momentum (L2 regularisation), unlike the `weight_decay` of
+    through the momentum (L2 regularization), unlike the `weight_decay` of
     Keras' optimizers, which shrinks the weights beside it. Biases learn
     `bias_multiplier` times as fast. Vectors (biases, and the scales and offsets
     of normalizations) do not decay. Biases of `kernel_like` layers do, and learn as
@@ -28,7 +27,7 @@ class CaffeSGD(keras.optimizers.Optimizer):
     Args:
         learning_rate: A float or a schedule.
         momentum: In [0, 1).
-        weight_decay: Factor d of the L2 regularisation, or `None`.
+        weight_decay: Factor d of the L2 regularization, or `None`.
         bias_multiplier: Factor of the learning rate of biases.
         kernel_like: Names of the layers whose biases are treated as their kernels.
         **kwargs: As for any Keras optimizer, such as `global_clipnorm`.
@@ -147,8 +146,69 @@ def _fused_step(
     )
 
 
+@keras.saving.register_keras_serializable(package="keras_fcn")
+class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear rise to the learning rate, times a polynomial fall to zero.
+
+    At step s the rate is `learning_rate * min(1, (s + 1) / warmup_steps) *
+    (1 - s / total_steps) ** power`, so the first step is already above 0, and
+    step `total_steps` would be 0. With `power=0` it does not fall.
+
+    Args:
+        learning_rate: The rate after the warm-up, before the fall.
+        total_steps: Number of steps of the whole training.
+        power: Exponent of the fall; 0.9 is common in segmentation.
+        warmup_steps: Number of steps of the rise.
+
+    Example:
+        >>> schedule = WarmupPolynomialDecay(0.1, total_steps=10, power=1.0, warmup_steps=2)
+        >>> [round(float(schedule(step)), 4) for step in (0, 1, 5, 10)]
+        [0.05, 0.09, 0.05, 0.0]
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        total_steps: int,
+        power: float = 0.9,
+        warmup_steps: int = 0,
+        name: str | None = None,
+    ) -> None:
+        super().__init__()
+        if total_steps < 1:
+            raise ValueError(
+                f"`total_steps` must be at least 1. Received: total_steps={total_steps}."
+            )
+        if not 0 <= warmup_steps < total_steps:
+            raise ValueError(
+                "`warmup_steps` must be less than the steps of the whole training. "
+                f"Received: warmup_steps={warmup_steps}, total_steps={total_steps}."
+            )
+        self.learning_rate = learning_rate
+        self.total_steps = total_steps
+        self.power = power
+        self.warmup_steps = warmup_steps
+        self.name = name
+
+    def __call__(self, step: KerasTensor) -> KerasTensor:
+        step = ops.cast(step, "float32")
+        rise = ops.minimum(1.0, (step + 1.0) / max(self.warmup_steps, 1))
+        # Steps past the end keep the rate at 0 instead of a root of a negative number.
+        fall = ops.power(ops.maximum(1.0 - step / self.total_steps, 0.0), self.power)
+        return self.learning_rate * rise * fall
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "learning_rate": self.learning_rate,
+            "total_steps": self.total_steps,
+            "power": self.power,
+            "warmup_steps": self.warmup_steps,
+            "name": self.name,
+        }
+
+
 def build_optimizer(
-    config: Config, total_steps: int, variables: list[Any]
+    config: OptimizerConfig, total_steps: int, variables: list[Any], backbone: str = ""
 ) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a configuration, built for these variables.
 
@@ -157,24 +217,29 @@ def build_optimizer(
         total_steps: Steps of the whole training, at whose end the learning rate is 0.
         variables: The trainable variables. Vectors among them (biases, scales and
             offsets of normalizations) do not decay.
+        backbone: Name of the network's backbone: with SGD the biases of AlexNet learn as the
+            reference's do.
     """
     learning_rate: Any = config.learning_rate
-    if config.schedule == "polynomial" or config.warmup:
+    if config.schedule == "polynomial" or config.warmup_steps:
         learning_rate = WarmupPolynomialDecay(
             config.learning_rate,
             total_steps,
             power=config.power if config.schedule == "polynomial" else 0.0,
-            warmup_steps=config.warmup,
+            warmup_steps=config.warmup_steps,
         )
+    steps = config.gradient_accumulation_steps
     common = {
         "learning_rate": learning_rate,
         "weight_decay": config.weight_decay,
-        "global_clipnorm": config.clip_norm,
-        "gradient_accumulation_steps": config.accumulate if config.accumulate > 1 else None,
+        "global_clipnorm": config.global_clipnorm,
+        "gradient_accumulation_steps": steps if steps > 1 else None,
     }
-    if config.optimizer == "sgd":
+    if config.name == "sgd":
         optimizer = CaffeSGD(
-            momentum=config.momentum, kernel_like=_without_multipliers(config, variables), **common
+            momentum=config.momentum,
+            kernel_like=_without_multipliers(backbone, variables),
+            **common,
         )
     else:
         optimizer = keras.optimizers.AdamW(beta_1=config.momentum, **common)
@@ -184,13 +249,13 @@ def build_optimizer(
     return optimizer
 
 
-def _without_multipliers(config: Config, variables: list[Any]) -> list[str]:
+def _without_multipliers(backbone: str, variables: list[Any]) -> list[str]:
     """Returns the layers for which the reference's definition sets no multipliers.
 
     They are those of AlexNet, but not its score (voc-fcn-alexnet); every other network of the
     reference sets them everywhere.
     """
-    if config.backbone != "alexnet":
+    if backbone != "alexnet":
         return []
     names = {_layer_name(variable) for variable in variables if variable.name == "bias"}
     return sorted(name for name in names if not name.startswith("score"))

@@ -13,29 +13,30 @@ def smoke_config(config: Config) -> Config:
     Network, loss, optimizer, schedule and precision stay; data, sizes and
     initial weights go, so that it runs anywhere and needs no download.
     """
+    backbone = config.backbone
     return config.replace(
         dataset=_sample_like(config),
         source=None,
         data_dir=None,
         train_split="train",
-        validation_split=config.validation_split and "val",
+        validation_split=config.data.validation_split and "val",
         limit=4,
         validation_limit=2,
-        crop=(64, 64),
+        crop_size=(64, 64),
         batch_size=2,
-        accumulate=1,
+        gradient_accumulation_steps=1,
         epochs=1,
-        warmup=0,
+        warmup_steps=0,
         backbone_weights=None,
         init=None,
         init_streams=None,
         fc_filters=8,
-        alpha=0.125 if config.backbone.startswith(_WIDE) else config.alpha,
+        alpha=0.125 if backbone.name.startswith(_WIDE) else backbone.alpha,
     )
 
 
 def _sample_like(config: Config) -> str:
     """Returns the variant of the sample set with the images and the label maps that it needs."""
-    if config.modalities:
+    if config.model.modalities:
         return "sample_rgbd"
-    return "sample_geometric" if config.dataset in _WITH_TWO_LABEL_MAPS else "sample"
+    return "sample_geometric" if config.data.dataset in _WITH_TWO_LABEL_MAPS else "sample"

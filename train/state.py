@@ -1,4 +1,4 @@
-"""The state of a training: all that it needs to go on as if it had not stopped."""
+"""The state of a training: all that it needs to continue as if it had not stopped."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ class Position:
     Args:
         epoch: Complete epochs.
         step: Complete steps of the epoch after them.
-        best: Best validation score so far, and -1 before the first.
+        best: Best validation mean IoU so far, and -1 before the first.
         seconds: Time that the epoch has taken so far.
     """
 
@@ -31,7 +31,7 @@ class Position:
 class State:
     """Saves and restores variables, together with the position.
 
-    The file holds every variable: weights, BatchNorm statistics, dropout seeds,
+    The file contains every variable: weights, BatchNorm statistics, dropout seeds,
     the optimizer's, metrics', and a moving average. Data need none, because
     their draws are functions of the position.
 
@@ -60,14 +60,14 @@ class State:
         """Sets the variables of these groups to the values in the file.
 
         Raises:
-            ValueError: If the file holds other variables.
+            ValueError: If the file contains other variables.
         """
         with np.load(self.path) as values:
             shapes = {name: values[name].shape for name in values.files if name != "position"}
             if shapes != {name: tuple(v.shape) for name, v in self._variables.items()}:
                 raise ValueError(
-                    f"{self.path} must hold the variables of this network, but holds others. It "
-                    "was written by another version of the package: start a new training."
+                    f"{self.path} must contain the variables of this network, but contains others. "
+                    "It was written by another version of the package: start a new training."
                 )
             for name, variable in self._variables.items():
                 if name.split("/")[0] in groups:

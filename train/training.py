@@ -16,7 +16,6 @@ from keras_fcn.metrics import SegmentationMetrics
 from keras_fcn.models import FCN
 
 from .callbacks import (
-    AverageWeights,
     Checkpoints,
     CsvLog,
     Curves,
@@ -28,15 +27,14 @@ from .callbacks import (
     Validation,
     WarnOfOneClass,
 )
-from .config import Config
+from .config import Config, RunConfig
 from .data import TrainingData
-from .devices import Devices
+from .devices import Devices, keep_freed_memory
 from .evaluation_model import InferenceCopy
 from .heads import compile_heads, head_losses, head_metrics, loss_metrics
 from .interrupts import Interrupts
-from .memory import keep_freed_memory
-from .model import build_network
-from .moving_average import MovingAverage
+from .model import STRIDES, build_network
+from .moving_average import AverageWeights, MovingAverage
 from .optimizers import build_optimizer
 from .rates import rate_warning
 from .recipes import check_needs
@@ -47,23 +45,23 @@ from .workdir import Workdir, open_workdir, write_config
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training left behind.
+    """What a training produced.
 
     Args:
         workdir: The folder with all its files.
-        best: The network with the best score, a `.keras` file.
+        best: The network with the best mean IoU, a `.keras` file.
         last: The network after the last epoch.
         best_epoch: The epoch of `best`, counted from 1.
-        scores: The scores of `best` on the validation split, by name; on the
-            training split where none validates.
-        log: One dictionary of quantities an epoch, as in `log.csv`.
+        metrics: The loss and the metrics of `best` on the validation split, by name; on
+            the training split where none validates.
+        log: One dictionary of quantities per epoch, as in `log.csv`.
     """
 
     workdir: Path
     best: Path
     last: Path
     best_epoch: int
-    scores: dict[str, float]
+    metrics: dict[str, float]
     log: list[dict[str, float]] = field(repr=False)
 
 
@@ -76,8 +74,8 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
 
     Args:
         config: All settings.
-        dataset: The dataset, where `config.dataset` is none that `open_dataset` knows, but the
-            name of one of your own (`keras_fcn.datasets.from_arrays`).
+        dataset: The dataset, where `config.data.dataset` is none that `open_dataset` knows, but
+            the name of one of your own (`keras_fcn.datasets.from_arrays`).
 
     Raises:
         ValueError: If settings do not fit each other, the data or the workdir.
@@ -85,33 +83,44 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
         TrainingDiverged: If the loss is no longer finite.
     """
     keep_freed_memory()
-    if config.smoke:
+    if config.run.smoke:
         config = smoke_config(config)
     else:
         check_needs(config)
     workdir = open_workdir(config)
-    keras.utils.set_random_seed(config.seed)
-    if config.deterministic:
+    keras.utils.set_random_seed(config.run.seed)
+    if config.run.deterministic:
         tf.config.experimental.enable_op_determinism()
-    data = TrainingData(config, dataset)
-    devices = Devices(config)
+    data = open_data(config, dataset)
+    devices = Devices(
+        config.run.devices,
+        batch_size=config.data.batch_size,
+        gradient_accumulation_steps=config.optimizer.gradient_accumulation_steps,
+    )
     with devices.scope():
-        network = build_network(config, data.labels)
-        scores = compile_network(network, config, data)
-    average = MovingAverage(network, config.ema) if config.ema else None
-    state = State(workdir.state, _variables(network, scores, average))
+        network = build_network(config.model, config.backbone, data.heads)
+        metrics = compile_network(network, config, data)
+    decay = config.optimizer.ema_decay
+    average = MovingAverage(network, decay) if decay else None
+    state = State(workdir.state, _variables(network, metrics, average))
     position = Position()
-    if config.resume and state.path.is_file():
+    if config.run.resume and state.path.is_file():
         # The metrics follow when `fit` has reset them.
         position = state.restore("model", "optimizer", "average")
     write_config(workdir, config)
     print(_summary(config, data, devices, position))
-    if warning := rate_warning(config, data.pixels):
+    if warning := rate_warning(
+        config.optimizer,
+        config.loss.reduction,
+        batch_size=config.data.batch_size,
+        pixels=data.pixels,
+    ):
         print(f"Warning: {warning}", file=sys.stderr)
 
-    tracker = Tracker(position, data.steps_per_epoch, config.batch_size)
-    copy = InferenceCopy(network, data.dataset.heads, average, data.batchnorm_batches())
-    monitor = "val_mean_iou" if config.validation_split else "mean_iou"
+    tracker = Tracker(position, data.steps_per_epoch, config.data.batch_size)
+    batches = data.batchnorm_batches(config.optimizer.batchnorm_batches)
+    copy = InferenceCopy(network, data.heads, average, batches)
+    monitor = "val_mean_iou" if config.data.validation_split else "mean_iou"
     log = CsvLog(workdir.log, position.epoch)
     guard = StopOnNonFinite(config, workdir, tracker)
     with Interrupts() as interrupts:
@@ -119,37 +128,50 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
         callbacks = [
             tracker,
             guard,
-            MeanOverHeads(data.dataset.heads),
+            MeanOverHeads(data.heads),
             *([AverageWeights(average)] if average else []),
             *_validation(copy, data, config, tracker),
             Checkpoints(copy, workdir, tracker, monitor, lambda logs: _origin(config, logs)),
             log,
             TensorBoardLog(workdir.tensorboard),
             Curves(workdir),
-            SaveState(state, tracker, guard, interrupts, config),
+            SaveState(state, tracker, guard, interrupts, config.run),
         ]
-        _run(network, data, config, tracker, callbacks)
+        _run(network, data, config.run, tracker, callbacks)
     return _result(workdir, log.rows, monitor)
+
+
+def open_data(config: Config, dataset: SegmentationDataset | None = None) -> TrainingData:
+    """Returns the data of a configuration; see `fit`."""
+    return TrainingData(
+        config.data,
+        config.augmentation,
+        modalities=config.model.modalities or (),
+        cell_size=STRIDES[config.model.variant],
+        seed=config.run.seed,
+        dataset=dataset,
+    )
 
 
 def compile_network(
     network: FCN, config: Config, data: TrainingData
 ) -> dict[str, SegmentationMetrics]:
-    """Gives the network its losses, metrics and optimizer; returns the metric of each head."""
+    """Gives the network its losses, metrics and optimizer; returns the metrics by head."""
     optimizer = build_optimizer(
-        config, config.epochs * data.steps_per_epoch, network.trainable_variables
+        config.optimizer,
+        config.run.epochs * data.steps_per_epoch,
+        network.trainable_variables,
+        config.backbone.name,
     )
-    losses = head_losses(data.dataset.heads, config.normalization, data.class_arguments())
-    scores = head_metrics(data.dataset.heads)
+    weights = data.class_weights(config.loss)
+    arguments = {head: {"class_weights": values} for head, values in weights.items()}
+    losses = head_losses(data.heads, config.loss.reduction, arguments)
+    metrics = head_metrics(data.heads)
+    jit_compile = config.run.jit_compile
     compile_heads(
-        network,
-        data.dataset.heads,
-        losses,
-        scores,
-        optimizer=optimizer,
-        jit_compile=config.jit_compile,
+        network, data.heads, losses, metrics, optimizer=optimizer, jit_compile=jit_compile
     )
-    return scores
+    return metrics
 
 
 def _validation(
@@ -158,51 +180,50 @@ def _validation(
     batches = data.validation_batches()
     if batches is None:
         return []
-    callbacks: list[keras.callbacks.Callback] = [Validation(copy, batches, config)]
-    if not config.smoke:  # after a few steps one class is what to expect
+    callbacks: list[keras.callbacks.Callback] = [Validation(copy, batches, config.run)]
+    if not config.run.smoke:  # after a few steps one class is what to expect
         callbacks.append(WarnOfOneClass(copy, config, tracker))
     return callbacks
 
 
 def _run(
-    network: FCN, data: TrainingData, config: Config, tracker: Tracker, callbacks: list[Any]
+    network: FCN, data: TrainingData, run: RunConfig, tracker: Tracker, callbacks: list[Any]
 ) -> None:
     """Calls `network.fit` once, or twice where the training starts inside an epoch.
 
     The tracker ends the first call with that epoch, which has fewer steps.
     """
-    while tracker.epoch < config.epochs:
+    while tracker.epoch < run.epochs:
         network.fit(
             data.training_batches(tracker.global_step),
             initial_epoch=tracker.epoch,
-            epochs=config.epochs,
+            epochs=run.epochs,
             steps_per_epoch=data.steps_per_epoch - tracker.step,
             callbacks=callbacks,
             shuffle=False,
-            # A bar needs a terminal; elsewhere one line an epoch.
+            # A bar needs a terminal; elsewhere one line per epoch.
             verbose=1 if sys.stdout.isatty() else 2,
         )
 
 
 def _variables(
-    network: FCN, scores: dict[str, SegmentationMetrics], average: MovingAverage | None
+    network: FCN, metrics: dict[str, SegmentationMetrics], average: MovingAverage | None
 ) -> dict[str, list[Any]]:
-    # `network.metrics_variables` lacks those of the scores until the first step.
-    metrics = [*loss_metrics(network), *scores.values()]
+    # `network.metrics_variables` lacks those of the confusion matrices until the first step.
+    every = [*loss_metrics(network), *metrics.values()]
     return {
         "model": network.variables,
         "optimizer": network.optimizer.variables,
-        "metrics": [v for metric in metrics for v in metric.variables],
+        "metrics": [v for metric in every for v in metric.variables],
         "average": average.variables if average else [],
     }
 
 
 def _summary(config: Config, data: TrainingData, devices: Devices, position: Position) -> str:
-    splits = data.dataset.splits
-    images = min(splits[config.train_split], config.limit or sys.maxsize)
     text = (
-        f"{config.variant} on {config.backbone}, {data.dataset.name}: {images} training images, "
-        f"{config.epochs} epochs of {data.steps_per_epoch} steps, on {', '.join(devices.names)}."
+        f"{config.model.variant} on {config.backbone.name}, {data.dataset.name}: "
+        f"{data.num_examples} training images, {config.run.epochs} epochs of "
+        f"{data.steps_per_epoch} steps, on {', '.join(devices.names)}."
     )
     if position != Position():
         text += f" Resumed after {position.epoch} epochs and {position.step} steps."
@@ -210,18 +231,18 @@ def _summary(config: Config, data: TrainingData, devices: Devices, position: Pos
 
 
 def _origin(config: Config, logs: dict[str, float]) -> dict[str, Any]:
-    """Returns what a saved network says of itself."""
+    """Returns the origin that a saved network keeps."""
     return {
-        "recipe": config.recipe,
-        "dataset": config.dataset,
-        "scores": _scores(logs),
+        "recipe": config.run.recipe,
+        "dataset": config.data.dataset,
+        "metrics": _metrics(logs),
         "config": config.to_dict(),
         "versions": _versions(),
     }
 
 
-def _scores(logs: dict[str, float]) -> dict[str, float]:
-    """Returns the validation scores among the logs, else the training scores."""
+def _metrics(logs: dict[str, float]) -> dict[str, float]:
+    """Returns the validation metrics among the logs, else the training metrics."""
     prefix = "val_" if "val_mean_iou" in logs else ""
     return {
         name.removeprefix(prefix): float(value)
@@ -241,13 +262,13 @@ def _versions() -> dict[str, str]:
 
 
 def _result(workdir: Workdir, rows: list[dict[str, float]], monitor: str) -> TrainingResult:
-    scored = [row for row in rows if monitor in row]
-    best = max(scored, key=lambda row: row[monitor], default={"epoch": -1.0})
+    validated = [row for row in rows if monitor in row]
+    best = max(validated, key=lambda row: row[monitor], default={"epoch": -1.0})
     return TrainingResult(
         workdir=workdir.path,
         best=workdir.best,
         last=workdir.last,
         best_epoch=int(best["epoch"]) + 1,
-        scores=_scores(best),
+        metrics=_metrics(best),
         log=rows,
     )

@@ -1,4 +1,4 @@
-"""The folder of a training: what lies in it, and who may write to it."""
+"""The folder of a training: its files, and who may write to it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class Workdir:
 
     @property
     def log(self) -> Path:
-        """One row an epoch."""
+        """One row per epoch."""
         return self.path / "log.csv"
 
     @property
@@ -61,11 +61,11 @@ def open_workdir(config: Config) -> Workdir:
     """Returns the folder of a training, and changes nothing yet.
 
     Raises:
-        ValueError: If the folder holds something and the training is not to
-            resume, or is to resume and its settings differ or there is nothing.
+        ValueError: If the folder is not empty and the training is not to resume, or is to
+            resume and its settings differ or there is no training.
     """
-    workdir = Workdir(Path(config.workdir).expanduser())
-    if config.resume:
+    workdir = Workdir(Path(config.run.workdir).expanduser())
+    if config.run.resume:
         if not workdir.config.is_file():
             raise ValueError(
                 f"There is no training to resume in {workdir.path}: it has no config.json. "
@@ -83,19 +83,20 @@ def open_workdir(config: Config) -> Workdir:
 
 
 def write_config(workdir: Workdir, config: Config) -> None:
-    """Writes `config.json`, after which the folder holds a training that can be resumed."""
+    """Writes `config.json`, after which the training can be resumed."""
     write_text(workdir.config, config.replace(resume=False).to_json())
 
 
 def _check_same(before: Config, now: Config, workdir: Workdir) -> None:
     free = set(_FREE)
-    if before.schedule == "constant" and now.epochs >= before.epochs:
+    if before.optimizer.schedule == "constant" and now.run.epochs >= before.run.epochs:
         # Only there do the first epochs not depend on how many follow.
         free.add("epochs")
+    values = before.to_flat()
     differing = [
-        f"{name}={value!r} (was {getattr(before, name)!r})"
-        for name, value in now.to_dict().items()
-        if name not in free and value != getattr(before, name)
+        f"{name}={value!r} (was {values[name]!r})"
+        for name, value in now.to_flat().items()
+        if name not in free and value != values[name]
     ]
     if differing:
         raise ValueError(

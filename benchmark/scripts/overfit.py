@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         names = write_folder(Path(folder), options.source, options.images, options.longest_side)
         print(f"Images: {', '.join(names)}")
         result = fit(
-            Config(
+            Config().replace(
                 dataset=f"folder:{folder}",
                 validation_split="train",
                 variant="fcn8s",
@@ -49,12 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 epochs=options.epochs,
                 learning_rate=options.learning_rate,
                 weight_decay=0.0,
-                clip_norm=1.0,
+                global_clipnorm=1.0,
                 validate_every=10,
                 workdir=options.workdir or f"{folder}/run",
             )
         )
-        mean_iou = result.scores["mean_iou"]
+        mean_iou = result.metrics["mean_iou"]
         print(f"Mean IoU on the {len(names)} images it was trained on: {mean_iou:.4f}")
 
 

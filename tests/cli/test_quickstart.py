@@ -30,8 +30,8 @@ def test_a_training_that_fails_is_explained(run, monkeypatch):
     import keras_fcn_train
 
     def fit(config):
-        assert config.recipe == "sample_quickstart"
-        assert Path(config.workdir) == Path("runs/quickstart")
+        assert config.run.recipe == "sample_quickstart"
+        assert Path(config.run.workdir) == Path("runs/quickstart")
         raise keras_fcn_train.TrainingInterrupted("Stopped; go on with --resume.")
 
     monkeypatch.setattr(keras_fcn_train, "fit", fit, raising=False)

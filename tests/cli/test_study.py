@@ -28,8 +28,8 @@ def upsampling_study(run, photos, tmp_path, tiny_backbone, monkeypatch):
         return run(
             "study", "upsampling", "--variant", "fcn32s", "--dataset", f"folder:{photos}",
             "--backbone", "tiny", "--fc-filters", "4", "--epochs", "1",
-            "--batch-size", "2", "--crop", "32x32", "--warmup", "0", "--no-augment",
-            "--ema", "none", "--workdir", tmp_path / "runs",
+            "--batch-size", "2", "--crop", "32x32", "--warmup-steps", "0", "--no-augment",
+            "--ema-decay", "none", "--workdir", tmp_path / "runs",
             "--output", tmp_path / "curves.png", *arguments,
         )  # fmt: skip
 

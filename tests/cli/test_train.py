@@ -1,4 +1,4 @@
-from dataclasses import fields
+import re
 from pathlib import Path
 
 import keras_fcn_train
@@ -11,6 +11,7 @@ from keras_fcn_train import (
     load_recipe,
     recipe_names,
 )
+from keras_fcn_train.config import settings
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def trained(monkeypatch):
 
     def fit(config):
         configs.append(config)
-        workdir = Path(config.workdir)
+        workdir = Path(config.run.workdir)
         return TrainingResult(
             workdir, workdir / "best.keras", workdir / "last.keras", 3, {"mean_iou": 0.5}, []
         )
@@ -32,10 +33,21 @@ def trained(monkeypatch):
 def test_every_setting_is_an_option(run):
     text = run("train", "--help").output
 
-    for setting in fields(Config):
-        assert f"--{setting.name.replace('_', '-')} " in text
-    for title in ("Data:", "Network:", "Optimizer:", "Run:"):
+    for setting in settings().values():
+        assert f"--{setting.option.replace('_', '-')} " in text
+    for title in ("Data:", "Model:", "Backbone:", "Augmentation:", "Optimizer:", "Loss:", "Run:"):
         assert title in text
+
+
+def test_options_have_their_names(run):
+    """Those that scripts give."""
+    options = re.findall(r"^ +--([a-z-]+) ", run("train", "--help").output, flags=re.MULTILINE)
+
+    assert {
+        *("dataset", "source", "data-dir", "workdir", "resume", "backbone", "backbone-weights"),
+        *("epochs", "batch-size", "crop", "seed", "limit", "geometry", "mean", "optimizer"),
+        *("gradient-accumulation-steps", "reduction", "ema-decay", "recipe", "init", "smoke"),
+    } <= {option.partition("/")[0] for option in options}
 
 
 def test_defaults_are_those_of_the_configuration(run, trained):
@@ -48,19 +60,21 @@ def test_defaults_are_those_of_the_configuration(run, trained):
 @pytest.mark.parametrize(
     ("arguments", "settings"),
     [
-        (["--crop", "30x40"], {"crop": (30, 40)}),
+        (["--crop", "30x40"], {"crop_size": (30, 40)}),
         (["--scale", "0.5,1"], {"scale": (0.5, 1.0)}),
         (["--validation-split", "none"], {"validation_split": None}),
         (["--no-augment", "--freeze-batchnorm"], {"augment": False, "freeze_batchnorm": True}),
         (["--devices", "CPU:0,CPU:1"], {"devices": ("CPU:0", "CPU:1")}),
         (["--variant", "fcn16s", "--epochs", "7"], {"variant": "fcn16s", "epochs": 7}),
         (["--learning-rate", "1e-4"], {"learning_rate": 1e-4}),
+        (["--backbone", "vgg16", "--optimizer", "sgd"], {"backbone": "vgg16", "optimizer": "sgd"}),
+        (["--backbone-weights", "none"], {"backbone_weights": None}),
     ],
 )
 def test_options_become_settings(run, trained, arguments, settings):
     result = run("train", *arguments)
 
-    assert trained == [Config(**settings)], result.stderr
+    assert trained == [Config().replace(**settings)], result.stderr
 
 
 def test_options_go_before_the_recipe_and_the_recipe_before_defaults(run, trained):
@@ -68,18 +82,17 @@ def test_options_go_before_the_recipe_and_the_recipe_before_defaults(run, traine
     run("train", "--recipe", "sample_quickstart", "--crop", "none", "--epochs", "2")
 
     recipe = load_recipe("sample_quickstart")
-    assert recipe.crop is not None
-    assert trained == [recipe.replace(crop=None, epochs=2)]
+    assert recipe.data.crop_size is not None
+    assert trained == [recipe.replace(crop_size=None, epochs=2)]
 
 
 def test_a_training_is_resumed_with_its_own_settings(run, trained, tmp_path):
-    (tmp_path / "config.json").write_text(Config(epochs=9, crop=(32, 32)).to_json())
+    config = Config().replace(epochs=9, crop_size=(32, 32))
+    (tmp_path / "config.json").write_text(config.to_json())
 
     run("train", "--resume", "--workdir", tmp_path)
 
-    assert trained == [
-        Config(epochs=9, crop=(32, 32), resume=True, workdir=str(tmp_path)),
-    ]
+    assert trained == [config.replace(resume=True, workdir=str(tmp_path))]
 
 
 @pytest.mark.parametrize(

@@ -80,10 +80,12 @@ ROWS = {
     "ceil_pool": lambda: on_images(lambda x: ceil_pool(PadToStride(8)(x), "pool")),
     "Bilinear-even": lambda: upsampling(8),
     "Bilinear-odd": lambda: upsampling(7),
-    "PixelwiseCrossentropy-valid": lambda: compiled(PixelwiseCrossentropy()),
-    "PixelwiseCrossentropy-batch": lambda: compiled(PixelwiseCrossentropy(normalization="batch")),
+    "PixelwiseCrossentropy-mean": lambda: compiled(PixelwiseCrossentropy()),
+    "PixelwiseCrossentropy-per_image": lambda: compiled(
+        PixelwiseCrossentropy(reduction="per_image")
+    ),
     "PixelwiseCrossentropy-sum": lambda: compiled(
-        PixelwiseCrossentropy(normalization="sum", class_weights=[1, 2, 3])
+        PixelwiseCrossentropy(reduction="sum", class_weights=[1, 2, 3])
     ),
     "FCN32s": lambda: network(keras_fcn.FCN32s),
     "FCN16s": lambda: network(keras_fcn.FCN16s, upsampling="inner"),

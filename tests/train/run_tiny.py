@@ -33,6 +33,7 @@ if "send" in order:
     SaveState.on_train_batch_end = send_signal
 
 try:
-    keras_fcn_train.fit(tiny_training.tiny_config(**order["settings"]))
+    config = tiny_training.tiny_config(**order["settings"])
+    keras_fcn_train.fit(config, tiny_training.tiny_dataset())
 except keras_fcn_train.TrainingStopped as error:
     sys.exit(str(error))

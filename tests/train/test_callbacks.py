@@ -5,8 +5,7 @@ import pytest
 from keras_fcn_train import TrainingDiverged
 from keras_fcn_train.callbacks import StopOnNonFinite, Tracker, WarnOfOneClass
 from keras_fcn_train.callbacks.guards import one_predicted_class
-from keras_fcn_train.callbacks.log import CsvLog, read_log
-from keras_fcn_train.callbacks.tensorboard import TensorBoardLog
+from keras_fcn_train.callbacks.log import CsvLog, TensorBoardLog, read_log
 from keras_fcn_train.state import Position
 from keras_fcn_train.workdir import Workdir
 
@@ -88,7 +87,7 @@ def test_pretrained_backbone_is_not_blamed(capsys):
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_loss_that_is_not_finite_stops_with_advice(loss, tmp_path):
-    config = tiny_config(normalization="sum", learning_rate=0.5)
+    config = tiny_config(reduction="sum", learning_rate=0.5)
     workdir = Workdir(tmp_path)
     guard = StopOnNonFinite(config, workdir, Tracker(Position(epoch=1, step=2), 10, 4))
 

@@ -36,7 +36,7 @@ def _tiny_names():
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A training that nothing disturbed."""
-    return fit(tiny_config(workdir=str(tmp_path_factory.mktemp("finished"))))
+    return fit(tiny_config(workdir=str(tmp_path_factory.mktemp("finished"))), tiny_dataset())
 
 
 def weights_of(path):
@@ -69,7 +69,7 @@ def run_process(**order):
     )
 
 
-def test_workdir_holds_what_was_promised(finished):
+def test_workdir_contains_what_was_promised(finished):
     names = {path.name for path in finished.workdir.iterdir()}
 
     assert names == {
@@ -92,8 +92,8 @@ def test_best_network_has_the_metrics_in_the_log(finished):
         valid = label != SPEC.ignore_class
         np.add.at(matrix, (label[valid], predicted[valid]), 1)
     expected = ConfusionMatrix.from_counts(matrix).metrics().mean_iou
-    assert finished.scores["mean_iou"] == pytest.approx(expected)
-    assert finished.scores["mean_iou"] == max(row["val_mean_iou"] for row in finished.log)
+    assert finished.metrics["mean_iou"] == pytest.approx(expected)
+    assert finished.metrics["mean_iou"] == max(row["val_mean_iou"] for row in finished.log)
 
 
 def test_saved_network_says_where_it_comes_from(finished):
@@ -101,8 +101,8 @@ def test_saved_network_says_where_it_comes_from(finished):
 
     assert network.labels == SPEC
     assert network.origin["dataset"] == "tiny"
-    assert network.origin["scores"] == finished.scores
-    assert network.origin["config"]["crop"] == [32, 32]
+    assert network.origin["metrics"] == finished.metrics
+    assert network.origin["config"]["data"]["crop_size"] == [32, 32]
     assert set(network.origin["versions"]) == {"python", "keras_fcn", "keras", "tensorflow"}
     assert not network.compiled
 
@@ -111,10 +111,10 @@ def test_training_after_ctrl_c_ends_as_an_undisturbed_one(finished, tmp_path, mo
     config = tiny_config(workdir=str(tmp_path / "run"))
     press_ctrl_c_after(5, monkeypatch)
     with pytest.raises(TrainingInterrupted, match="after 1 epochs and 2 steps, and saved"):
-        fit(config)
+        fit(config, tiny_dataset())
     monkeypatch.undo()
 
-    result = fit(config.replace(resume=True))
+    result = fit(config.replace(resume=True), tiny_dataset())
 
     assert_same_training(result, finished)
 
@@ -136,7 +136,7 @@ def test_training_after_sigkill_ends_as_an_undisturbed_one(finished, tmp_path):
     # Killed after step 5, when step 4 (of the second epoch) is the last that was saved.
     killed = run_process(settings=settings, send="SIGKILL", at_step=5)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    result = fit(tiny_config(**settings, resume=True))
+    result = fit(tiny_config(**settings, resume=True), tiny_dataset())
 
     assert_same_training(result, finished)
 
@@ -144,7 +144,7 @@ def test_training_after_sigkill_ends_as_an_undisturbed_one(finished, tmp_path):
 def test_two_devices_train_to_the_numbers_of_one(tmp_path):
     # Dropout draws, and BatchNorm averages, on each device for itself: both are left out.
     settings = {"backbone": "tiny", "fc_filters": 0, "dropout": 0.0}
-    one = fit(tiny_config(workdir=str(tmp_path / "one"), **settings))
+    one = fit(tiny_config(workdir=str(tmp_path / "one"), **settings), tiny_dataset())
 
     two = run_process(
         settings={**settings, "workdir": str(tmp_path / "two"), "devices": ["CPU:0", "CPU:1"]},
@@ -193,7 +193,7 @@ def test_divergence_keeps_the_last_good_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(Tracker, "on_train_batch_end", spoil)
     # The loss of step 4 was still finite: the weights are looked at before they are saved.
     with pytest.raises(TrainingDiverged, match="weights of fc6/kernel are no longer finite"):
-        fit(config)
+        fit(config, tiny_dataset())
 
     assert all(np.isfinite(weight).all() for weight in weights_of(tmp_path / "run" / "last.keras"))
     with np.load(tmp_path / "run" / "state" / "state.npz") as state:
@@ -202,7 +202,10 @@ def test_divergence_keeps_the_last_good_weights(tmp_path, monkeypatch):
 
 def test_mixed_precision_leaves_a_float32_network(tmp_path):
     result = fit(
-        tiny_config(workdir=str(tmp_path / "run"), precision="mixed_bfloat16", epochs=1, ema=None)
+        tiny_config(
+            workdir=str(tmp_path / "run"), precision="mixed_bfloat16", epochs=1, ema_decay=None
+        ),
+        tiny_dataset(),
     )
 
     network = keras.models.load_model(result.best)
@@ -216,41 +219,39 @@ def test_training_without_validation_chooses_by_its_own_score(tmp_path, capsys):
             workdir=str(tmp_path / "run"),
             validation_split=None,
             class_weights="balanced",
-            normalization="batch",
+            reduction="per_image",
             optimizer="sgd",
             learning_rate=2e-4,
             epochs=2,
-            accumulate=2,
-        )
+            gradient_accumulation_steps=2,
+        ),
+        tiny_dataset(),
     )
 
-    assert result.scores["mean_iou"] == max(row["mean_iou"] for row in result.log)
+    assert result.metrics["mean_iou"] == max(row["mean_iou"] for row in result.log)
     assert not any(name.startswith("val_") for row in result.log for name in row)
     # 32 x 32 pixels, of which the loss is the sum: 0.2048 on the mean, with a momentum of 0.9.
-    assert "with 1,024 pixels an image it acts as 0.2 would" in capsys.readouterr().err
+    assert "with 1,024 pixels per image it acts as 0.2 would" in capsys.readouterr().err
 
 
 def test_finished_training_is_not_trained_further(finished, monkeypatch):
     monkeypatch.setattr(SaveState, "on_epoch_end", lambda *_: pytest.fail("trained"))
 
-    again = fit(tiny_config(workdir=str(finished.workdir), resume=True))
+    again = fit(tiny_config(workdir=str(finished.workdir), resume=True), tiny_dataset())
 
-    assert again.scores == finished.scores
+    assert again.metrics == finished.metrics
 
 
 def test_unknown_split_leaves_no_workdir(tmp_path):
     with pytest.raises(ValueError, match="has no split 'valid'"):
-        fit(tiny_config(workdir=str(tmp_path / "run"), validation_split="valid"))
+        fit(tiny_config(workdir=str(tmp_path / "run"), validation_split="valid"), tiny_dataset())
 
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", recipe_names())
-def test_recipe_smokes(name, tmp_path, monkeypatch):
-    from keras_fcn.datasets import open_dataset
-
-    monkeypatch.setattr("keras_fcn_train.data.open_dataset", open_dataset)
+def test_recipe_smokes(name, tmp_path):
     result = fit(load_recipe(name).replace(smoke=True, workdir=str(tmp_path / "run")))
 
     assert result.best.is_file()

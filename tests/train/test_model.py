@@ -4,6 +4,7 @@ import pytest
 from keras_fcn_train.model import build_network, freeze_batchnorm
 
 from keras_fcn import LabelSpec
+from keras_fcn.labels import Heads
 
 from . import tiny_training
 from .tiny_training import SPEC, tiny_config
@@ -14,10 +15,13 @@ def _tiny_names():
     tiny_training.install()
 
 
+def built(labels=SPEC, **settings):
+    config = tiny_config(**settings)
+    return build_network(config.model, config.backbone, Heads(labels))
+
+
 def test_settings_reach_the_network():
-    network = build_network(
-        tiny_config(variant="fcn16s", upsampling="learned", precision="mixed_bfloat16"), SPEC
-    )
+    network = built(variant="fcn16s", upsampling="learned", precision="mixed_bfloat16")
 
     assert network.stride == 16
     assert network.labels == SPEC
@@ -27,12 +31,12 @@ def test_settings_reach_the_network():
 
 
 def test_finer_network_starts_as_the_coarser(tmp_path, capsys):
-    coarse = build_network(tiny_config(variant="fcn32s"), SPEC)
+    coarse = built(variant="fcn32s")
     for weight in coarse.weights:
         weight.assign(np.random.default_rng(0).uniform(0.1, 1, weight.shape))
     coarse.save(tmp_path / "coarse.keras")
 
-    fine = build_network(tiny_config(variant="fcn16s", init=str(tmp_path / "coarse.keras")), SPEC)
+    fine = built(variant="fcn16s", init=str(tmp_path / "coarse.keras"))
 
     np.testing.assert_array_equal(
         fine.get_layer("score_fr").kernel, coarse.get_layer("score_fr").kernel
@@ -42,13 +46,14 @@ def test_finer_network_starts_as_the_coarser(tmp_path, capsys):
 
 
 def test_classes_with_the_same_name_are_kept(tmp_path):
-    old = build_network(tiny_config(variant="fcn32s"), SPEC)
+    old = built(variant="fcn32s")
     old.get_layer("score_fr").bias.assign([1.0, 2.0, 3.0])
     old.save(tmp_path / "old.keras")
 
-    new = build_network(
-        tiny_config(variant="fcn32s", init=str(tmp_path / "old.keras")),
+    new = built(
         LabelSpec(("box", "ground", "ball", "tree")),
+        variant="fcn32s",
+        init=str(tmp_path / "old.keras"),
     )
 
     # box was class 2, ground class 0; the others start at zero.
@@ -57,27 +62,24 @@ def test_classes_with_the_same_name_are_kept(tmp_path):
 
 def test_missing_init_is_refused():
     with pytest.raises(ValueError, match=r"`init` must be a \.keras file"):
-        build_network(tiny_config(init="nowhere.keras"), SPEC)
+        built(init="nowhere.keras")
 
 
 def test_streams_start_from_the_networks_that_saw_one_modality(tmp_path):
     settings = {"backbone": "vgg16", "alpha": 0.05, "fc_filters": 4, "variant": "fcn32s"}
     files, kernels = {}, {}
     for value, modality in enumerate(("rgb", "hha"), start=1):
-        single = build_network(tiny_config(modalities=(modality,), **settings), SPEC)
+        single = built(modalities=(modality,), **settings)
         single.get_layer("score_fr").bias.assign([value, 0.0, 0.0])
         files[modality] = str(tmp_path / f"{modality}.keras")
         kernels[modality] = np.asarray(single.get_layer("block1_conv1").kernel)
         single.save(files[modality])
 
-    fused = build_network(
-        tiny_config(
-            modalities=("rgb", "hha"),
-            fusion="late",
-            init_streams=tuple(files.values()),
-            **settings,
-        ),
-        SPEC,
+    fused = built(
+        modalities=("rgb", "hha"),
+        fusion="late",
+        init_streams=tuple(files.values()),
+        **settings,
     )
 
     for value, (modality, kernel) in enumerate(kernels.items(), start=1):
@@ -87,26 +89,19 @@ def test_streams_start_from_the_networks_that_saw_one_modality(tmp_path):
 
 def test_missing_streams_are_refused():
     with pytest.raises(ValueError, match=r"`init_streams` must be a \.keras file.*nowhere"):
-        build_network(
-            tiny_config(
-                modalities=("rgb", "hha"), fusion="late", init_streams=("nowhere", "nowhere")
-            ),
-            SPEC,
-        )
+        built(modalities=("rgb", "hha"), fusion="late", init_streams=("nowhere", "nowhere"))
 
 
 def test_settings_of_the_paper_reach_the_network():
-    network = build_network(
-        tiny_config(
-            variant="fcn8s_atonce",
-            backbone="vgg16",
-            alpha=0.05,
-            fc_filters=4,
-            modalities=("rgb", "depth"),
-            geometry="reference",
-            mean=(1.0, 2.0, 3.0, 4.0),
-        ),
+    network = built(
         {"thing": SPEC, "light": LabelSpec(("dark", "bright"))},
+        variant="fcn8s_atonce",
+        backbone="vgg16",
+        alpha=0.05,
+        fc_filters=4,
+        modalities=("rgb", "depth"),
+        geometry="reference",
+        mean=(1.0, 2.0, 3.0, 4.0),
     )
 
     assert network.get_layer("scale_pool4").scale == 0.01
@@ -120,7 +115,7 @@ def test_settings_of_the_paper_reach_the_network():
 
 
 def test_only_the_pretrained_batchnorm_is_frozen():
-    network = build_network(tiny_config(), SPEC)
+    network = built()
 
     assert freeze_batchnorm(network) == 3
 

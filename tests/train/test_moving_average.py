@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from keras_fcn_train.moving_average import MovingAverage
+from keras_fcn_train.moving_average import MovingAverage, measure_batchnorm
 
 
 def test_average_by_hand():
@@ -28,3 +28,30 @@ def test_batchnorm_statistics_are_averaged_too():
     # Keras: 0.99 * 0 + 0.01 * 9; then d = 0.1.
     assert float(model.layers[0].moving_mean[0]) == pytest.approx(0.09)
     assert float(average.values[2][0]) == pytest.approx(0.9 * 0.09)
+
+
+def test_statistics_are_the_means_over_the_batches():
+    images = keras.Input((None, None, 2))
+    inner = keras.Model(images, keras.layers.BatchNormalization(momentum=0.999)(images))
+    model = keras.Sequential([keras.Input((None, None, 2)), inner])
+    rng = np.random.default_rng(0)
+    batches = [rng.normal(3, 2, size=(4, 5, 6, 2)).astype("float32") for _ in range(3)]
+
+    measure_batchnorm(model, batches)
+
+    layer = inner.layers[1]
+    means = np.mean([batch.mean(axis=(0, 1, 2)) for batch in batches], axis=0)
+    variances = np.mean([batch.var(axis=(0, 1, 2)) for batch in batches], axis=0)
+    np.testing.assert_allclose(layer.moving_mean, means, rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance, variances, rtol=1e-4)
+    assert layer.momentum == 0.999
+
+
+def test_a_network_without_batchnorm_stays_as_it_is():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    before = model.get_weights()
+
+    measure_batchnorm(model, [np.ones((1, 4))])
+
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)

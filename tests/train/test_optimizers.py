@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_fcn_train import CaffeSGD, Config
+from keras_fcn_train import CaffeSGD, OptimizerConfig, WarmupPolynomialDecay
 from keras_fcn_train.optimizers import build_optimizer
 
 RANDOM = np.random.default_rng(0)
@@ -94,8 +94,8 @@ def test_sgd_refuses(settings, message):
 
 
 def test_adamw_decays_kernels_only():
-    config = Config(
-        optimizer="adamw", learning_rate=0.1, weight_decay=0.5, schedule="constant", momentum=0.5
+    config = OptimizerConfig(
+        "adamw", learning_rate=0.1, weight_decay=0.5, schedule="constant", momentum=0.5
     )
     variables = [keras.Variable(value, name=name) for name, value in START.items()]
     optimizer = build_optimizer(config, 10, variables)
@@ -110,13 +110,13 @@ def test_adamw_decays_kernels_only():
 
 
 def test_accumulated_gradients_are_averaged():
-    config = Config(
-        optimizer="sgd",
+    config = OptimizerConfig(
+        "sgd",
         momentum=0.0,
         weight_decay=0.0,
         learning_rate=1.0,
         schedule="constant",
-        accumulate=2,
+        gradient_accumulation_steps=2,
     )
     variable = keras.Variable([[1.0]], name="kernel")
     optimizer = build_optimizer(config, 10, [variable])
@@ -129,13 +129,13 @@ def test_accumulated_gradients_are_averaged():
 
 
 def test_gradients_are_clipped_by_their_common_norm():
-    config = Config(
-        optimizer="sgd",
+    config = OptimizerConfig(
+        "sgd",
         momentum=0.0,
         weight_decay=0.0,
         learning_rate=1.0,
         schedule="constant",
-        clip_norm=1.0,
+        global_clipnorm=1.0,
     )
     variables = [keras.Variable([[0.0]], name="kernel"), keras.Variable([[0.0]], name="kernel")]
     optimizer = build_optimizer(config, 10, variables)
@@ -144,3 +144,34 @@ def test_gradients_are_clipped_by_their_common_norm():
 
     # The norm is 5, so each gradient is divided by it.
     assert [float(v[0, 0]) for v in variables] == pytest.approx([-0.6, -0.8])
+
+
+def test_rate_rises_then_falls_by_hand():
+    schedule = WarmupPolynomialDecay(0.8, total_steps=8, power=2.0, warmup_steps=2)
+
+    rates = [float(schedule(step)) for step in range(10)]
+
+    # 0.8 * min(1, (s + 1) / 2) * (1 - s / 8) ** 2, and 0 from step 8 on
+    expected = [0.4, *(0.8 * (k / 8) ** 2 for k in (7, 6, 5, 4, 3, 2, 1)), 0.0, 0.0]
+    assert rates == pytest.approx(expected, abs=1e-7)
+
+
+def test_power_zero_is_constant_after_the_warmup():
+    schedule = WarmupPolynomialDecay(0.5, total_steps=4, power=0.0, warmup_steps=2)
+
+    assert [float(schedule(step)) for step in range(4)] == [0.25, 0.5, 0.5, 0.5]
+
+
+def test_warmup_longer_than_the_training_is_refused():
+    with pytest.raises(ValueError, match="`warmup_steps` must be less than the steps"):
+        WarmupPolynomialDecay(0.5, total_steps=4, warmup_steps=4)
+    with pytest.raises(ValueError, match="`total_steps` must be at least 1"):
+        WarmupPolynomialDecay(0.5, total_steps=0)
+
+
+def test_schedule_survives_serialization():
+    schedule = WarmupPolynomialDecay(0.5, total_steps=9, power=0.9, warmup_steps=3)
+
+    again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
+
+    assert float(again(4)) == float(schedule(4))

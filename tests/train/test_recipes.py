@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 from keras_fcn_train import Config, describe_recipe, load_recipe, recipe_names
-from keras_fcn_train.data import TrainingData
 from keras_fcn_train.model import build_network
 from keras_fcn_train.recipes import check_needs
 from keras_fcn_train.smoke import smoke_config
-from keras_fcn_train.training import compile_network
+from keras_fcn_train.training import compile_network, open_data
 
 from keras_fcn.datasets import DATASET_NAMES
 
@@ -16,8 +15,8 @@ def test_recipe_says_how_to_run_it_and_whether_batchnorm_is_trained(name):
 
     assert f"--recipe {name}" in text
     assert "BatchNorm:" in text
-    assert load_recipe(name).recipe == name
-    assert load_recipe(name).dataset in DATASET_NAMES
+    assert load_recipe(name).run.recipe == name
+    assert load_recipe(name).data.dataset in DATASET_NAMES
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -26,13 +25,13 @@ def test_smoke_keeps_the_network_and_drops_what_is_large(name):
 
     smoke = smoke_config(config)
 
-    assert (smoke.variant, smoke.backbone, smoke.optimizer) == (
-        config.variant,
-        config.backbone,
-        config.optimizer,
+    assert (smoke.model.variant, smoke.backbone.name, smoke.optimizer.name) == (
+        config.model.variant,
+        config.backbone.name,
+        config.optimizer.name,
     )
-    assert smoke.dataset.startswith("sample")
-    assert smoke.backbone_weights is None
+    assert smoke.data.dataset.startswith("sample")
+    assert smoke.backbone.weights is None
 
 
 # Of the reference's solver.prototxt: folder -> recipe, variant, base_lr, images that it takes
@@ -63,16 +62,22 @@ def test_recipe_is_the_solver_of_the_reference(folder):
     config = load_recipe(name)
 
     assert f"{folder}/solver.prototxt" in describe_recipe(name)
-    assert (config.variant, config.learning_rate) == (variant, rate)
-    assert (config.optimizer, config.schedule, config.weight_decay) == ("sgd", "constant", 5e-4)
-    assert (config.batch_size, config.crop, config.augment) == (1, None, False)
-    assert (config.geometry, config.upsampling, config.replacement) == ("reference", "fixed", True)
-    assert config.workdir == f"runs/{name}"
-    heavy = (config.normalization, config.momentum, config.accumulate) == ("batch", 0.99, 1)
-    accumulated = (config.normalization, config.momentum, config.accumulate) == ("valid", 0.9, 20)
-    assert accumulated if folder == "voc-fcn-alexnet" else heavy
+    data, optimizer = config.data, config.optimizer
+    assert (config.model.variant, optimizer.learning_rate) == (variant, rate)
+    assert (optimizer.name, optimizer.schedule, optimizer.weight_decay) == ("sgd", "constant", 5e-4)
+    assert (data.batch_size, data.crop_size, data.augment) == (1, None, False)
+    assert (config.backbone.geometry, config.model.upsampling) == ("reference", "fixed")
+    assert data.replacement
+    assert config.run.workdir == f"runs/{name}"
+    heavy = ("per_image", 0.99, 1)
+    accumulated = ("mean", 0.9, 20)
+    assert (
+        config.loss.reduction,
+        optimizer.momentum,
+        optimizer.gradient_accumulation_steps,
+    ) == (accumulated if folder == "voc-fcn-alexnet" else heavy)
     # Whole epochs: as many images, or at most one epoch more.
-    assert 0 <= config.epochs * split_size - num_images < max(split_size, 0.003 * num_images)
+    assert 0 <= config.run.epochs * split_size - num_images < max(split_size, 0.003 * num_images)
 
 
 def test_reference_has_fifteen_networks_and_the_paper_one_more():
@@ -101,17 +106,17 @@ def test_reference_has_fifteen_networks_and_the_paper_one_more():
 def test_stage_starts_from_the_networks_of_those_before(stages, setting):
     *before, last = stages
 
-    files = ",".join(f"{load_recipe(name).workdir}/last.keras" for name in before)
+    files = ",".join(f"{load_recipe(name).run.workdir}/last.keras" for name in before)
     assert f"--{setting.replace('_', '-')} {files}" in describe_recipe(last)
     with pytest.raises(ValueError, match=f"needs --{setting.replace('_', '-')}: the network of"):
         check_needs(load_recipe(last))
     for name in before:
-        assert load_recipe(name).dataset == load_recipe(last).dataset
+        assert load_recipe(name).data.dataset == load_recipe(last).data.dataset
 
 
 def test_smoke_has_the_inputs_and_heads_of_the_data_set():
     datasets = {
-        name: smoke_config(load_recipe(name)).dataset
+        name: smoke_config(load_recipe(name)).data.dataset
         for name in ("fcn8s_vgg16_siftflow", "fcn32s_vgg16_nyud_hha", "fcn32s_alexnet_voc")
     }
 
@@ -124,8 +129,8 @@ def test_smoke_has_the_inputs_and_heads_of_the_data_set():
 )
 def test_narrow_network_takes_a_step(name):
     config = smoke_config(load_recipe(name)).replace(alpha=0.05, fc_filters=4, learning_rate=1e-3)
-    data = TrainingData(config)
-    network = build_network(config, data.labels)
+    data = open_data(config)
+    network = build_network(config.model, config.backbone, data.heads)
     compile_network(network, config, data)
     ((images, labels),) = data.training_batches().take(1)
     scores = [layer for layer in network.layers if "score_fr" in layer.name and layer.weights]
@@ -153,9 +158,11 @@ def test_recipe_that_needs_another_network_says_so():
 
 def test_recipe_may_be_a_file(tmp_path):
     path = tmp_path / "mine.py"
-    path.write_text("from keras_fcn_train import Config\nCONFIG = Config(epochs=7)\n")
+    path.write_text(
+        "from keras_fcn_train import Config, RunConfig\nCONFIG = Config(run=RunConfig(epochs=7))\n"
+    )
 
-    assert load_recipe(str(path)).epochs == 7
+    assert load_recipe(str(path)).run.epochs == 7
 
 
 def test_recipe_file_without_config_is_refused(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras_fcn_train import TrainingInterrupted, fit
 from keras_fcn_train.callbacks.log import read_log
-from keras_fcn_train.class_weights import count_classes
+from keras_fcn_train.data import count_classes
 from keras_fcn_train.workdir import Workdir
 
 from keras_fcn.confusion_matrix import ConfusionMatrix
@@ -21,14 +21,15 @@ CONFIG = tiny_config(
     backbone="tiny",
     epochs=2,
     class_weights="balanced",
-    ema=None,
+    ema_decay=None,
 )
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     tiny_training.install()
-    return fit(CONFIG.replace(workdir=str(tmp_path_factory.mktemp("finished"))))
+    config = CONFIG.replace(workdir=str(tmp_path_factory.mktemp("finished")))
+    return fit(config, tiny_dataset("tiny_heads"))
 
 
 def test_metrics_of_each_head_are_those_of_the_saved_network(finished):
@@ -45,8 +46,8 @@ def test_metrics_of_each_head_are_those_of_the_saved_network(finished):
     expected = {h: ConfusionMatrix.from_counts(m).metrics() for h, m in matrices.items()}
     assert network.labels == HEADS
     for head, metrics in expected.items():
-        assert finished.scores[f"{head}_mean_iou"] == pytest.approx(metrics.mean_iou)
-        assert finished.scores[f"{head}_pixel_accuracy"] == pytest.approx(metrics.pixel_accuracy)
+        assert finished.metrics[f"{head}_mean_iou"] == pytest.approx(metrics.mean_iou)
+        assert finished.metrics[f"{head}_pixel_accuracy"] == pytest.approx(metrics.pixel_accuracy)
 
     evaluated = evaluate_heads(KerasPredictor(network), tiny_dataset("tiny_heads"))
     for head, matrix in matrices.items():
@@ -62,7 +63,7 @@ def test_best_is_chosen_by_the_mean_over_the_heads(finished):
             assert row[f"{prefix}mean_iou"] == pytest.approx(np.mean(heads))
             losses = [row[f"{prefix}{head}_loss"] for head in HEADS]
             assert row[f"{prefix}loss"] == pytest.approx(sum(losses), rel=1e-5)
-    assert finished.scores["mean_iou"] == max(row["val_mean_iou"] for row in log)
+    assert finished.metrics["mean_iou"] == max(row["val_mean_iou"] for row in log)
 
 
 @pytest.mark.full
@@ -70,10 +71,10 @@ def test_training_that_goes_on_inside_an_epoch_logs_the_same(finished, tmp_path,
     config = CONFIG.replace(workdir=str(tmp_path / "run"))
     press_ctrl_c_after(4, monkeypatch)
     with pytest.raises(TrainingInterrupted):
-        fit(config)
+        fit(config, tiny_dataset("tiny_heads"))
     monkeypatch.undo()
 
-    result = fit(config.replace(resume=True))
+    result = fit(config.replace(resume=True), tiny_dataset("tiny_heads"))
 
     rows = read_log(Workdir(result.workdir).log)
     for name in set(finished.log[1]) - {"images_per_second", "seconds", "val_seconds"}:

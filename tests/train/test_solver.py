@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from keras_fcn_train import Config, convert_rates
+from keras_fcn_train import Config, OptimizerConfig, convert_rates
 from keras_fcn_train.optimizers import build_optimizer
 
 import keras_fcn
@@ -77,8 +77,10 @@ def caffe_training(weights, data, *, rate, momentum, decay, multipliers, normali
 def trained(config, data):
     network = small_network()
     network.compile(
-        optimizer=build_optimizer(config, 1000, network.trainable_variables),
-        loss=PixelwiseCrossentropy(IGNORED, normalization=config.normalization),
+        optimizer=build_optimizer(
+            config.optimizer, 1000, network.trainable_variables, config.backbone.name
+        ),
+        loss=PixelwiseCrossentropy(IGNORED, reduction=config.loss.reduction),
         jit_compile=False,
     )
     for images, labels in data:
@@ -87,7 +89,9 @@ def trained(config, data):
 
 
 def solver(**settings):
-    return Config(**{"optimizer": "sgd", "schedule": "constant", "weight_decay": 0.02, **settings})
+    return Config().replace(
+        **{"optimizer": "sgd", "schedule": "constant", "weight_decay": 0.02, **settings}
+    )
 
 
 # Kernel and bias of conv1, then those of score_fr.
@@ -100,7 +104,7 @@ ALEXNET = [(1, 1), (1, 1), (1, 1), (2, 0)]
 )
 def test_twenty_heavy_steps_are_those_of_caffe(backbone, multipliers):
     """The sum over the pixels of one image, with a momentum of 0.99."""
-    config = solver(normalization="batch", backbone=backbone, learning_rate=1e-4, momentum=0.99)
+    config = solver(reduction="per_image", backbone=backbone, learning_rate=1e-4, momentum=0.99)
     expected = caffe_training(
         small_network().get_weights(),
         batches(NUM_STEPS),
@@ -121,7 +125,11 @@ def test_twenty_heavy_steps_are_those_of_caffe(backbone, multipliers):
 def test_twenty_steps_of_twenty_accumulated_images_are_those_of_caffe():
     """The mean over the pixels, gradients averaged over twenty images of different weight."""
     config = solver(
-        normalization="valid", accumulate=20, learning_rate=0.05, momentum=0.9, backbone="alexnet"
+        reduction="mean",
+        gradient_accumulation_steps=20,
+        learning_rate=0.05,
+        momentum=0.9,
+        backbone="alexnet",
     )
     expected = caffe_training(
         small_network().get_weights(),
@@ -141,16 +149,16 @@ def test_twenty_steps_of_twenty_accumulated_images_are_those_of_caffe():
         assert np.abs(wanted - start).max() > 0.02
 
 
-@pytest.mark.parametrize("after", ["batch", "sum"])
+@pytest.mark.parametrize("after", ["per_image", "sum"])
 def test_converted_rates_make_the_same_steps(after):
-    valid = solver(normalization="valid", learning_rate=0.05, momentum=0.9)
+    mean = solver(reduction="mean", learning_rate=0.05, momentum=0.9)
     # 5 x 6 scores an image, none of them ignored.
-    rate, decay = convert_rates(0.05, 0.02, before="valid", after=after, pixels=30, batch_size=2)
-    converted = valid.replace(normalization=after, learning_rate=rate, weight_decay=decay)
+    rate, decay = convert_rates(0.05, 0.02, before="mean", after=after, pixels=30, batch_size=2)
+    converted = mean.replace(reduction=after, learning_rate=rate, weight_decay=decay)
 
     data = list(batches(NUM_STEPS, batch_size=2, ignored=0.0))
 
-    for weight, wanted in zip(trained(converted, data), trained(valid, data), strict=True):
+    for weight, wanted in zip(trained(converted, data), trained(mean, data), strict=True):
         np.testing.assert_allclose(weight, wanted, rtol=1e-4, atol=1e-6)
 
 
@@ -158,7 +166,7 @@ def test_biases_of_alexnet_but_not_of_its_score_are_like_kernels():
     network = keras_fcn.FCN32s(3, backbone=AlexNet(alpha=0.1, fc_filters=4))
 
     optimizer = build_optimizer(
-        Config(optimizer="sgd", backbone="alexnet"), 10, network.trainable_variables
+        OptimizerConfig("sgd"), 10, network.trainable_variables, backbone="alexnet"
     )
 
     # The layers of voc-fcn-alexnet that `conv_relu` makes.

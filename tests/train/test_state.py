@@ -43,7 +43,7 @@ def test_other_variables_are_refused(tmp_path):
     other = variables()
     other["model"][0] = keras.Variable([[1.0, 2.0, 3.0]])
 
-    with pytest.raises(ValueError, match="must hold the variables of this network"):
+    with pytest.raises(ValueError, match="must contain the variables of this network"):
         State(tmp_path / "state.npz", other).restore("model")
 
 

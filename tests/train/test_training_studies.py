@@ -77,31 +77,31 @@ def test_the_settings_are_those_of_the_papers_table():
 
     assert rows[0] == ("Reference", "all", "all", 0.848)
     assert rows[2] == ("Reference-BG", "all", "background", 0.198)
-    assert [run.name for run in masking.runs(Config(dataset="tiny"), dataset_of(1))] == [
+    assert [run.name for run in masking.runs(Config().replace(dataset="tiny"), dataset_of(1))] == [
         "all", "foreground", "background", "shape",
     ]  # fmt: skip
 
 
 def test_patches_are_of_as_many_steps_and_cells():
-    base = Config(dataset="tiny", batch_size=2, epochs=3)
+    base = Config().replace(dataset="tiny", batch_size=2, epochs=3)
 
     configs = [run.config for run in patch_sampling.runs(base, dataset_of(19))]
 
     # 16 of the 19 images fill batches of 2, 4 and 8: 8 steps an epoch, 4 and 2.
-    assert [c.limit for c in configs] == [16] * 3
-    assert [(c.batch_size, c.epochs, c.validate_every) for c in configs] == [
+    assert [c.data.limit for c in configs] == [16] * 3
+    assert [(c.data.batch_size, c.run.epochs, c.run.validate_every) for c in configs] == [
         (2, 3, 1), (4, 6, 2), (8, 12, 4),
     ]  # fmt: skip
-    assert [c.loss_share * c.batch_size for c in configs] == [2] * 3
+    assert [c.data.loss_share * c.data.batch_size for c in configs] == [2] * 3
 
 
 def test_patches_need_images_for_the_largest_batch():
     with pytest.raises(ValueError, match="must fill a batch of 4 times.*7 images, batch_size=2"):
-        patch_sampling.runs(Config(dataset="tiny", batch_size=2), dataset_of(7))
+        patch_sampling.runs(Config().replace(dataset="tiny", batch_size=2), dataset_of(7))
 
 
 def test_the_table_of_patches_is_by_steps():
-    base = Config(dataset="tiny", batch_size=2, epochs=2)
+    base = Config().replace(dataset="tiny", batch_size=2, epochs=2)
     whole, half, _ = patch_sampling.runs(base, dataset_of(16))
     trained = {
         "whole": Trained(whole.config, Path(), log_of([(0, 4, 2.0, 0.1), (1, 2, 1.0, 0.25)])),
@@ -126,15 +126,15 @@ def test_the_table_of_patches_is_by_steps():
 
 
 def test_all_networks_at_the_end_had_as_many_steps():
-    stages = {run.name: run for run in networks.runs(Config(epochs=4), dataset_of(1))}
+    stages = {run.name: run for run in networks.runs(Config().replace(epochs=4), dataset_of(1))}
     total = {}
     for name, run in stages.items():
-        total[name] = run.config.epochs + (total[run.starts_from] if run.starts_from else 0)
+        total[name] = run.config.run.epochs + (total[run.starts_from] if run.starts_from else 0)
 
     assert total == {
         "fcn32s": 4, "fcn16s": 8, "fcn8s": 12, "fcn32s_longer": 12, "fcn8s_atonce": 12,
     }  # fmt: skip
-    assert [run.config.variant for run in stages.values()] == [
+    assert [run.config.model.variant for run in stages.values()] == [
         "fcn32s", "fcn16s", "fcn8s", "fcn32s", "fcn8s_atonce",
     ]  # fmt: skip
 
@@ -146,7 +146,7 @@ def test_the_table_of_networks_has_the_papers_rows():
     )
     trained = {
         run.name: Trained(run.config, Path(), [{"epoch": 0, "seconds": 60, **scores}])
-        for run in networks.runs(Config(epochs=1), dataset_of(1))
+        for run in networks.runs(Config().replace(epochs=1), dataset_of(1))
     }
 
     rows = networks.report(trained, dataset_of(1)).rows
@@ -160,7 +160,9 @@ def test_the_table_of_networks_has_the_papers_rows():
 
 def test_fcn32s_has_no_inner_upsampling():
     kinds = {
-        variant: [run.name for run in upsampling.runs(Config(variant=variant), dataset_of(1))]
+        variant: [
+            run.name for run in upsampling.runs(Config().replace(variant=variant), dataset_of(1))
+        ]
         for variant in ("fcn32s", "fcn8s")
     }
 
@@ -169,16 +171,16 @@ def test_fcn32s_has_no_inner_upsampling():
 
 def test_a_data_set_must_have_the_name_in_the_configuration(tmp_path):
     with pytest.raises(ValueError, match="must have the name.*named 'tiny'.*'sample'"):
-        fit(Config(workdir=str(tmp_path / "run")), dataset_of(1))
+        fit(Config().replace(workdir=str(tmp_path / "run")), dataset_of(1))
 
     assert not (tmp_path / "run").exists()
 
 
 def test_a_study_wants_one_label_map_and_a_validation_split():
     with pytest.raises(ValueError, match="one label a pixel.*'sample_geometric' has several"):
-        runs.check_base(Config(dataset="sample_geometric"))
+        runs.check_base(Config().replace(dataset="sample_geometric"))
     with pytest.raises(ValueError, match="on a validation split"):
-        runs.check_base(Config(validation_split=None))
+        runs.check_base(Config().replace(validation_split=None))
 
 
 def test_a_run_starts_from_the_last_network_of_another(tmp_path, monkeypatch):
@@ -186,10 +188,14 @@ def test_a_run_starts_from_the_last_network_of_another(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "fit", lambda config, dataset: started.append(config))
 
     runs.train_all(
-        [Run("first", Config(epochs=2)), Run("second", Config(), starts_from="first")], tmp_path
+        [Run("first", Config().replace(epochs=2)), Run("second", Config(), starts_from="first")],
+        tmp_path,
     )
 
-    assert [config.workdir for config in started] == [
+    assert [config.run.workdir for config in started] == [
         str(tmp_path / "first"), str(tmp_path / "second"),
     ]  # fmt: skip
-    assert [config.init for config in started] == [None, str(tmp_path / "first" / "last.keras")]
+    assert [config.model.init for config in started] == [
+        None,
+        str(tmp_path / "first" / "last.keras"),
+    ]

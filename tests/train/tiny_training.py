@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
-from keras_fcn_train import Config, data
+from keras_fcn_train import Config
 
 from keras_fcn import LabelSpec
 from keras_fcn.backbones import BACKBONES, Application
@@ -55,7 +55,7 @@ class TinyNormalized(Tiny):
     constructor = staticmethod(lambda **_: tiny_backbone(normalized=True))
 
 
-def tiny_dataset(name: str = "tiny", *arguments: Any, num_train: int = 12) -> Any:
+def tiny_dataset(name: str = "tiny", *, num_train: int = 12) -> Any:
     """Returns noisy images, 40x48 and 36x48, whose class is brightness, with void pixels.
 
     The set "tiny_heads" has a second label map: whether a pixel is bright.
@@ -81,24 +81,23 @@ def tiny_dataset(name: str = "tiny", *arguments: Any, num_train: int = 12) -> An
 
 def tiny_config(**settings: Any) -> Config:
     """Returns settings that use shuffle, augmentation, dropout and an average."""
-    return Config(
+    return Config().replace(
         **{
             "dataset": "tiny",
             "backbone": "tiny_normalized",
             "fc_filters": 8,
             "dropout": 0.5,
-            "crop": (32, 32),
+            "crop_size": (32, 32),
             "batch_size": 4,
             "epochs": 3,
             "learning_rate": 0.01,
-            "ema": 0.9,
+            "ema_decay": 0.9,
             **settings,
         }
     )
 
 
 def install() -> None:
-    """Makes the dataset and the backbones known by name."""
-    data.open_dataset = tiny_dataset
+    """Makes the backbones known by name."""
     for kind in (Tiny, TinyNormalized):
         BACKBONES[kind.name] = kind

@@ -1,16 +1,12 @@
-"""What happens beside the steps of a training: one file, one duty."""
+"""What happens beside the steps of a training: one file per duty."""
 
-from .averaging import AverageWeights
-from .curves import Curves
 from .guards import StopOnNonFinite, WarnOfOneClass
-from .log import CsvLog
+from .log import CsvLog, Curves, TensorBoardLog
 from .saving import SaveState
-from .tensorboard import TensorBoardLog
 from .tracking import MeanOverHeads, Tracker
 from .validation import Checkpoints, Validation
 
 __all__ = [
-    "AverageWeights",
     "Checkpoints",
     "CsvLog",
     "Curves",

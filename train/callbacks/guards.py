@@ -10,8 +10,8 @@ import numpy as np
 from keras_fcn.confusion_matrix import ConfusionMatrix
 
 from ..config import Config
-from ..errors import TrainingDiverged
 from ..evaluation_model import InferenceCopy
+from ..interrupts import TrainingDiverged
 from ..workdir import Workdir
 from .tracking import Tracker
 
@@ -49,25 +49,26 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def _stop(self, what: str) -> None:
         config, tracker = self._config, self._tracker
+        optimizer = config.optimizer
         kept = "Nothing was saved yet"
         if self._workdir.last.is_file():
             kept = f"The last good weights are in {self._workdir.last}"
         raise TrainingDiverged(
             f"{what} at step {tracker.global_step} of the training. {kept}. A resumed training "
             "would end here again. Start a new one with a lower --learning-rate "
-            f"(it was {config.learning_rate:g}), a longer --warmup (it was {config.warmup}) or "
-            "--clip-norm 1. " + _ADVICE[config.normalization]
+            f"(it was {optimizer.learning_rate:g}), more --warmup-steps (it was "
+            f"{optimizer.warmup_steps}) or --global-clipnorm 1. " + _ADVICE[config.loss.reduction]
         )
 
 
 _SUMMED = (
-    "A loss that is not divided by the pixels, as normalization='{}', fits learning rates of "
+    "A loss that is not divided by the pixels, as reduction='{}', fits learning rates of "
     "1e-10 or so only."
 )
 _ADVICE = {
-    "valid": "If it happens in the first steps, look at the images and masks: "
+    "mean": "If it happens in the first steps, look at the images and masks: "
     "keras-fcn datasets check.",
-    "batch": _SUMMED.format("batch"),
+    "per_image": _SUMMED.format("per_image"),
     "sum": _SUMMED.format("sum"),
 }
 
@@ -97,7 +98,7 @@ class WarnOfOneClass(keras.callbacks.Callback):
     def _check(self, head: str, matrix: ConfusionMatrix) -> None:
         predicted = one_predicted_class(matrix.counts)
         self._seen_in_a_row[head] = 0 if predicted is None else self._seen_in_a_row[head] + 1
-        is_last = self._tracker.epoch == self._config.epochs
+        is_last = self._tracker.epoch == self._config.run.epochs
         if predicted is None or not (is_last or self._seen_in_a_row[head] == 2):
             return
         if head not in self._warned:
@@ -109,12 +110,12 @@ class WarnOfOneClass(keras.callbacks.Callback):
     def _warning(self, class_name: str) -> str:
         config = self._config
         causes = [
-            f"the learning rate is too high or too low (it is {config.learning_rate:g})",
+            f"the learning rate is too high or too low (it is {config.optimizer.learning_rate:g})",
             "most pixels are of this class and training was short so far "
             "(train longer, or try --class-weights balanced)",
             "the masks are not what they seem to be (look: keras-fcn datasets show)",
         ]
-        if config.backbone_weights in (None, "none") and not config.init:
+        if config.backbone.weights in (None, "none") and not config.model.init:
             causes.insert(0, "the backbone starts from random weights (give --backbone-weights)")
         return (
             f"the network predicts class {class_name} at every pixel of the validation images. "

@@ -1,4 +1,4 @@
-"""The log of a training as a table."""
+"""The log of a training: as a table, as a picture, and for TensorBoard."""
 
 import csv
 import io
@@ -6,12 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_fcn.files import write_text
+from keras_fcn.visualization import save_curves
+
+from ..workdir import Workdir
+
+# What makes TensorBoard draw a tensor as a curve; `tf.summary.scalar` writes the same.
+_SCALAR = tf.compat.v1.SummaryMetadata(
+    plugin_data={"plugin_name": "scalars"}, data_class="DATA_CLASS_SCALAR"
+)
 
 
 class CsvLog(keras.callbacks.Callback):
-    """Writes one row an epoch, with a column for each quantity.
+    """Writes one row per epoch, with a column for each quantity.
 
     The columns are those of `keras.callbacks.CSVLogger`: `epoch`, counted from
     0, then the quantities. The whole file is replaced each time, so it is
@@ -51,3 +60,57 @@ def write_log(path: Path, rows: list[dict[str, float]]) -> None:
     writer.writeheader()
     writer.writerows({**row, "epoch": int(row["epoch"])} for row in rows)
     write_text(path, text.getvalue())
+
+
+class Curves(keras.callbacks.Callback):
+    """Draws loss, mean IoU and learning rate from the log, after each epoch.
+
+    Args:
+        workdir: Where the log is and the picture goes.
+    """
+
+    def __init__(self, workdir: Workdir) -> None:
+        super().__init__()
+        self._workdir = workdir
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        save_curves(self._workdir.log, self._workdir.curves)
+
+
+class TensorBoardLog(keras.callbacks.Callback):
+    """Writes the quantities of each epoch as scalars, training and validation side by side.
+
+    Keras' own callback needs the package tensorboard to write; this one needs
+    it only to look.
+
+    Args:
+        path: Folder of the runs `train` and `validation`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._writers: dict[str, Any] = {}
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        for name, value in logs.items():
+            run = "validation" if name.startswith("val_") else "train"
+            with self._writer(run).as_default():
+                tf.summary.write(
+                    name.removeprefix("val_"),
+                    tf.constant(value, tf.float32),
+                    step=epoch,
+                    metadata=_SCALAR,
+                )
+        for writer in self._writers.values():
+            writer.flush()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        for writer in self._writers.values():
+            writer.close()
+        self._writers = {}
+
+    def _writer(self, run: str) -> Any:
+        if run not in self._writers:
+            self._writers[run] = tf.summary.create_file_writer(str(self._path / run))
+        return self._writers[run]

@@ -4,9 +4,8 @@ from typing import Any
 
 import keras
 
-from ..config import Config
-from ..errors import TrainingInterrupted
-from ..interrupts import Interrupts
+from ..config import RunConfig
+from ..interrupts import Interrupts, TrainingInterrupted
 from ..state import State
 from .guards import StopOnNonFinite
 from .tracking import Tracker
@@ -23,7 +22,7 @@ class SaveState(keras.callbacks.Callback):
         tracker: Says where the training is.
         guard: Refuses to save weights that are not finite.
         interrupts: Says whether someone asked the training to stop.
-        config: Says how often, and how to resume.
+        run: Says how often, and how to resume.
     """
 
     def __init__(
@@ -32,14 +31,14 @@ class SaveState(keras.callbacks.Callback):
         tracker: Tracker,
         guard: StopOnNonFinite,
         interrupts: Interrupts,
-        config: Config,
+        run: RunConfig,
     ) -> None:
         super().__init__()
         self._state = state
         self._tracker = tracker
         self._guard = guard
         self._interrupts = interrupts
-        self._config = config
+        self._run = run
         self._resumes_inside_epoch = tracker.step > 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -53,7 +52,7 @@ class SaveState(keras.callbacks.Callback):
         tracker = self._tracker
         if tracker.step == tracker.steps_per_epoch:
             return  # Validation comes first; then the epoch is complete.
-        every = self._config.save_every
+        every = self._run.save_every
         if self._interrupts.requested or (every and tracker.global_step % every == 0):
             self._guard.check_weights()
             self._save()
@@ -63,10 +62,10 @@ class SaveState(keras.callbacks.Callback):
 
     def _save(self) -> None:
         self._state.save(self._tracker.position)
-        is_over = self._tracker.epoch == self._config.epochs
+        is_over = self._tracker.epoch == self._run.epochs
         if self._interrupts.requested and not is_over:
             raise TrainingInterrupted(
                 f"Stopped after {self._tracker.epoch} epochs and {self._tracker.step} steps, and "
                 f"saved. To go on, run the same command with --resume (--workdir "
-                f"{self._config.workdir})."
+                f"{self._run.workdir})."
             )

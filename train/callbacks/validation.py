@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..config import Config
+from ..config import RunConfig
 from ..evaluation_model import InferenceCopy
 from ..workdir import Workdir
 from .tracking import Tracker
@@ -22,18 +22,18 @@ class Validation(keras.callbacks.Callback):
     Args:
         copy: The network that is validated.
         batches: The validation split.
-        config: Says how often.
+        run: Says how often.
     """
 
-    def __init__(self, copy: InferenceCopy, batches: tf.data.Dataset, config: Config) -> None:
+    def __init__(self, copy: InferenceCopy, batches: tf.data.Dataset, run: RunConfig) -> None:
         super().__init__()
         self._copy = copy
         self._batches = batches
-        self._config = config
+        self._run = run
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         count = epoch + 1
-        if count % self._config.validate_every and count != self._config.epochs:
+        if count % self._run.validate_every and count != self._run.epochs:
             return
         begin = time.monotonic()
         self._copy.refresh(epoch, measure=True)

@@ -1,21 +1,40 @@
 """Recipes: complete settings for a network and a dataset, by name.
 
 A recipe is a module with a docstring (source, command, measured time and
-score) and `CONFIG`, in this folder or a file of the user's. Where its `CONFIG` lacks
+metrics) and `CONFIG`, in this folder or a file of the user's. Where its `CONFIG` lacks
 something that only the user has, such as the network to start from, `NEEDS`
-says so by setting. Those of the reference's networks are rows of tables: `reference`.
+names it by setting. The module `reference` has `RECIPES` instead: one per network of the
+reference.
 """
 
 import difflib
 import importlib
 import pkgutil
 import runpy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..config import Config
-from ..recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Complete settings, and what is to be known of them.
+
+    Args:
+        name: What `--recipe` calls it.
+        config: The settings.
+        description: Source, command, and what was measured.
+        needs: What the user has to add, by setting, such as the network to start from.
+    """
+
+    name: str
+    config: Config
+    description: str
+    needs: Mapping[str, str] = field(default_factory=dict)
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -38,7 +57,7 @@ def load_recipe(name: str) -> Config:
         ValueError: If there is no such recipe; the text names those that are nearest.
 
     Example:
-        >>> load_recipe("camvid_mobilenet_v2").replace(epochs=1).dataset
+        >>> load_recipe("camvid_mobilenet_v2").replace(epochs=1).data.dataset
         'camvid'
     """
     return _find(name).config.replace(recipe=name)
@@ -51,20 +70,20 @@ def describe_recipe(name: str) -> str:
 
 def check_needs(config: Config) -> None:
     """Raises ValueError if the recipe needs a setting that the configuration does not have."""
-    if config.recipe is None:
+    recipe = config.run.recipe
+    if recipe is None:
         return
-    for name, why in _find(config.recipe).needs.items():
-        if getattr(config, name) is None:
-            raise ValueError(f"Recipe {config.recipe!r} needs --{name.replace('_', '-')}: {why}")
+    for name, why in _find(recipe).needs.items():
+        if config.to_flat()[name] is None:
+            raise ValueError(f"Recipe {recipe!r} needs --{name.replace('_', '-')}: {why}")
 
 
 @cache
 def _recipes() -> dict[str, Recipe]:
-    found = list(importlib.import_module(f"{__name__}.reference").RECIPES)
+    found: list[Recipe] = []
     for module in pkgutil.iter_modules(__path__):
-        if not module.ispkg:
-            contents = vars(importlib.import_module(f"{__name__}.{module.name}"))
-            found.append(_of_module(module.name, contents))
+        contents = vars(importlib.import_module(f"{__name__}.{module.name}"))
+        found += contents.get("RECIPES") or [_of_module(module.name, contents)]
     return {recipe.name: recipe for recipe in sorted(found, key=lambda recipe: recipe.name)}
 
 

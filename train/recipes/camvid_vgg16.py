@@ -11,22 +11,21 @@ Result:    0.441 mean IoU on the 101 validation images after 3 epochs, one seed,
            the first two of the five blocks were pretrained; the others began at random.
 """
 
-from ..config import Config
+from ..config import (
+    AugmentationConfig,
+    BackboneConfig,
+    Config,
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    RunConfig,
+)
 
 CONFIG = Config(
-    dataset="camvid",
-    variant="fcn8s",
-    backbone="vgg16",
-    backbone_weights="imagenet",
-    fc_filters=256,
-    epochs=3,
-    batch_size=2,
-    crop=(192, 192),
-    scale=(0.7, 1.5),
-    optimizer="adamw",
-    learning_rate=2e-4,
-    warmup=50,
-    clip_norm=1.0,
-    validate_every=3,
-    workdir="runs/camvid_vgg16",
+    data=DataConfig(dataset="camvid", batch_size=2, crop_size=(192, 192)),
+    model=ModelConfig(variant="fcn8s"),
+    backbone=BackboneConfig("vgg16", weights="imagenet", fc_filters=256),
+    augmentation=AugmentationConfig(scale=(0.7, 1.5)),
+    optimizer=OptimizerConfig("adamw", learning_rate=2e-4, warmup_steps=50, global_clipnorm=1.0),
+    run=RunConfig(epochs=3, validate_every=3, workdir="runs/camvid_vgg16"),
 )

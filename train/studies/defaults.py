@@ -4,7 +4,7 @@ from ..config import Config
 from ..recipes.sample_quickstart import CONFIG as QUICKSTART
 
 _BASE = QUICKSTART.replace(
-    alpha=0.5, batch_size=4, learning_rate=3e-3, warmup=50, ema=0.98, validate_every=1
+    alpha=0.5, batch_size=4, learning_rate=3e-3, warmup_steps=50, ema_decay=0.98, validate_every=1
 )
 
 # Settings by study.

@@ -183,17 +183,17 @@ def report(
     config = trained[ALL.name].config
     sets = _masked_sets(config, dataset, background)
     objects = [name for name in dataset.labels.class_names if name not in background]
-    split = str(config.validation_split)
+    split = str(config.data.validation_split)
     predictors = {name: open_predictor(one.network) for name, one in trained.items()}
     scores = {}
     for setting in SETTINGS:
-        shown = first_examples(sets[setting.test], split, config.validation_limit)
+        shown = first_examples(sets[setting.test], split, config.data.validation_limit)
         evaluation = evaluate(
             predictors[setting.train.name],
             shown,
             split,
             classes=objects,
-            batch_size=config.batch_size,
+            batch_size=config.data.batch_size,
         )
         scores[setting.name] = evaluation.mean_iou_of_classes
     return Report(
@@ -221,7 +221,7 @@ def _masked_sets(
 ) -> dict[View, SegmentationDataset]:
     assert isinstance(dataset.labels, LabelSpec)
     labels = background_labels(dataset.labels, background)
-    color = mean_color(dataset, config.train_split)
+    color = mean_color(dataset, config.data.train_split)
     views = (ALL, ONLY_FOREGROUND, ONLY_BACKGROUND, OUTLINES)
     return {view: masked_dataset(dataset, view, color, labels) for view in views}
 

@@ -34,10 +34,10 @@ NUM_SHOWN = 3
 def runs(base: Config, dataset: SegmentationDataset) -> list[Run]:
     """Returns the stages of the paper, and two networks of as many steps as all stages.
 
-    `base.epochs` is the length of a stage. So that a finer network is not merely one that was
+    `base.run.epochs` is the length of a stage. So that a finer network is not merely one that was
     trained for longer, FCN-32s is also trained on for as long as the other two stages take.
     """
-    stage = base.epochs
+    stage = base.run.epochs
     of = {name: base.replace(variant=name) for name in ("fcn32s", "fcn16s", "fcn8s")}
     at_once = base.replace(variant="fcn8s_atonce", epochs=NUM_STAGES * stage)
     longer = of["fcn32s"].replace(epochs=(NUM_STAGES - 1) * stage)
@@ -53,7 +53,7 @@ def runs(base: Config, dataset: SegmentationDataset) -> list[Run]:
 def report(trained: Mapping[str, Trained], dataset: SegmentationDataset) -> Report:
     """Returns the four scores of each network, with the paper's rows below, and predictions."""
     stages = {"fcn32s": 1, "fcn16s": 2}
-    stage = trained["fcn32s"].config.epochs
+    stage = trained["fcn32s"].config.run.epochs
     minutes = {name: one.seconds / 60 for name, one in trained.items()}
     earlier = {"fcn16s": "fcn32s", "fcn8s": "fcn16s", "fcn32s_longer": "fcn32s"}
     for name in earlier:
@@ -86,7 +86,7 @@ def _save_predictions(
     path: str | Path, trained: Mapping[str, Trained], dataset: SegmentationDataset
 ) -> Path:
     """Writes validation images with their labels and each network's prediction."""
-    split = next(iter(trained.values())).config.validation_split
+    split = next(iter(trained.values())).config.data.validation_split
     examples = list(dataset.examples(str(split)).take(NUM_SHOWN).as_numpy_iterator())
     columns: list[list[np.ndarray]] = [[e["image"], e["label"]] for e in examples]
     for one in trained.values():

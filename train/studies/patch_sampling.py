@@ -18,19 +18,19 @@ FACTORS = (1, 2, 4)
 def runs(base: Config, dataset: SegmentationDataset) -> list[Run]:
     """Returns trainings whose steps see as many cells of the loss, of ever more images.
 
-    With a share p of the cells, a batch has 1/p times the images; `base.batch_size` is that of
+    With a share p of the cells, a batch has 1/p times the images; `base.data.batch_size` is that of
     whole images. Then an epoch has p times the steps, and there are 1/p times the epochs. All
     are validated after the same steps.
 
     Raises:
         ValueError: If the training split does not fill the largest batch.
     """
-    largest = base.batch_size * FACTORS[-1]
-    examples = min(dataset.splits[base.train_split], base.limit or sys.maxsize)
+    largest = base.data.batch_size * FACTORS[-1]
+    examples = min(dataset.splits[base.data.train_split], base.data.limit or sys.maxsize)
     if examples < largest:
         raise ValueError(
-            f"The split {base.train_split!r} must fill a batch of {FACTORS[-1]} times "
-            f"`batch_size`. Received: {examples} images, batch_size={base.batch_size}."
+            f"The split {base.data.train_split!r} must fill a batch of {FACTORS[-1]} times "
+            f"`batch_size`. Received: {examples} images, batch_size={base.data.batch_size}."
         )
     # So that an epoch's steps are a whole number for each batch.
     limit = examples // largest * largest
@@ -39,8 +39,8 @@ def runs(base: Config, dataset: SegmentationDataset) -> list[Run]:
             f"share_1_of_{factor}",
             base.replace(
                 loss_share=1 / factor,
-                batch_size=base.batch_size * factor,
-                epochs=base.epochs * factor,
+                batch_size=base.data.batch_size * factor,
+                epochs=base.run.epochs * factor,
                 validate_every=factor,
                 limit=limit,
             ),
@@ -78,7 +78,7 @@ def report(trained: Mapping[str, Trained], dataset: SegmentationDataset) -> Repo
         notes=(
             "A step counts as many cells of the scores in its loss, whatever their share: "
             + ", ".join(
-                f"{_title(one)} of {one.config.batch_size} images" for one in trained.values()
+                f"{_title(one)} of {one.config.data.batch_size} images" for one in trained.values()
             )
             + ".",
         ),
@@ -92,19 +92,19 @@ Curve = list[tuple[int, float, float, float]]
 
 def _curve(trained: Trained, dataset: SegmentationDataset) -> Curve:
     config = trained.config
-    images = min(dataset.splits[config.train_split], config.limit or 0)
+    images = min(dataset.splits[config.data.train_split], config.data.limit or 0)
     curve = []
     seconds = 0.0
     for row in trained.log:
         seconds += row["seconds"]
         if "val_loss" in row:
-            steps = (int(row["epoch"]) + 1) * (images // config.batch_size)
+            steps = (int(row["epoch"]) + 1) * (images // config.data.batch_size)
             curve.append((steps, seconds, row["val_loss"], row["val_mean_iou"]))
     return curve
 
 
 def _title(trained: Trained) -> str:
-    share = trained.config.loss_share
+    share = trained.config.data.loss_share
     return "all cells" if share == 1 else f"1 in {round(1 / share)}"
 
 

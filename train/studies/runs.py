@@ -25,7 +25,7 @@ class Run:
         name: Name of its folder.
         config: Its settings; `workdir`, `resume` and, with `starts_from`, `init` are filled in.
         starts_from: Name of an earlier run, from whose last network it starts.
-        dataset: The dataset, where `config.dataset` is none that can be opened by name.
+        dataset: The dataset, where `config.data.dataset` is none that can be opened by name.
     """
 
     name: str
@@ -72,14 +72,14 @@ def check_base(base: Config) -> tuple[Config, SegmentationDataset]:
     Raises:
         ValueError: If the dataset has several label maps, or nothing is validated.
     """
-    if base.smoke:
+    if base.run.smoke:
         # The recipe's needs are met by tiny sizes; what a run starts from is the study's matter.
         base = smoke_config(base).replace(smoke=False, recipe=None, limit=_SMOKE_IMAGES)
-    if base.validation_split is None:
+    if base.data.validation_split is None:
         raise ValueError(
             "A study compares networks on a validation split. Received: validation_split=None."
         )
-    dataset = open_dataset(base.dataset, base.source, base.data_dir)
+    dataset = open_dataset(base.data.dataset, base.data.source, base.data.data_dir)
     if not isinstance(dataset.labels, LabelSpec):
         raise ValueError(
             f"A study needs one label a pixel; {dataset.name!r} has several: "
@@ -125,4 +125,4 @@ def _train(run: Run, folder: Path, earlier: Mapping[str, Trained]) -> Trained:
 
 def _is_finished(workdir: Workdir, config: Config) -> bool:
     # The log is written after the network of its epoch.
-    return len(read_log(workdir.log)) >= config.epochs and workdir.last.is_file()
+    return len(read_log(workdir.log)) >= config.run.epochs and workdir.last.is_file()

@@ -25,7 +25,8 @@ def runs(base: Config, dataset: SegmentationDataset) -> list[Run]:
 
     FCN-32s has one upsampling alone, so that there is none before the last.
     """
-    kinds = ("fixed", "learned") if base.variant == "fcn32s" else ("fixed", "inner", "learned")
+    has_inner = base.model.variant != "fcn32s"
+    kinds = ("fixed", "inner", "learned") if has_inner else ("fixed", "learned")
     return [Run(kind, base.replace(upsampling=kind)) for kind in kinds]
 
 

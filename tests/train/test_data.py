@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from keras_fcn_train.class_weights import balanced_weights, count_classes
+from keras_fcn_train.data import balanced_weights, count_classes
 
 from keras_fcn.labels import Heads
 
@@ -42,5 +42,5 @@ def test_exponent_zero_weighs_all_pixels_alike():
 
 
 def test_split_without_labels_is_refused():
-    with pytest.raises(ValueError, match="holds no labeled pixel"):
+    with pytest.raises(ValueError, match="contains no labeled pixel"):
         balanced_weights(np.zeros(3, "int64"), exponent=0.5)
