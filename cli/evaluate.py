@@ -56,7 +56,7 @@ from .screen import output, progress, say
     "--modalities",
     type=names,
     metavar="A,B,...",
-    help="Kinds of images that the network takes, of color, hha and depth, where its file does "
+    help="Modalities that the network takes, of rgb, hha and depth, where its file does "
     "not tell.",
 )
 @inference_options

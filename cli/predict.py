@@ -44,7 +44,7 @@ from .screen import progress, say
     "--modalities",
     type=names,
     metavar="A,B,...",
-    help="Images that the network takes, in its order, of color, hha and depth. Needed only if its "
+    help="Images that the network takes, in its order, of rgb, hha and depth. Needed only if its "
     "file does not name them.",
 )
 @inference_options
