@@ -1,4 +1,4 @@
-"""Requests that TensorFlow Serving runs on a model before it serves anybody with it."""
+"""Requests that TensorFlow Serving runs on a model before it serves it."""
 
 import math
 from pathlib import Path
@@ -41,10 +41,10 @@ def _image_size(options: ServingOptions) -> Size:
 
 def _requests(images: tf.TensorSpec, size: Size) -> list[bytes]:
     num_channels = images.shape[-1]
-    # Of a tensor whose values are all alike, one is stored.
+    # A tensor of equal values is stored as one of them.
     proto = tf.make_tensor_proto(0, images.dtype, shape=(1, *size, num_channels))
     pixels = proto.SerializeToString()
-    requests = [_pixels_request(name, pixels) for name in ("serving_default", "scores")]
+    requests = [_pixels_request(name, pixels) for name in ("serving_default", "logits")]
     if num_channels == 3:
         black = tf.zeros((*size, 3), tf.uint8)
         files = [tf.io.encode_jpeg(black).numpy(), tf.io.encode_png(black).numpy()]

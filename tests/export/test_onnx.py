@@ -21,7 +21,7 @@ def test_onnx_runtime_answers_as_the_model(model, path, size):
     images = np.stack([picture(*size, seed=1), picture(*size, seed=2)])
     session = onnxruntime.InferenceSession(path)
 
-    labels, scores = session.run(["labels", "scores"], {"images": images})
+    labels, scores = session.run(["predictions", "logits"], {"images": images})
 
     expected = model(images.astype("float32")).numpy()
     assert labels.dtype == np.uint8
@@ -51,7 +51,7 @@ def test_a_fixed_size(model, tmp_path):
 
     session = onnxruntime.InferenceSession(path)
     assert session.get_inputs()[0].shape == ["batch", 64, 32, 3]
-    (labels,) = session.run(["labels"], {"images": image[None]})
+    (labels,) = session.run(["predictions"], {"images": image[None]})
     np.testing.assert_array_equal(labels[0], labels_of(model, image))
 
 
@@ -61,7 +61,7 @@ def test_several_heads(tmp_path):
 
     path = export_onnx(model, tmp_path / "m.onnx")
 
-    names = ["semantic_labels", "geometric_labels"]
+    names = ["semantic_predictions", "geometric_predictions"]
     answers = onnxruntime.InferenceSession(path).run(names, {"images": image})
     expected = model(image.astype("float32"))
     for head, labels in zip(("semantic", "geometric"), answers, strict=True):

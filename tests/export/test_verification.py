@@ -107,7 +107,7 @@ def test_nan_scores_fail():
 
 
 def test_baked_in_options_are_part_of_the_comparison(model, tmp_path):
-    export_savedmodel(model, tmp_path, size=(64, 64), flip=True, scores="probabilities")
+    export_savedmodel(model, tmp_path, size=(64, 64), flip=True, probabilities=True)
 
     report = verify(tmp_path, model, IMAGES)
 
