@@ -1,7 +1,5 @@
 """What an exported model needs to know of a network, and its logits, one tensor per head."""
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 

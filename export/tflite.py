@@ -137,7 +137,6 @@ def open_converter(
 
     The SavedModel that it reads is removed at the end.
     """
-
     heads = heads_of(model)
 
     def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
