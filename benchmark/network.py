@@ -8,8 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras_fcn_export.calibration import MIN_IMAGES
-from keras_fcn_export.sampling import spread_examples
+from keras_fcn_export.calibration import MIN_IMAGES, spread_examples
 
 from keras_fcn import FCN8s
 from keras_fcn.confusion_matrix import ConfusionMatrix

@@ -56,8 +56,7 @@ from .screen import output, progress, say
     "--modalities",
     type=names,
     metavar="A,B,...",
-    help="Modalities that the network takes, of rgb, hha and depth, where its file does "
-    "not tell.",
+    help="Modalities that the network takes, of rgb, hha and depth, where its file does not tell.",
 )
 @inference_options
 def command(

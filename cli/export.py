@@ -51,7 +51,7 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
     default="float32",
     show_default=True,
     help="savedmodel: of weights and features. bfloat16 takes half the space, and half the time "
-    "on a processor with instructions for it; scores stay float32.",
+    "on a processor with instructions for it; logits stay float32.",
 )
 @click.option(
     "--size",
@@ -59,27 +59,29 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
     type=_size_or_dynamic,
     default="dynamic",
     metavar="HxW|dynamic",
-    help="The only size of images that the network sees.  [default: dynamic]",
+    help="Fixed size of the images that the network sees.  [default: dynamic]",
 )
 @click.option(
-    "--answer",
-    type=click.Choice(["labels", "scores"]),
-    default="labels",
+    "--output-type",
+    type=click.Choice(["predictions", "logits"]),
+    default="predictions",
     show_default=True,
-    help="tflite: what it answers. The others answer both.",
+    help="tflite: what it outputs. The other formats output both.",
 )
-@click.option("--flip", is_flag=True, help="savedmodel: average with the mirrored image's scores.")
+@click.option("--flip", is_flag=True, help="savedmodel: average with the mirrored image's logits.")
 @click.option(
-    "--confidence", is_flag=True, help="savedmodel: answer each label's probability, too."
+    "--confidence", is_flag=True, help="savedmodel: output each prediction's probability, too."
 )
 @click.option(
-    "--probabilities", is_flag=True, help="savedmodel: answer those instead of logits as scores."
+    "--probabilities",
+    is_flag=True,
+    help="savedmodel: the signature `logits` returns probabilities instead.",
 )
 @click.option(
     "--max-pixels",
     type=click.IntRange(1),
     metavar="N",
-    help="savedmodel: largest height x width that is answered.  [default: 4194304]",
+    help="savedmodel: largest height x width of an image.  [default: 4194304]",
 )
 @click.option(
     "--version",
@@ -121,7 +123,7 @@ def command(
     quantize: Any,
     precision: Any,
     input_size: tuple[int, int] | None,
-    answer: Any,
+    output_type: Any,
     flip: bool,
     confidence: bool,
     probabilities: bool,
@@ -139,11 +141,13 @@ def command(
     """Export a network for TensorFlow Serving, TFLite or ONNX, and compare it with the model.
 
     The comparison runs on --dataset, by default the one that the network was trained on if it can
-    be opened, else the built-in sample. It fails, with exit status 1, where too many labels
-    differ. --source and --data-dir serve --dataset and --calibration.
+    be opened, else the built-in sample. The command fails, with exit status 1, if too many
+    predictions differ. --source and --data-dir serve --dataset and --calibration.
     """
-    if kind != "tflite" and (quantize != "none" or calibration or answer != "labels"):
-        raise click.UsageError("--quantize, --calibration and --answer are for --format tflite.")
+    if kind != "tflite" and (quantize != "none" or calibration or output_type != "predictions"):
+        raise click.UsageError(
+            "--quantize, --calibration and --output-type are for --format tflite."
+        )
     for_servers = (flip, confidence, probabilities, max_pixels, version, precision != "float32")
     if kind != "savedmodel" and any(for_servers):
         raise click.UsageError(
@@ -159,7 +163,7 @@ def command(
     load_tensorflow()
     from keras_fcn_export import MAX_PIXELS, export_onnx, export_savedmodel, export_tflite
     from keras_fcn_export import verify as compare
-    from keras_fcn_export.sampling import spread_examples
+    from keras_fcn_export.calibration import spread_examples
 
     from keras_fcn.data.dataset import IMAGE_KEYS
     from keras_fcn.datasets import open_dataset
@@ -169,48 +173,48 @@ def command(
     if verify:
         data = _comparison_dataset(network, dataset or calibration, source, data_dir)
     if kind == "savedmodel":
-        artifact = export_savedmodel(
+        exported = export_savedmodel(
             network,
             path,
             version=version,
             size=input_size,
             flip=flip,
             confidence=confidence,
-            scores="probabilities" if probabilities else "logits",
+            probabilities=probabilities,
             max_pixels=max_pixels or MAX_PIXELS,
             precision=precision,
         )
     elif kind == "onnx":
-        artifact = export_onnx(network, path, size=input_size)
+        exported = export_onnx(network, path, size=input_size)
     else:
-        # int8 takes three channels alone: RGB, or one other kind of images.
-        kind_of_image = IMAGE_KEYS[(*getattr(network, "modalities", ()), "rgb")[0]]
+        # int8 is for three channels: RGB, or one other modality.
+        image_key = IMAGE_KEYS[(*getattr(network, "modalities", ()), "rgb")[0]]
         images = calibration and [
-            example[kind_of_image]
+            example[image_key]
             for example in spread_examples(
                 open_dataset(calibration, source, data_dir), "train", calibration_images
             )
         ]
-        artifact = export_tflite(
+        exported = export_tflite(
             network,
             path,
             quantize=quantize,
             size=input_size,
-            output=answer,
+            output_type=output_type,
             calibration=images or None,
         )
-    say(f"Written: {artifact}")
+    say(f"Written: {exported}")
     if kind == "tflite":
-        _say_operators(artifact, quantize)
+        _say_operators(exported, quantize)
     if not verify:
         return
     with quiet_stderr():  # TFLite says there which kernels it takes
         report = compare(
-            artifact, network, data, split=_known_split(data, split), max_images=max_images
+            exported, network, data, split=_known_split(data, split), max_images=max_images
         )
     output.print(report)
     if not report.passed:
-        raise Failure(f"{artifact} does not answer what the model answers: see the table above.")
+        raise Failure(f"{exported} differs from its model: see the table above.")
 
 
 def _say_operators(path: Path, quantize: str) -> None:
@@ -240,7 +244,7 @@ def _comparison_dataset(
             data_dir or settings.get("data_dir"),
         )
     except (KeyError, ValueError, OSError):
-        say("Note: the dataset of the training is not at hand; compared on the built-in sample.")
+        say("Note: the dataset of the training cannot be opened; compared on the built-in sample.")
         return open_dataset("sample_rgbd" if modalities else "sample")
 
 

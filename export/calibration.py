@@ -1,10 +1,12 @@
-"""Images from which int8 conversion learns the range of every tensor."""
+"""Images on which int8 conversion measures the range of every tensor."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from keras_fcn.data.dataset import SegmentationDataset
 
 MIN_IMAGES = 100
 # Squared differences of neighbors over twice the variance: 1 for independent pixels. Of 1,377
@@ -15,10 +17,10 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def check_calibration(images: Iterable[Any]) -> list[Pixels]:
-    """Returns the images, after making sure that they can stand for what the model will see.
+    """Returns the images, after checking that they are enough, and not noise.
 
-    Ranges learnt from noise or from a few images clip what real images cause
-    inside the network, and nobody notices until the scores are compared.
+    Ranges measured on noise or on a few images clip the values of real images
+    inside the network, which shows only when the logits are compared.
 
     Args:
         images: RGB, uint8, shape `(height, width, 3)` each, of any sizes.
@@ -69,7 +71,7 @@ def _roughness(image: Pixels) -> float:
 def calibration_inputs(
     images: Iterable[Pixels], size: tuple[int, int] | None
 ) -> Iterator[dict[str, Any]]:
-    """Yields the images as the converter wants them: float32, a batch of one, resized."""
+    """Yields the images as the converter takes them: float32, a batch of one, resized."""
     for index, pixels in enumerate(images):
         if size is not None:
             height, width = size
@@ -80,3 +82,17 @@ def calibration_inputs(
             # The whole range occurs, so the input's scale is exactly 1 and its zero point 0.
             batch[0, 0, 0], batch[0, -1, -1] = 0, 255
         yield {"images": batch}
+
+
+def spread_examples(data: SegmentationDataset, split: str, num_images: int) -> list[dict[str, Any]]:
+    """Returns examples at equal distances through a split, because neighbors are often alike.
+
+    Args:
+        data: The dataset.
+        split: Name of the split; where the dataset has none of that name, its first is taken.
+        num_images: Number of examples at most.
+    """
+    split = split if split in data.splits else next(iter(data.splits))
+    step = max(1, data.splits[split] // num_images)
+    records = data.records(split).shard(step, 0).take(num_images)
+    return list(records.map(data.decode).as_numpy_iterator())

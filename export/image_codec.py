@@ -36,7 +36,7 @@ def image_size(image_bytes: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.
     known = tf.debugging.Assert(
         is_known,
         [
-            "image_bytes must hold JPEG or PNG files. Received neither at position",
+            "image_bytes must contain JPEG or PNG files. Received neither at position",
             index,
             "of the request; its number of bytes is",
             tf.strings.length(image_bytes),
@@ -76,11 +76,11 @@ def encode_index_png(labels: tf.Tensor, palette: tuple[Color, ...]) -> tf.Tensor
 
     Args:
         labels: uint8, shape `(height, width)`.
-        palette: One color a class.
+        palette: One color per class.
     """
     gray = tf.io.encode_png(labels[..., None])
     header = tf.io.decode_raw(tf.strings.substr(gray, 0, _PNG_HEADER_LENGTH), tf.uint8)
-    header = tf.bitwise.bitwise_xor(header, _grey_to_palette_header())
+    header = tf.bitwise.bitwise_xor(header, _gray_to_palette_header())
     header_bytes = tf.strings.reduce_join(tf.gather(tf.constant(_BYTES), tf.cast(header, tf.int32)))
     rest = tf.strings.substr(gray, _PNG_HEADER_LENGTH, tf.strings.length(gray))
     return tf.strings.join([header_bytes, tf.constant(_palette_chunk(palette)), rest])
@@ -108,7 +108,7 @@ def _png_size(image_bytes: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.reverse(size, [0]), tf.int64)
 
 
-def _grey_to_palette_header() -> Any:
+def _gray_to_palette_header() -> Any:
     """Returns what to XOR a gray PNG's header with, whatever the image's size.
 
     A CRC is affine over XOR: changing certain bits of a text of one length

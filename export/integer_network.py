@@ -18,7 +18,7 @@ class LayerNormalization(layers.LayerNormalization):
 
 
 def integer_network(model: keras.Model) -> keras.Model:
-    """Returns a model with the same answers that can be quantized without float operations.
+    """Returns a model with the same outputs that can be quantized without float operations.
 
     Args:
         model: A functional model of float32 layers. It stays as it is; the other layers and

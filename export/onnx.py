@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fcn.files import replacing
-from keras_fcn.labels import Labels, labels_from_json, labels_to_json
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import inference_model
 
@@ -22,12 +21,11 @@ from .model_info import (
     Size,
     arg_max,
     float32_model,
+    heads_of,
     image_dtype,
-    labels_of,
     modalities_of,
     network_size,
     num_channels,
-    output_name,
 )
 from .quiet import quiet_native_output
 
@@ -42,11 +40,11 @@ _REARRANGING = {"Identity", "Reshape", "Split", "Squeeze", "Transpose", "Unsquee
 def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = None) -> Path:
     """Writes a model as an ONNX file, through Keras' exporter.
 
-    It takes `images`, uint8 RGB `(batch, height, width, 3)`, and answers
-    `labels`, uint8 `(batch, height, width)`, and `scores`, float32 `(batch,
-    height, width, num_classes)`; ask for one of them, and the other is not
-    computed or copied. A model with several heads has each output once a head:
-    `semantic_labels`, ... The classes are in the file's metadata under
+    It takes `images`, uint8 RGB `(batch, height, width, 3)`, and outputs
+    `predictions`, uint8 `(batch, height, width)`, and `logits`, float32 `(batch,
+    height, width, num_classes)`; an output that is not requested is not
+    computed or copied. A model with several heads has each output once per head:
+    `semantic_predictions`, ... The classes are in the file's metadata under
     `labels.json`, and the modalities that the model names under `modalities.json`.
 
     tf2onnx copies every constant some forty times, 22 GB for VGG16. So the
@@ -54,7 +52,7 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
     the file afterwards.
 
     Args:
-        model: Takes RGB 0..255 and gives logits, as `keras_fcn.FCN` does.
+        model: Takes RGB 0..255 and returns logits, as `keras_fcn.FCN` does.
         path: File to write, ending in `.onnx`. An older one is replaced.
         size: Height and width of the images, fixed. `None` lets them vary.
 
@@ -70,13 +68,13 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
         raise ValueError(f"`path` must end in .onnx. Received: {path}.")
     check_onnx_installed("onnx", "tf2onnx")
     size = network_size(model, size)
-    answering = _answering_labels(inference_model(float32_model(model)), size)
-    weights = _large_weights(answering)
+    network = _with_predictions(inference_model(float32_model(model)), size)
+    weights = _large_weights(network)
     with replacing(path) as temporary:
-        images = tf.TensorSpec(answering.input_shape, image_dtype(model), "images")
+        images = tf.TensorSpec(network.input_shape, image_dtype(model), "images")
         inputs = [images, *(tf.TensorSpec(w.shape, w.dtype, name) for name, w in weights.items())]
         with _quiet_converter(), _without_inner_functions():
-            _TakingWeights(answering).export(
+            _TakingWeights(network).export(
                 str(temporary),
                 format="onnx",
                 verbose=False,
@@ -87,38 +85,26 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
     return path
 
 
-def onnx_labels(path: str | Path) -> Labels:
-    """Returns the classes that an ONNX file of `export_onnx` carries."""
-    check_onnx_installed("onnx")
-    import onnx
-
-    file = onnx.load(str(path), load_external_data=False)
-    texts = {entry.key: entry.value for entry in file.metadata_props}
-    if _LABELS_KEY not in texts:
-        raise ValueError(f"{path} must carry its classes: it was not written by this package.")
-    return labels_from_json(texts[_LABELS_KEY])
-
-
 class _ArgMax(keras.layers.Layer):
-    """The label of the highest score. `keras.ops.argmax` uses operators that ONNX lacks."""
+    """The class of the highest logit. `keras.ops.argmax` uses operators that ONNX lacks."""
 
-    def call(self, scores: tf.Tensor) -> tf.Tensor:
-        return arg_max(scores)
+    def call(self, logits: tf.Tensor) -> tf.Tensor:
+        return arg_max(logits)
 
-    def compute_output_spec(self, scores: keras.KerasTensor) -> keras.KerasTensor:
-        return keras.KerasTensor(scores.shape[:-1], "uint8")
+    def compute_output_spec(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.KerasTensor(logits.shape[:-1], "uint8")
 
 
-def _answering_labels(model: keras.Model, size: Size | None) -> keras.Model:
-    """Returns the model with uint8 images and a second kind of output."""
+def _with_predictions(model: keras.Model, size: Size | None) -> keras.Model:
+    """Returns the model with uint8 images, and predictions as further outputs."""
     shape = (*(size or (None, None)), num_channels(model))
     images = keras.Input(shape, dtype=image_dtype(model).name, name="images")
-    outputs: Any = model(keras.ops.cast(images, "float32"))
-    by_head = outputs if isinstance(outputs, dict) else {"": outputs}
-    answers = {output_name(head, "scores"): scores for head, scores in by_head.items()}
-    for head, scores in by_head.items():
-        answers[output_name(head, "labels")] = _ArgMax()(scores)
-    return keras.Model(images, answers)
+    heads = heads_of(model)
+    outputs = {}
+    for head, logits in heads.by_name(model(keras.ops.cast(images, "float32"))).items():
+        outputs[f"{heads.prefix(head)}logits"] = logits
+        outputs[f"{heads.prefix(head)}predictions"] = _ArgMax()(logits)
+    return keras.Model(images, outputs)
 
 
 class _TakingWeights(keras.Model):
@@ -152,7 +138,7 @@ def _complete(path: Path, model: keras.Model, weights: dict[str, keras.Variable]
         _put_in_weight(file, name, np.asarray(weight.value))
     _remove_unused_constants(file.graph)
     _replace_erfc(file.graph)
-    properties = {_LABELS_KEY: labels_to_json(labels_of(model))}
+    properties = {_LABELS_KEY: heads_of(model).to_json()}
     if modalities := modalities_of(model):
         properties[MODALITIES_FILE] = json.dumps(modalities)
     onnx.helper.set_model_props(file, properties)
@@ -183,7 +169,7 @@ def _put_in_weight(file: Any, name: str, weight: np.ndarray) -> None:
             continue
         inputs = {data: arrays[data]}
         inputs |= {option: numpy_helper.to_array(constants[option]) for option in options}
-        arrays |= _answers(node, inputs, file.opset_import)
+        arrays |= _outputs_of(node, inputs, file.opset_import)
         graph.node.remove(node)
     read = {value for node in graph.node for value in node.input}
     for key in arrays.keys() & read:
@@ -196,8 +182,8 @@ def _put_in_weight(file: Any, name: str, weight: np.ndarray) -> None:
     graph.input.remove(next(value for value in graph.input if value.name == name))
 
 
-def _answers(node: Any, inputs: dict[str, np.ndarray], versions: Any) -> dict[str, np.ndarray]:
-    """Returns what a node answers, by the names of its outputs."""
+def _outputs_of(node: Any, inputs: dict[str, np.ndarray], versions: Any) -> dict[str, np.ndarray]:
+    """Returns what a node computes, by the names of its outputs."""
     from onnx import helper
     from onnx.reference import ReferenceEvaluator
 

@@ -3,23 +3,21 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import keras
 import tensorflow as tf
 
 from keras_fcn.files import move, temporary_folder
-from keras_fcn.labels import labels_to_json
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import Precision, inference_model, with_precision
+from keras_fcn.prediction import ServingOptions
 
-from .model_info import Size, image_dtype, labels_of, modalities_of, network_size, num_channels
+from .model_info import Size, heads_of, image_dtype, modalities_of, network_size, num_channels
 from .signatures import (
     MAX_PIXELS,
-    ServingOptions,
     encoded_function,
-    labels_function,
-    scores_function,
+    logits_function,
+    predictions_function,
 )
 from .warmup import write_warmup_requests
 
@@ -32,44 +30,43 @@ def export_savedmodel(
     size: Size | None = None,
     flip: bool = False,
     confidence: bool = False,
-    scores: Literal["logits", "probabilities"] = "logits",
+    probabilities: bool = False,
     max_pixels: int = MAX_PIXELS,
     precision: Precision = "float32",
 ) -> Path:
     """Writes a model to `path/VERSION/`, the folder that TensorFlow Serving loads.
 
     The folder appears under its number only when it is complete, so a server
-    that watches `path` never loads half a model. It holds three signatures,
-    which take images of any size, with the classes in `assets/labels.json`,
-    the kinds of images that the model names in `assets/modalities.json`, these
-    options in `assets/serving.json`, and requests with which the server warms
-    up in `assets.extra`:
+    that watches `path` never loads half a model. It has three signatures,
+    which take images of any size:
 
     * `serving_default`: `images`, uint8 RGB `(batch, height, width, 3)` ->
-      `labels`, uint8 `(batch, height, width)`, and `confidence` on request;
-    * `scores`: `images` -> `scores`, float32 `(batch, height, width, num_classes)`;
+      `predictions`, uint8 `(batch, height, width)`, and `confidence` on request;
+    * `logits`: `images` -> `logits`, float32 `(batch, height, width, num_classes)`;
     * `encoded`: `image_bytes`, `(batch,)` JPEG or PNG files of any sizes ->
       `mask_png_bytes`, `(batch,)` palette PNGs, each of its image's size, and
       `confidence_png_bytes` on request (gray, 255 for certainty).
 
-    A model with several heads has each output once a head: `semantic_labels`, ...
-    One for another number of channels than 3 takes them as float32, and has no
-    `encoded`.
+    A model with several heads has each output once per head: `semantic_predictions`, ...
+    A model for another number of channels than 3 takes them as float32, and has no
+    `encoded`. The folder also contains the classes in `assets/labels.json`, the
+    modalities that the model names in `assets/modalities.json`, these options in
+    `assets/serving.json`, and in `assets.extra` requests by which the server warms up.
 
     Args:
-        model: Takes RGB 0..255 and gives logits, as `keras_fcn.FCN` does.
+        model: Takes RGB 0..255 and returns logits, as `keras_fcn.FCN` does.
         path: Folder of the model's versions; made if missing.
         version: Number of the version, by default the next free one.
-        size: Height and width that the network sees, if one size shall serve
-            all: images are resized to it, labels back by nearest neighbor.
-        flip: Whether to average the scores with those of the mirrored image,
+        size: Height and width that the network sees, to give all images one size:
+            images are resized to it, predictions back by nearest neighbor.
+        flip: Whether to average the logits with those of the mirrored image,
             which doubles the time.
-        confidence: Whether to answer the probability of each label, too.
-        scores: What the signature `scores` answers.
-        max_pixels: Largest height x width of an image that is answered.
-        precision: `"bfloat16"` stores the weights so, in half the space, and computes
-            the features so, which is fast where the processor has instructions for
-            it; scores stay float32. `"float32"` keeps the model's own precision.
+        confidence: Whether to output the probability of each predicted class, too.
+        probabilities: Whether the signature `logits` returns probabilities instead.
+        max_pixels: Largest height x width of an image; larger ones are refused.
+        precision: `"bfloat16"` stores the weights in bfloat16, in half the space, and
+            computes the features in it, which is fast where the processor has instructions
+            for it; logits stay float32. `"float32"` keeps the model's own precision.
 
     Returns:
         The folder of the version.
@@ -78,8 +75,10 @@ def export_savedmodel(
         ValueError: If an argument is out of range, or `path` is itself a SavedModel.
         FileExistsError: If the version is there already.
     """
+    if max_pixels < 1:
+        raise ValueError(f"`max_pixels` must be at least 1. Received: max_pixels={max_pixels}.")
     options = ServingOptions(
-        network_size(model, size), flip, confidence, scores, max_pixels, precision
+        network_size(model, size), flip, confidence, probabilities, max_pixels, precision
     )
     if precision != "float32":
         model = with_precision(model, precision)
@@ -97,16 +96,15 @@ def _write(model: keras.Model, folder: Path, options: ServingOptions) -> None:
     images = [tf.TensorSpec(shape, image_dtype(model), name="images")]
     image_bytes = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
     network = inference_model(model)
-    labels = labels_of(model)
     archive = keras.export.ExportArchive()
-    archive.add_endpoint("serving_default", labels_function(network, options), images)
-    archive.add_endpoint("scores", scores_function(network, options), images)
-    if num_channels(model) == 3:  # image files hold nothing else
-        archive.add_endpoint("encoded", encoded_function(network, labels, options), image_bytes)
+    archive.add_endpoint("serving_default", predictions_function(network, options), images)
+    archive.add_endpoint("logits", logits_function(network, options), images)
+    if num_channels(model) == 3:  # image files contain nothing else
+        archive.add_endpoint("encoded", encoded_function(network, options), image_bytes)
     archive.write_out(str(folder), verbose=False)
     assets = folder / "assets"
     assets.mkdir(exist_ok=True)
-    (assets / "labels.json").write_text(labels_to_json(labels), encoding="utf-8")
+    (assets / "labels.json").write_text(heads_of(model).to_json(), encoding="utf-8")
     if modalities := modalities_of(model):
         (assets / MODALITIES_FILE).write_text(json.dumps(modalities), encoding="utf-8")
     (assets / "serving.json").write_text(json.dumps(asdict(options), indent=1), encoding="utf-8")

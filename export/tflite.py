@@ -7,13 +7,12 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import keras
 import tensorflow as tf
 
 from keras_fcn.files import replacing
-from keras_fcn.labels import labels_to_json
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import inference_model
 
@@ -23,20 +22,18 @@ from .model_info import (
     Size,
     arg_max,
     float32_model,
-    head_scores,
+    heads_of,
     image_dtype,
-    label_specs,
-    labels_of,
+    logits_by_head,
     modalities_of,
     network_size,
     num_channels,
-    output_name,
 )
 from .operators import list_operators
 from .quiet import quiet_native_output
 
 Quantize = Literal["none", "float16", "dynamic", "int8"]
-QUANTIZE = ("none", "float16", "dynamic", "int8")
+OutputType = Literal["predictions", "logits"]
 
 
 def export_tflite(
@@ -45,28 +42,28 @@ def export_tflite(
     *,
     quantize: Quantize = "none",
     size: Size | None = None,
-    output: Literal["labels", "scores"] = "labels",
+    output_type: OutputType = "predictions",
     calibration: Iterable[Any] | None = None,
 ) -> Path:
     """Writes a model as one TFLite file of built-in operators.
 
-    It takes `images`, uint8 RGB `(1, height, width, 3)`, and answers `labels`,
-    uint8 `(1, height, width)`, or `scores`, float32 `(1, height, width,
-    num_classes)`. A model with several heads has each output once a head:
-    `semantic_labels`, ... One for other modalities than RGB takes its channels
-    as float32. The file is a zip archive as well, which holds the
+    It takes `images`, uint8 RGB `(1, height, width, 3)`, and outputs `predictions`,
+    uint8 `(1, height, width)`, or `logits`, float32 `(1, height, width,
+    num_classes)`. A model with several heads has each output once per head:
+    `semantic_predictions`, ... A model for other modalities than RGB takes its
+    channels as float32. The file is a zip archive as well, which contains the
     classes, `labels.json` (names, colors, ignored label) and `labels.txt` (names),
-    and the kinds of images that the model names, `modalities.json`.
+    and the modalities that the model names, `modalities.json`.
 
     Args:
-        model: Takes RGB 0..255 and gives logits, as `keras_fcn.FCN` does.
+        model: Takes RGB 0..255 and returns logits, as `keras_fcn.FCN` does.
         path: File to write, ending in `.tflite`. An older one is replaced.
         quantize: `"none"`: float32. `"float16"`: weights stored in half the
             space. `"dynamic"`: int8 weights, activations quantized on the fly.
             `"int8"`: integers throughout, which needs `calibration`.
         size: Height and width of the images, fixed. `None` lets the caller
             resize the input; the fixed size is faster.
-        output: `"labels"` or `"scores"`.
+        output_type: `"predictions"` or `"logits"`.
         calibration: For `"int8"`: at least 100 images of the kind that the model
             will see, uint8 RGB `(height, width, 3)`.
 
@@ -78,7 +75,7 @@ def export_tflite(
             few or noise, or the model needs operators that TFLite does not have.
     """
     path = Path(path)
-    _check_arguments(path, quantize, output)
+    _check_arguments(path, quantize, output_type)
     size = network_size(model, size)
     if (quantize == "int8") != (calibration is not None):
         raise ValueError(
@@ -94,7 +91,7 @@ def export_tflite(
     network = inference_model(float32_model(model))
     if quantize == "int8":
         network = integer_network(network)
-    content = _convert(network, quantize, size, output, images)
+    content = _convert(network, quantize, size, output_type, images)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
         _append_description(temporary, model)
@@ -106,11 +103,11 @@ def _convert(
     model: keras.Model,
     quantize: Quantize,
     size: Size | None,
-    output: Literal["labels", "scores"],
+    output_type: OutputType,
     calibration: list[Any] | None,
 ) -> bytes:
     with (
-        open_converter(model, quantize, size, output, calibration) as converter,
+        open_converter(model, quantize, size, output_type, calibration) as converter,
         quiet_native_output(),
         warnings.catch_warnings(),
     ):
@@ -122,7 +119,7 @@ def _convert(
             return bytes(converter.convert())
         except Exception as error:
             raise ValueError(
-                f"TFLite cannot hold this model: {str(error).strip()[:1000]}"
+                f"TFLite cannot represent this model: {str(error).strip()[:1000]}"
             ) from error
 
 
@@ -131,19 +128,20 @@ def open_converter(
     model: keras.Model,
     quantize: Quantize,
     size: Size | None,
-    output: Literal["labels", "scores"],
+    output_type: OutputType,
     calibration: list[Any] | None,
 ) -> Iterator[Any]:
     """Yields TensorFlow's converter with every setting made; for the arguments see `export_tflite`.
 
     The SavedModel that it reads is removed at the end.
     """
+    heads = heads_of(model)
 
-    def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        by_head = head_scores(model, images)
-        if output == "scores":
-            return {output_name(head, "scores"): value for head, value in by_head.items()}
-        return {output_name(head, "labels"): arg_max(value) for head, value in by_head.items()}
+    def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {
+            heads.prefix(head) + output_type: logits if output_type == "logits" else arg_max(logits)
+            for head, logits in logits_by_head(model, images).items()
+        }
 
     # For int8 the converter itself turns a float input into uint8. A cast in the graph would stay
     # a float operator.
@@ -153,7 +151,7 @@ def open_converter(
         with quiet_native_output():
             archive = keras.export.ExportArchive()
             specification = tf.TensorSpec(shape, dtype, name="images")
-            archive.add_endpoint("serving_default", answer, [specification])
+            archive.add_endpoint("serving_default", serving_default, [specification])
             archive.write_out(folder, verbose=False)
             # From a concrete function the weights would stay outside the file.
             converter = tf.lite.TFLiteConverter.from_saved_model(
@@ -173,7 +171,8 @@ def _set_quantization(
         converter.target_spec.supported_types = [tf.float16]
     if calibration is not None:
         converter.representative_dataset = lambda: calibration_inputs(calibration, size)
-        # The second set is for what has no integer kernel, such as local response normalization.
+        # The second set is for operations without an integer kernel, such as local response
+        # normalization.
         converter.target_spec.supported_ops = [
             tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
             tf.lite.OpsSet.TFLITE_BUILTINS,
@@ -183,11 +182,12 @@ def _set_quantization(
 
 def _append_description(path: Path, model: keras.Model) -> None:
     """Makes the file a zip archive, too; a zip is read from its end, a model from its start."""
-    labels = labels_of(model)
+    heads = heads_of(model)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("labels.json", labels_to_json(labels))
-        for head, spec in label_specs(labels).items():
-            archive.writestr(output_name(head, "labels.txt"), "\n".join(spec.class_names) + "\n")
+        archive.writestr("labels.json", heads.to_json())
+        for head, spec in heads.items():
+            names = "\n".join(spec.class_names) + "\n"
+            archive.writestr(f"{heads.prefix(head)}labels.txt", names)
         if modalities := modalities_of(model):
             archive.writestr(MODALITIES_FILE, json.dumps(modalities))
 
@@ -200,10 +200,15 @@ def _check_builtin(path: Path) -> None:
         )
 
 
-def _check_arguments(path: Path, quantize: str, output: str) -> None:
+def _check_arguments(path: Path, quantize: str, output_type: str) -> None:
     if path.suffix != ".tflite":
         raise ValueError(f"`path` must end in .tflite. Received: {path}.")
-    if quantize not in QUANTIZE:
-        raise ValueError(f"`quantize` must be one of {', '.join(QUANTIZE)}. Received: {quantize}.")
-    if output not in ("labels", "scores"):
-        raise ValueError(f'`output` must be "labels" or "scores". Received: output={output!r}.')
+    if quantize not in get_args(Quantize):
+        raise ValueError(
+            f"`quantize` must be one of {', '.join(get_args(Quantize))}. Received: {quantize}."
+        )
+    if output_type not in get_args(OutputType):
+        raise ValueError(
+            '`output_type` must be "predictions" or "logits". '
+            f"Received: output_type={output_type!r}."
+        )

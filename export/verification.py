@@ -1,4 +1,4 @@
-"""Proof that an artifact answers what the model answers that it was made from."""
+"""Comparison of an exported model with the model it was exported from."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from keras_fcn.labels import Heads
 from keras_fcn.prediction import Predictor, load_model, open_predictor
 from keras_fcn.prediction.predictor import ServingOptions, highest_class
 
-from .model_info import Size, head_scores, image_dtype, labels_of, num_channels
+from .model_info import Size, heads_of, image_dtype, logits_by_head, num_channels
 from .operators import tensor_types
 from .report import Comparison, VerificationReport
 
@@ -64,7 +64,7 @@ def verify(
     model = against if isinstance(against, keras.Model) else load_model(against)
     predictors = _open_predictors(Path(artifact))
     exported = predictors[0]
-    heads = Heads(labels_of(model))
+    heads = heads_of(model)
     _check_same_classes(exported.heads, heads)
     if exported.num_channels != num_channels(model):
         raise ValueError(
@@ -72,7 +72,7 @@ def verify(
             f"another model. Received: {exported.num_channels} channels in the exported model, "
             f"{num_channels(model)} in the model."
         )
-    reference = _Reference(model, heads, exported.options)
+    reference = _Reference(model, exported.options)
     tallies = {predictor.runtime: _Tally(heads) for predictor in predictors}
     model_tally, num_images = _Tally(heads), 0
     scored = _has_classes_of(data, heads)
@@ -134,10 +134,9 @@ class _Outputs:
 class _Reference:
     """The model, run as the exported model runs it."""
 
-    def __init__(self, model: keras.Model, heads: Heads, options: ServingOptions) -> None:
+    def __init__(self, model: keras.Model, options: ServingOptions) -> None:
         def logits_of(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            outputs = head_scores(model, images, size=options.size, flip=options.flip)
-            logits = dict(zip(heads, outputs.values(), strict=True))
+            logits = logits_by_head(model, images, size=options.size, flip=options.flip)
             if options.probabilities:
                 return {head: tf.nn.softmax(value) for head, value in logits.items()}
             return logits

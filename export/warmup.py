@@ -1,13 +1,15 @@
-"""Requests that TensorFlow Serving runs on a model before it serves anybody with it."""
+"""Requests that TensorFlow Serving runs on a model before it serves it."""
 
 import math
 from pathlib import Path
 
 import tensorflow as tf
 
+from keras_fcn.prediction import ServingOptions
+
 from .model_info import Size
 from .serving.client import field, predict_request
-from .signatures import ServingOptions
+from .signatures import pixel_limit
 
 # The server looks for this file and no other.
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -34,17 +36,17 @@ def write_warmup_requests(folder: Path, images: tf.TensorSpec, options: ServingO
 
 
 def _image_size(options: ServingOptions) -> Size:
-    side = min(512, math.isqrt(options.max_pixels))
+    side = min(512, math.isqrt(pixel_limit(options)))
     height, width = options.size or (side, side)
     return min(height, side), min(width, side)
 
 
 def _requests(images: tf.TensorSpec, size: Size) -> list[bytes]:
     num_channels = images.shape[-1]
-    # Of a tensor whose values are all alike, one is stored.
+    # A tensor of equal values is stored as one of them.
     proto = tf.make_tensor_proto(0, images.dtype, shape=(1, *size, num_channels))
     pixels = proto.SerializeToString()
-    requests = [_pixels_request(name, pixels) for name in ("serving_default", "scores")]
+    requests = [_pixels_request(name, pixels) for name in ("serving_default", "logits")]
     if num_channels == 3:
         black = tf.zeros((*size, 3), tf.uint8)
         files = [tf.io.encode_jpeg(black).numpy(), tf.io.encode_png(black).numpy()]

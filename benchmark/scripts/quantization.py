@@ -28,10 +28,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from keras_fcn_export.calibration import MIN_IMAGES, calibration_inputs
+from keras_fcn_export.calibration import MIN_IMAGES, calibration_inputs, spread_examples
 from keras_fcn_export.model_info import float32_model
 from keras_fcn_export.quiet import quiet_native_output
-from keras_fcn_export.sampling import spread_examples
 from keras_fcn_export.tflite import open_converter
 
 from keras_fcn.confusion_matrix import ConfusionMatrix
@@ -88,7 +87,7 @@ def show_layers(
     print(f"\nThe layers that lose most, on {len(examples)} images:")
     network = inference_model(float32_model(model))
     with (
-        open_converter(network, "int8", size, "scores", calibration) as converter,
+        open_converter(network, "int8", size, "logits", calibration) as converter,
         quiet_native_output(),
     ):
         debugger = tf.lite.experimental.QuantizationDebugger(
@@ -159,7 +158,7 @@ class Comparison:
 
 def _exported(model: keras.Model, quantize: Any, size: Size, calibration: Any) -> bytes:
     network = inference_model(float32_model(model))
-    with open_converter(network, quantize, size, "labels", calibration) as converter:
+    with open_converter(network, quantize, size, "predictions", calibration) as converter:
         return _converted(converter)
 
 

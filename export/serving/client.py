@@ -1,4 +1,4 @@
-"""Asks a model on TensorFlow Serving for the masks of image files, by REST or gRPC.
+"""Requests the masks of image files from TensorFlow Serving, by REST or gRPC.
 
 This file runs on its own: `python client.py --help`. It needs Python 3.11, and
 for gRPC the package grpcio; neither TensorFlow nor Keras.
@@ -28,13 +28,13 @@ class RequestError(Exception):
 
 
 def ask_rest(url: str, model: str, images: Sequence[bytes], timeout: float = 60) -> Masks:
-    """Returns the masks of image files, asked for by REST.
+    """Returns the masks of image files, requested by REST.
 
     Args:
         url: The server, such as `http://localhost:8501`.
         model: Name of the model on the server.
         images: Contents of JPEG or PNG files.
-        timeout: Seconds to wait for the answer.
+        timeout: Seconds to wait for the response.
 
     Raises:
         RequestError: If the server cannot be reached or refuses.
@@ -62,13 +62,13 @@ def ask_rest(url: str, model: str, images: Sequence[bytes], timeout: float = 60)
 
 
 def ask_grpc(address: str, model: str, images: Sequence[bytes], timeout: float = 60) -> Masks:
-    """Returns the masks of image files, asked for by gRPC.
+    """Returns the masks of image files, requested by gRPC.
 
     Args:
         address: The server, such as `localhost:8500`.
         model: Name of the model on the server.
         images: Contents of JPEG or PNG files.
-        timeout: Seconds to wait for the answer.
+        timeout: Seconds to wait for the response.
 
     Raises:
         RequestError: If the server cannot be reached or refuses.
@@ -142,7 +142,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
         if tag & 7 == 2:
             value, position = message[position : position + value], position + value
         elif tag & 7 != 0:
-            raise RequestError("The server's answer is no PredictResponse.")
+            raise RequestError("The server's response is not a PredictResponse.")
         yield tag >> 3, value
 
 
@@ -207,7 +207,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _rest_error(error: urllib.error.HTTPError) -> str:
     text = error.read().decode(errors="replace")
-    # A proxy in between may answer something else than JSON.
+    # A proxy in between may return something other than JSON.
     with contextlib.suppress(ValueError, KeyError, TypeError):
         text = json.loads(text)["error"]
     return f"{error.code} {error.reason}: {text}"

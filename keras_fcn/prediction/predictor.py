@@ -19,8 +19,8 @@ Output = np.ndarray | dict[str, np.ndarray]
 
 # What exported models call their outputs, after the prefix of the head (`Heads.prefix`), and a
 # SavedModel the signature of the second.
-PREDICTIONS = "labels"
-LOGITS = "scores"
+PREDICTIONS = "predictions"
+LOGITS = "logits"
 
 
 class ImageSizeError(ValueError):
@@ -51,7 +51,6 @@ class ServingOptions:
     def from_json(cls, text: str) -> "ServingOptions":
         """Returns the options in the text of `serving.json`; those it does not name are off."""
         values = json.loads(text)
-        values.setdefault("probabilities", values.get("scores") == "probabilities")
         known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         if known.get("size"):
             known["size"] = tuple(known["size"])
@@ -211,5 +210,5 @@ def without_logits(path: Any) -> ValueError:
     """Returns the error for logits that an exported model does not contain."""
     return ValueError(
         f"{path} returns predictions only. For logits export it again with "
-        "`keras-fcn export --answer scores`."
+        "`keras-fcn export --output-type logits`."
     )

@@ -37,13 +37,15 @@ def test_a_savedmodel_has_one_output_a_head(two_heads, expected, tmp_path):
     signatures = tf.saved_model.load(str(folder)).signatures
 
     answer = signatures["serving_default"](images=tf.constant(IMAGE[None]))
-    scores = signatures["scores"](images=tf.constant(IMAGE[None]))
+    scores = signatures["logits"](images=tf.constant(IMAGE[None]))
     files = signatures["encoded"](image_bytes=tf.constant([file_bytes(IMAGE)]))
 
-    assert set(answer) == {f"{head}_{kind}" for head in HEADS for kind in ("labels", "confidence")}
+    assert set(answer) == {
+        f"{head}_{kind}" for head in HEADS for kind in ("predictions", "confidence")
+    }
     for head, labels in expected.items():
-        np.testing.assert_array_equal(answer[f"{head}_labels"], labels)
-        np.testing.assert_array_equal(scores[f"{head}_scores"].numpy().argmax(-1), labels)
+        np.testing.assert_array_equal(answer[f"{head}_predictions"], labels)
+        np.testing.assert_array_equal(scores[f"{head}_logits"].numpy().argmax(-1), labels)
         mask = Image.open(io.BytesIO(files[f"{head}_mask_png_bytes"][0].numpy()))
         np.testing.assert_array_equal(np.asarray(mask), labels[0])
     text = (folder / "assets" / "labels.json").read_text()
@@ -74,8 +76,8 @@ def test_other_channels_are_floats(tmp_path):
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], images)
     interpreter.invoke()
     on_phone = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    assert set(signatures) == {"serving_default", "scores"}
-    labels = signatures["serving_default"](images=tf.constant(images))["labels"]
+    assert set(signatures) == {"serving_default", "logits"}
+    labels = signatures["serving_default"](images=tf.constant(images))["predictions"]
     np.testing.assert_array_equal(labels, model(images).numpy().argmax(-1))
     np.testing.assert_array_equal(on_phone, labels)
     with pytest.raises(ValueError, match="RGB images.*4 channels"):
@@ -148,7 +150,9 @@ def test_a_model_of_one_size_still_serves_every_size(tmp_path):
     folder = export_savedmodel(model, tmp_path / "versions")
 
     images = tf.constant(picture(100, 80)[None])
-    labels = tf.saved_model.load(str(folder)).signatures["serving_default"](images=images)["labels"]
+    labels = tf.saved_model.load(str(folder)).signatures["serving_default"](images=images)[
+        "predictions"
+    ]
 
     assert labels.shape == (1, 100, 80)
     report = verify(export_tflite(model, tmp_path / "m.tflite"), model, [picture(100, 80)])

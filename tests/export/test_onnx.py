@@ -8,11 +8,11 @@ import pytest
 from keras import layers
 from keras_fcn_export import export_onnx, verify
 from keras_fcn_export import onnx as onnx_file
-from keras_fcn_export.onnx import onnx_labels
 
 import keras_fcn
 from keras_fcn.backbones import backbone_names
 from keras_fcn.layers import GroupedConv2D, LocalResponseNormalization
+from keras_fcn.prediction import open_predictor
 
 from .export_samples import LABELS, labels_of, picture, randomize_scores, tiny_model
 from .test_backbones_on_tflite import narrow_model
@@ -32,7 +32,7 @@ def test_onnx_runtime_answers_as_the_model(model, path, size):
     images = np.stack([picture(*size, seed=1), picture(*size, seed=2)])
     session = onnxruntime.InferenceSession(path)
 
-    labels, scores = session.run(["labels", "scores"], {"images": images})
+    labels, scores = session.run(["predictions", "logits"], {"images": images})
 
     expected = model(images.astype("float32")).numpy()
     assert labels.dtype == np.uint8
@@ -45,7 +45,7 @@ def test_the_file_describes_itself(path):
 
     assert (images.name, images.type) == ("images", "tensor(uint8)")
     assert images.shape == ["batch", "height", "width", 3]
-    assert onnx_labels(path) == LABELS
+    assert open_predictor(path).labels == LABELS
 
 
 def test_it_is_verified_like_the_others(model, path):
@@ -62,7 +62,7 @@ def test_a_fixed_size(model, tmp_path):
 
     session = onnxruntime.InferenceSession(path)
     assert session.get_inputs()[0].shape == ["batch", 64, 32, 3]
-    (labels,) = session.run(["labels"], {"images": image[None]})
+    (labels,) = session.run(["predictions"], {"images": image[None]})
     np.testing.assert_array_equal(labels[0], labels_of(model, image))
 
 
@@ -72,7 +72,7 @@ def test_several_heads(tmp_path):
 
     path = export_onnx(model, tmp_path / "m.onnx")
 
-    names = ["semantic_labels", "geometric_labels"]
+    names = ["semantic_predictions", "geometric_predictions"]
     answers = onnxruntime.InferenceSession(path).run(names, {"images": image})
     expected = model(image.astype("float32"))
     for head, labels in zip(("semantic", "geometric"), answers, strict=True):
@@ -124,7 +124,7 @@ def test_every_kind_of_weight_is_put_in_as_the_network_needs_it(smallest, tmp_pa
     session = onnxruntime.InferenceSession(path)
     assert [value.name for value in session.get_inputs()] == ["images"]
     for head in ("semantic", "geometric"):
-        labels, scores = session.run([f"{head}_labels", f"{head}_scores"], {"images": image})
+        labels, scores = session.run([f"{head}_predictions", f"{head}_logits"], {"images": image})
         scale = np.abs(expected[head]).max()
         np.testing.assert_allclose(scores / scale, expected[head] / scale, atol=1e-5)
         assert np.mean(labels == expected[head].numpy().argmax(-1)) > 0.999
@@ -193,7 +193,7 @@ def test_backbone(backbone, tmp_path):
     path = export_onnx(model, tmp_path / "m.onnx")
 
     expected = model(image.astype("float32")).numpy()
-    answer = onnxruntime.InferenceSession(path).run(["labels", "scores"], {"images": image})
+    answer = onnxruntime.InferenceSession(path).run(["predictions", "logits"], {"images": image})
     scale = np.abs(expected).max()
     np.testing.assert_allclose(answer[1] / scale, expected / scale, atol=1e-5)
     assert np.mean(answer[0] == expected.argmax(-1)) > 0.999
@@ -226,7 +226,7 @@ def test_vgg16_takes_little_memory(tmp_path):
     assert peak < 6e9
     expected = model(image.astype("float32")).numpy()
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
-    labels, scores = session.run(["labels", "scores"], {"images": image})
+    labels, scores = session.run(["predictions", "logits"], {"images": image})
     scale = np.abs(expected).max()
     np.testing.assert_allclose(scores / scale, expected / scale, atol=1e-5)
     assert len(np.unique(labels)) > 3

@@ -26,8 +26,8 @@ def test_labels_and_scores_are_those_of_the_model(model, signatures, size):
     images = np.stack([picture(*size, seed=1), picture(*size, seed=2)])
     expected = model.predict(images, verbose=0)
 
-    labels = signatures["serving_default"](images=tf.constant(images))["labels"]
-    scores = signatures["scores"](images=tf.constant(images))["scores"]
+    labels = signatures["serving_default"](images=tf.constant(images))["predictions"]
+    scores = signatures["logits"](images=tf.constant(images))["logits"]
 
     assert labels.dtype == tf.uint8
     np.testing.assert_array_equal(labels, expected.argmax(-1))
@@ -93,7 +93,7 @@ def test_a_forged_size_is_refused_before_decoding(signatures):
 def test_images_over_the_limit_are_refused(signatures):
     images = tf.zeros((1, 400, 101, 3), tf.uint8)
 
-    for name in ("serving_default", "scores"):
+    for name in ("serving_default", "logits"):
         with pytest.raises(tf.errors.InvalidArgumentError, match=r"1 to\] \[40000\]"):
             signatures[name](images=images)
 
@@ -113,13 +113,13 @@ def test_classes_travel_along(savedmodel):
 def test_baked_in_options(tmp_path):
     model = tiny_model()
     folder = export_savedmodel(
-        model, tmp_path, size=(64, 32), flip=True, confidence=True, scores="probabilities"
+        model, tmp_path, size=(64, 32), flip=True, confidence=True, probabilities=True
     )
     image = picture(90, 50)
 
     signatures = tf.saved_model.load(str(folder)).signatures
     answer = signatures["serving_default"](images=tf.constant(image[None]))
-    scores = signatures["scores"](images=tf.constant(image[None]))["scores"].numpy()
+    scores = signatures["logits"](images=tf.constant(image[None]))["logits"].numpy()
     files = signatures["encoded"](image_bytes=tf.constant([file_bytes(image)]))
 
     small = tf.image.resize(image[None].astype("float32"), (64, 32), antialias=True).numpy()
@@ -130,7 +130,7 @@ def test_baked_in_options(tmp_path):
     logits = logits[:, rows][:, :, columns]
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(scores, expected, atol=1e-5)
-    np.testing.assert_array_equal(answer["labels"], logits.argmax(-1))
+    np.testing.assert_array_equal(answer["predictions"], logits.argmax(-1))
     np.testing.assert_allclose(answer["confidence"], expected.max(-1), atol=1e-5)
     mask = Image.open(io.BytesIO(files["mask_png_bytes"][0].numpy()))
     confidence = Image.open(io.BytesIO(files["confidence_png_bytes"][0].numpy()))
@@ -182,7 +182,7 @@ def test_bfloat16_halves_the_weights_and_keeps_float32_scores(model, savedmodel,
     folder = export_savedmodel(model, tmp_path, precision="bfloat16")
 
     loaded = tf.saved_model.load(str(folder))
-    scores = loaded.signatures["scores"](images=tf.constant(image))["scores"]
+    scores = loaded.signatures["logits"](images=tf.constant(image))["logits"]
     assert scores.dtype == tf.float32
     expected = model.predict(image, verbose=0)
     np.testing.assert_allclose(scores, expected, atol=0.05 * np.abs(expected).max())

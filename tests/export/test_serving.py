@@ -38,9 +38,9 @@ def check_answers(model, folder, images, files, tmp_path):
 
     assert {key.split("/")[0] for key in answers} == {"session", "object"}
     for loader in ("session", "object"):
-        labels = answers[f"{loader}/serving_default/labels"]
+        labels = answers[f"{loader}/serving_default/predictions"]
         np.testing.assert_array_equal(labels, scores.argmax(-1))
-        np.testing.assert_allclose(answers[f"{loader}/scores/scores"], scores, atol=1e-3)
+        np.testing.assert_allclose(answers[f"{loader}/logits/logits"], scores, atol=1e-3)
         masks = answers[f"{loader}/encoded/mask_png_bytes"]
         for image, mask in zip(decoded, masks, strict=True):
             label_map = np.asarray(Image.open(io.BytesIO(mask)))

@@ -54,7 +54,7 @@ def test_any_size_gets_the_labels_of_the_model(model, float32, size, delegate):
 def test_scores_are_close_to_those_of_the_model(model, tmp_path, quantize, delegate):
     image = picture(50, 37)
     path = export_tflite(
-        model, tmp_path / "m.tflite", quantize=quantize, size=(50, 37), output="scores"
+        model, tmp_path / "m.tflite", quantize=quantize, size=(50, 37), output_type="logits"
     )
 
     scores = run(path, image, delegate=delegate)

@@ -30,9 +30,9 @@ def test_a_savedmodel_equals_its_model(model, savedmodel):
     assert 60e3 < report.size_bytes < 5e6
 
 
-@pytest.mark.parametrize("output", ["labels", "scores"])
-def test_a_tflite_file_is_run_with_and_without_delegate(model, tmp_path, output):
-    path = export_tflite(model, tmp_path / "m.tflite", output=output)
+@pytest.mark.parametrize("output_type", ["predictions", "logits"])
+def test_a_tflite_file_is_run_with_and_without_delegate(model, tmp_path, output_type):
+    path = export_tflite(model, tmp_path / "m.tflite", output_type=output_type)
 
     report = verify(path, model, IMAGES)
 
@@ -107,7 +107,7 @@ def test_nan_scores_fail():
 
 
 def test_baked_in_options_are_part_of_the_comparison(model, tmp_path):
-    export_savedmodel(model, tmp_path, size=(64, 64), flip=True, scores="probabilities")
+    export_savedmodel(model, tmp_path, size=(64, 64), flip=True, probabilities=True)
 
     report = verify(tmp_path, model, IMAGES)
 

@@ -22,13 +22,13 @@ def test_every_signature_is_warmed_up_with_what_it_takes(savedmodel):
 
     requests = {r.model_spec.signature_name: r.inputs for r in requests_in(savedmodel / "1")}
 
-    assert set(requests) == {"serving_default", "scores", "encoded"}
+    assert set(requests) == {"serving_default", "logits", "encoded"}
     for name, inputs in requests.items():
         tensors = {key: tf.constant(tf.make_ndarray(proto)) for key, proto in inputs.items()}
         answer = signatures[name](**tensors)
         assert all(np.size(value) for value in answer.values())
     # The limit of this artifact is 200 x 200 pixels.
-    assert tf.make_ndarray(requests["scores"]["images"]).shape == (1, 200, 200, 3)
+    assert tf.make_ndarray(requests["logits"]["images"]).shape == (1, 200, 200, 3)
     files = requests["encoded"]["image_bytes"].string_val
     assert {Image.open(io.BytesIO(content)).format for content in files} == {"JPEG", "PNG"}
 

@@ -12,7 +12,7 @@ from keras_fcn.labels import Heads, Labels, LabelSpec
 
 SPEC = LabelSpec(("reddish", "greenish", "bluish"))
 FORMATS = ("keras", "savedmodel", "tflite", "onnx")
-PREDICTIONS, LOGITS = "labels", "scores"  # names of the outputs of exported models
+PREDICTIONS, LOGITS = "predictions", "logits"  # names of the outputs of exported models
 
 Size = tuple[int | None, int | None]
 ANY: Size = (None, None)
