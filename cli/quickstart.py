@@ -118,15 +118,15 @@ def _pairs_of_one_shape(dataset: Any, count: int) -> list[Any]:
 def _export(network: Any, dataset: Any, workdir: Path) -> None:
     from keras_fcn_export import export_savedmodel, export_tflite, verify
 
-    for artifact in (
+    for exported in (
         export_savedmodel(network, workdir / "savedmodel"),
         export_tflite(network, workdir / "model.tflite"),
     ):
         with quiet_stderr():  # TFLite says there which kernels it takes
-            report = verify(artifact, network, dataset)
+            report = verify(exported, network, dataset)
         output.print(report, "")
         if not report.passed:
-            raise Failure(f"{artifact} does not answer what the network answers (see above).")
+            raise Failure(f"{exported} differs from the network (see above).")
 
 
 def _what_lies_where(workdir: Path) -> str:

@@ -13,7 +13,7 @@ from .screen import output, say
 @click.command(short_help="Compare exported files with their model.")
 @click.option(
     "--artifact",
-    "artifacts",
+    "exported",
     required=True,
     multiple=True,
     type=click.Path(path_type=Path),
@@ -40,7 +40,7 @@ from .screen import output, say
     help="Number of images to compare on.  [default: all]",
 )
 @click.option(
-    "--min-equal-labels",
+    "--min-equal-predictions",
     type=click.FloatRange(0, 1),
     metavar="SHARE",
     help="Share of the pixels that must get the model's label.  [default: 0.999; 0.99 for "
@@ -51,24 +51,24 @@ from .screen import output, say
     "json_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the figures here, too: a list with an entry for each artifact.",
+    help="Write the figures here, too: a list with an entry per exported model.",
 )
 def command(
-    artifacts: tuple[Path, ...],
+    exported: tuple[Path, ...],
     model: Path,
     dataset: str,
     source: Path | None,
     data_dir: Path | None,
     split: str,
     max_images: int | None,
-    min_equal_labels: float | None,
+    min_equal_predictions: float | None,
     json_path: Path | None,
 ) -> None:
     """Compare exported files with the model they were made from.
 
-    For each one: the share of equal labels, the largest difference of scores, the mean IoU of both,
+    For each one: the share of equal predictions, the largest difference of logits, the mean IoU of both,
     and the size; for a .tflite with and without the XNNPACK delegate. Exit status 1 if one has too
-    few equal labels.
+    few equal predictions.
     """
     if model.suffix != ".keras":
         raise click.UsageError(f"--against must be a .keras file. Received: {model}.")
@@ -86,22 +86,22 @@ def command(
     data = open_dataset(dataset, source, data_dir)
     data.check_split(split)
     reports = []
-    for artifact in artifacts:
+    for path in exported:
         with quiet_stderr():  # TFLite says there which kernels it takes
             report = verify(
-                artifact,
+                path,
                 network,
                 data,
                 split=split,
                 max_images=max_images,
-                min_equal_labels=min_equal_labels,
+                min_equal_predictions=min_equal_predictions,
             )
         output.print(report)
         reports.append(report)
     if json_path is not None:
         write_json(json_path, [report.to_dict() for report in reports])
         say(f"Figures: {json_path}")
-    failed = [report.artifact for report in reports if not report.passed]
+    failed = [report.exported for report in reports if not report.passed]
     if failed:
         raise Failure(
             f"Not what the model answers: {', '.join(failed)}. See the table"

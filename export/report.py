@@ -1,4 +1,4 @@
-"""The result of comparing an artifact with its model."""
+"""The result of comparing an exported model with its model."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -10,20 +10,20 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Comparison:
-    """An artifact on one runtime, beside the model.
+    """An exported model on one runtime, beside the model.
 
     Attributes:
-        engine: Name of the runtime.
-        max_score_difference: Largest difference of a score at any pixel.
-        max_score: Largest score of the model, to judge the difference by.
-        equal_labels: Share of the pixels with the same label, 0 to 1.
-        mean_iou: Mean IoU of the artifact on the labeled images, if they are labeled.
+        runtime: Name of the runtime.
+        max_logit_difference: Largest difference of a logit at any pixel.
+        max_logit: Largest logit of the model, to judge the difference by.
+        equal_predictions: Share of the pixels with the same prediction, 0 to 1.
+        mean_iou: Mean IoU of the exported model on the labeled images, if they are labeled.
     """
 
-    engine: str
-    max_score_difference: float
-    max_score: float
-    equal_labels: float
+    runtime: str
+    max_logit_difference: float
+    max_logit: float
+    equal_predictions: float
     mean_iou: float | None = None
 
 
@@ -32,30 +32,30 @@ class VerificationReport:
     """What `verify` found. Printed with rich or `str` it is a table.
 
     Attributes:
-        artifact: The file or folder.
+        exported: The file or folder.
         size_bytes: Its size on disk.
         num_images: Number of images compared.
         num_pixels: Number of their pixels.
         model_mean_iou: Mean IoU of the model on the same images, if they are labeled.
         comparisons: One a runtime.
-        min_equal_labels: What every runtime must reach.
+        min_equal_predictions: What every runtime must reach.
         notes: What a reader has to know.
     """
 
-    artifact: str
+    exported: str
     size_bytes: int
     num_images: int
     num_pixels: int
     model_mean_iou: float | None
     comparisons: tuple[Comparison, ...]
-    min_equal_labels: float
+    min_equal_predictions: float
     notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether enough labels are equal, and all scores finite, on every runtime."""
+        """Whether enough predictions are equal, and all logits finite, on every runtime."""
         return all(
-            row.equal_labels >= self.min_equal_labels and math.isfinite(row.max_score_difference)
+            row.equal_predictions >= self.min_equal_predictions and math.isfinite(row.max_logit_difference)
             for row in self.comparisons
         )
 
@@ -65,7 +65,7 @@ class VerificationReport:
 
     def __rich__(self) -> RenderableType:
         header = (
-            f"{self.artifact}: {self.size_bytes / 1e6:.2f} MB, against its model on "
+            f"{self.exported}: {self.size_bytes / 1e6:.2f} MB, against its model on "
             f"{self.num_images} images ({self.num_pixels:,} pixels)"
         )
         verdict = "Passed" if self.passed else "FAILED"
@@ -73,7 +73,7 @@ class VerificationReport:
             header,
             *(f"Note: {note}" for note in self.notes),
             self._table(),
-            f"{verdict}: at least {self.min_equal_labels:.2%} of the labels must be equal.",
+            f"{verdict}: at least {self.min_equal_predictions:.2%} of the predictions must be equal.",
         )
 
     def __str__(self) -> str:
@@ -85,18 +85,18 @@ class VerificationReport:
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2))
         table.add_column("run by")
-        columns = ["equal labels", "largest score difference", "of scores up to"]
+        columns = ["equal predictions", "largest logit difference", "of logits up to"]
         if self.model_mean_iou is not None:
             columns += ["mean IoU", "of the model"]
         for column in columns:
             table.add_column(column, justify="right")
         for row in self.comparisons:
             cells = [
-                f"{row.equal_labels:.4%}",
-                f"{row.max_score_difference:.3g}",
-                f"{row.max_score:.3g}",
+                f"{row.equal_predictions:.4%}",
+                f"{row.max_logit_difference:.3g}",
+                f"{row.max_logit:.3g}",
             ]
             if self.model_mean_iou is not None:
                 cells += [f"{row.mean_iou:.4f}", f"{self.model_mean_iou:.4f}"]
-            table.add_row(row.engine, *cells)
+            table.add_row(row.runtime, *cells)
         return table

@@ -29,50 +29,50 @@ _MIN_EQUAL_LABELS = {"INT8": 0.9, "FLOAT16": 0.99, "BFLOAT16": 0.98, "FLOAT32": 
 
 
 def verify(
-    artifact: str | Path,
+    exported: str | Path,
     against: str | Path | keras.Model,
     data: Iterable[np.ndarray] | SegmentationDataset,
     *,
     split: str = "val",
     max_images: int | None = None,
-    min_equal_labels: float | None = None,
+    min_equal_predictions: float | None = None,
 ) -> VerificationReport:
-    """Compares an artifact with the model it was made from, on real images.
+    """Compares an exported model with the model it was exported from, on real images.
 
     A `.tflite` runs with and without the XNNPACK delegate, because the two
     have different kernels and not all of them were right in every release.
-    The model gets what the network inside the artifact gets: if the artifact
+    The model gets what the network in the exported model gets: if the latter
     has a fixed size, images of that size, and if mirroring is baked in, so.
 
     Args:
-        artifact: A `.tflite` or `.onnx` file, or the folder of a SavedModel.
+        exported: A `.tflite` or `.onnx` file, or the folder of a SavedModel.
         against: The model, or its `.keras` file.
         data: Images, uint8 RGB `(height, width, 3)`, of any sizes; or a data
             set, whose labels then give the mean IoU of both, if it has the
             model's classes.
         split: Split of the dataset.
         max_images: How many images to take at most.
-        min_equal_labels: Share of equal labels to reach, 0 to 1. By default
+        min_equal_predictions: Share of equal predictions to reach, 0 to 1. By default
             0.999, but 0.99 with float16, 0.98 with bfloat16 and 0.9 with int8 weights.
 
     Returns:
-        The report; its `passed` tells whether the artifact is good.
+        The report; its `passed` tells whether the two agree.
 
     Raises:
         ValueError: If there are no images, or the two have different classes or channels.
     """
     model = against if isinstance(against, keras.Model) else load_model(against)
-    predictors = _open_predictors(Path(artifact))
-    exported = predictors[0]
+    predictors = _open_predictors(Path(exported))
+    first = predictors[0]
     heads = heads_of(model)
-    _check_same_classes(exported.heads, heads)
-    if exported.num_channels != num_channels(model):
+    _check_same_classes(first.heads, heads)
+    if first.num_channels != num_channels(model):
         raise ValueError(
             "The exported model and the model must take the same images: it was exported from "
-            f"another model. Received: {exported.num_channels} channels in the exported model, "
+            f"another model. Received: {first.num_channels} channels in the exported model, "
             f"{num_channels(model)} in the model."
         )
-    reference = _Reference(model, exported.options)
+    reference = _Reference(model, first.options)
     tallies = {predictor.runtime: _Tally(heads) for predictor in predictors}
     model_tally, num_images = _Tally(heads), 0
     scored = _has_classes_of(data, heads)
@@ -80,7 +80,7 @@ def verify(
     for image, labels in _examples(data, split, max_images, modalities):
         labels = labels if scored else None
         num_images += 1
-        size, seen = image.shape[:2], _seen_by(exported, image)[None]
+        size, seen = image.shape[:2], _seen_by(first, image)[None]
         expected = reference.run(seen)
         model_tally.add(expected, expected, labels, size)
         for predictor in predictors:
@@ -91,16 +91,16 @@ def verify(
     if not num_images:
         raise ValueError("`data` must contain at least one image. Received: none.")
     return VerificationReport(
-        artifact=str(artifact),
-        size_bytes=_size_on_disk(Path(artifact)),
+        exported=str(exported),
+        size_bytes=_size_on_disk(Path(exported)),
         num_images=num_images,
         num_pixels=model_tally.num_pixels,
         model_mean_iou=model_tally.mean_iou(),
         comparisons=tuple(tally.comparison(name) for name, tally in tallies.items()),
-        min_equal_labels=_default_threshold(Path(artifact), exported.options)
-        if min_equal_labels is None
-        else min_equal_labels,
-        notes=_notes(exported, model_tally, scored=scored),
+        min_equal_predictions=_default_threshold(Path(exported), first.options)
+        if min_equal_predictions is None
+        else min_equal_predictions,
+        notes=_notes(first, model_tally, scored=scored),
     )
 
 
@@ -160,7 +160,7 @@ class _Tally:
         self._num_equal = 0
         self._num_compared = 0
         self._max_difference = 0.0
-        self._max_score = 0.0
+        self._max_logit = 0.0
         self._confusion: dict[str, ConfusionMatrix] = {}
 
     def add(self, outputs: _Outputs, expected: _Outputs, labels: Arrays | None, size: Size) -> None:
@@ -173,7 +173,7 @@ class _Tally:
             difference = np.abs(outputs.logits[head] - expected.logits[head]).max()
             # A NaN must win: `max(0.0, nan)` is 0.
             self._max_difference = float(np.maximum(self._max_difference, difference))
-            self._max_score = max(self._max_score, float(np.abs(expected.logits[head]).max()))
+            self._max_logit = max(self._max_logit, float(np.abs(expected.logits[head]).max()))
             if labels is not None:
                 matrix = self._confusion.setdefault(head, ConfusionMatrix.of(spec))
                 matrix.update(labels[head], resized_labels(ours, size)[0])
@@ -186,10 +186,10 @@ class _Tally:
 
     def comparison(self, runtime: str) -> Comparison:
         return Comparison(
-            engine=runtime,
-            max_score_difference=self._max_difference,
-            max_score=self._max_score,
-            equal_labels=self._num_equal / self._num_compared,
+            runtime=runtime,
+            max_logit_difference=self._max_difference,
+            max_logit=self._max_logit,
+            equal_predictions=self._num_equal / self._num_compared,
             mean_iou=self.mean_iou(),
         )
 
@@ -234,8 +234,8 @@ def _names(heads: Heads) -> str:
     return "; ".join(", ".join(spec.class_names[:8]) for spec in heads.values())
 
 
-def _default_threshold(artifact: Path, options: ServingOptions) -> float:
-    types = tensor_types(artifact) if artifact.suffix == ".tflite" else {options.precision.upper()}
+def _default_threshold(path: Path, options: ServingOptions) -> float:
+    types = tensor_types(path) if path.suffix == ".tflite" else {options.precision.upper()}
     return min(_MIN_EQUAL_LABELS.get(name, 1.0) for name in {*types, "FLOAT32"})
 
 
@@ -264,6 +264,6 @@ def _notes(predictor: Predictor, model_tally: _Tally, *, scored: bool) -> tuple[
         notes.append("The dataset has other classes than the model, so there is no mean IoU.")
     if len(model_tally.classes) <= len(predictor.heads):
         notes.append(
-            "The model gives one class everywhere, so equal labels prove little. Is it trained?"
+            "The model gives one class everywhere, so equal predictions prove little. Is it trained?"
         )
     return tuple(notes)

@@ -12,8 +12,8 @@ Color = tuple[int, int, int]
 class LabelSpec:
     """The classes of a label map: their names, their colors, and the label to ignore.
 
-    It travels with a dataset, a model, and every exported artifact, so that
-    a label map can be colored, scored and read at any stage.
+    A dataset, a model and every exported model contain it, so that a label map
+    can be colored, evaluated and read at any stage.
 
     Args:
         class_names: One name a class, in the order of the labels `0, 1, ...`.

@@ -35,7 +35,7 @@ def test_a_good_file_passes_and_is_described_as_json(files):
     (report,) = json.loads((files / "out" / "m.json").read_text())
     assert report["passed"]
     assert report["num_images"] == 1
-    assert [row["equal_labels"] for row in report["comparisons"]] == [1, 1]
+    assert [row["equal_predictions"] for row in report["comparisons"]] == [1, 1]
     assert 0 <= report["model_mean_iou"] < 1
 
 

@@ -46,8 +46,8 @@ def check_on_tflite(model, backbone, tmp_path):
 
     for path in (floats, any_size):
         for row in verify(path, model, IMAGES).comparisons:
-            assert row.equal_labels > 0.995, row
-            assert row.max_score_difference < 1e-3 * max(row.max_score, 1), row
+            assert row.equal_predictions > 0.995, row
+            assert row.max_logit_difference < 1e-3 * max(row.max_logit, 1), row
     assert set(float_islands(list_operators(integers))) <= ALLOWED_ISLANDS.get(backbone, set())
 
 

@@ -52,7 +52,7 @@ def test_it_is_verified_like_the_others(model, path):
     report = verify(path, model, [picture(40, 70)])
 
     assert report.passed
-    assert report.comparisons[0].engine == "ONNX Runtime"
+    assert report.comparisons[0].runtime == "ONNX Runtime"
 
 
 def test_a_fixed_size(model, tmp_path):

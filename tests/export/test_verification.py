@@ -23,8 +23,8 @@ def test_a_savedmodel_equals_its_model(model, savedmodel):
     assert report.passed
     assert report.num_pixels == 40 * 70 + 64 * 33
     (row,) = report.comparisons
-    assert row.equal_labels == 1
-    assert row.max_score_difference < 1e-4
+    assert row.equal_predictions == 1
+    assert row.max_logit_difference < 1e-4
     assert row.mean_iou is None
     # 62 kB of weights and three graphs
     assert 60e3 < report.size_bytes < 5e6
@@ -37,11 +37,11 @@ def test_a_tflite_file_is_run_with_and_without_delegate(model, tmp_path, output_
     report = verify(path, model, IMAGES)
 
     assert report.passed
-    assert [row.engine for row in report.comparisons] == ["TFLite, XNNPACK", "TFLite, no delegate"]
+    assert [row.runtime for row in report.comparisons] == ["TFLite, XNNPACK", "TFLite, no delegate"]
     for row in report.comparisons:
-        assert row.equal_labels == 1
+        assert row.equal_predictions == 1
         # Exactly 0 would mean that the scores were not those of the file.
-        assert 0 < row.max_score_difference < 1e-3
+        assert 0 < row.max_logit_difference < 1e-3
 
 
 def test_int8_scores_are_read_from_a_file_that_answers_labels(model, tmp_path):
@@ -51,10 +51,10 @@ def test_int8_scores_are_read_from_a_file_that_answers_labels(model, tmp_path):
 
     report = verify(path, model, IMAGES)
 
-    assert report.min_equal_labels == 0.9
+    assert report.min_equal_predictions == 0.9
     assert report.passed
     for row in report.comparisons:
-        assert 0 < row.max_score_difference < 0.2 * row.max_score
+        assert 0 < row.max_logit_difference < 0.2 * row.max_logit
     assert "Fixed input of 64x96" in report.notes[0]
 
 
@@ -101,7 +101,7 @@ def test_another_models_artifact_fails(savedmodel):
 
 
 def test_nan_scores_fail():
-    row = Comparison("TFLite", float("nan"), 1.0, equal_labels=1.0)
+    row = Comparison("TFLite", float("nan"), 1.0, equal_predictions=1.0)
 
     assert not VerificationReport("a", 1, 1, 1, None, (row,), 0.5).passed
 
@@ -112,7 +112,7 @@ def test_baked_in_options_are_part_of_the_comparison(model, tmp_path):
     report = verify(tmp_path, model, IMAGES)
 
     assert report.passed
-    assert report.comparisons[0].max_score_difference < 1e-5
+    assert report.comparisons[0].max_logit_difference < 1e-5
 
 
 def test_an_untrained_model_is_pointed_out(tmp_path):
@@ -128,7 +128,7 @@ def test_an_untrained_model_is_pointed_out(tmp_path):
 def test_the_report_reads_well(model, savedmodel, tmp_path):
     model.save(tmp_path / "m.keras")
 
-    text = str(verify(savedmodel, tmp_path / "m.keras", IMAGES[:1], min_equal_labels=0.5))
+    text = str(verify(savedmodel, tmp_path / "m.keras", IMAGES[:1], min_equal_predictions=0.5))
 
     assert "on 1 images (2,800 pixels)" in text
     assert "TensorFlow" in text
