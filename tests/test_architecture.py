@@ -200,3 +200,43 @@ def test_the_oldest_versions_are_those_of_the_lower_bounds():
 
     for bound, pin in zip(bounds, pins, strict=True):
         assert pin.startswith(bound.replace(" >= ", "==")), (bound, pin)
+
+
+def module_name(package, path):
+    parts = path.relative_to(ROOT / FOLDERS.get(package, package)).with_suffix("").parts
+    return ".".join((package, *parts)).removesuffix(".__init__")
+
+
+def names_in(package, path):
+    """Yields the dotted names that a file imports, those in strings included."""
+    here = module_name(package, path).split(".")
+    folder = here if path.name == "__init__.py" else here[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = folder[: len(folder) - node.level + 1] if node.level else []
+            source = ".".join([*base, *filter(None, [node.module])])
+            yield from (source, *(f"{source}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from (node.value, ".".join([*folder, node.value]))
+
+
+def test_every_module_has_a_caller_that_is_no_test():
+    # Found by their names, as `importlib` or a user calls them.
+    by_name = re.compile(
+        r"keras_fcn_(cli\.\w+|train\.recipes\.\w+|train\.studies\.\w+|benchmark\.scripts\.\w+)"
+        r"|.*\.serving\.client|.*\.nyudv2\.unpacking"
+    )
+    files = [(package, path) for package in PACKAGES for path in files_of(package)]
+    callers = {module_name(package, path): set(names_in(package, path)) for package, path in files}
+
+    unused = [
+        name
+        for package, path in files
+        if path.name != "__init__.py" and not by_name.fullmatch(name := module_name(package, path))
+        if not any(name in names for caller, names in callers.items() if caller != name)
+    ]
+
+    assert len(callers) > 100
+    assert unused == []

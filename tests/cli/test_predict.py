@@ -47,7 +47,7 @@ def test_modalities_are_named_for_a_file_that_does_not(run, photos, tmp_path):
     )  # fmt: skip
 
     refused = run(*arguments)
-    result = run(*arguments, "--modalities", "color,depth")
+    result = run(*arguments, "--modalities", "rgb,depth")
 
     assert refused.exit_code == 1 and "`--modalities`" in refused.stderr
     assert result.exit_code == 0, result.stderr

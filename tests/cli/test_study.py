@@ -16,13 +16,13 @@ def upsampling_study(run, photos, tmp_path, tiny_backbone, monkeypatch):
 
     @keras.saving.register_keras_serializable(package="tests")
     @dataclass(frozen=True, kw_only=True)
-    class Tiny(Application):
+    class TinyOfStudies(Application):
         taps: Taps = ("s8", "s16", "s32")
         name = "tiny"
         trained_with = "tf"
         constructor = staticmethod(lambda **_: keras.models.clone_model(tiny_backbone))
 
-    monkeypatch.setitem(BACKBONES, "tiny", Tiny)
+    monkeypatch.setitem(BACKBONES, "tiny", TinyOfStudies)
 
     def run_study(*arguments):
         return run(
