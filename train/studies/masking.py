@@ -121,7 +121,7 @@ def masked_image(
 def masked_dataset(
     dataset: SegmentationDataset, view: View, color: Sequence[int], background: Sequence[int]
 ) -> SegmentationDataset:
-    """Returns a dataset with masked images; its name contains that of the view. Arguments as for `masked_image`."""
+    """Returns a dataset with masked images and a name of its own; arguments as `masked_image`."""
     spec = dataset.heads[Heads.ONLY]
 
     def decode(record: Any) -> Any:
