@@ -1,6 +1,6 @@
 """The settings of a training as options of the command line."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
@@ -27,18 +27,20 @@ class SettingsCommand(click.Command):
                 formatter.write_dl(rows)
 
 
-def setting_options(defaults: Config | None = None, without: Sequence[str] = ()) -> Decorator:
+def setting_options(
+    defaults: Config | None = None, only: Collection[str] | None = None
+) -> Decorator:
     """Returns one option per setting of `Config`, in its order.
 
     Args:
         defaults: Whose values the help shows as defaults; those of `Config()` by default.
-        without: Names of settings that are no options here.
+        only: Names of the settings that are options; all by default.
     """
     shown = (defaults or Config()).to_flat()
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for name, setting in reversed(settings().items()):
-            if name not in without:
+            if only is None or name in only:
                 function = _option(setting, shown[name])(function)
         return function
 

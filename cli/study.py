@@ -1,15 +1,26 @@
-"""`keras-fcn study`: experiments of the papers."""
+"""`keras-fcn study`: experiments of the papers, a command for each of `STUDIES`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+from keras_fcn_train.studies import STUDIES, Option, Study
 
-from .options import dataset_options
+from .errors import Failure
+from .options import Decorator, check_writable, names
 from .quiet import load_tensorflow
-from .screen import output, progress, say
-from .training_studies import COMMANDS, picture_option
+from .screen import output, say
+from .settings import SettingsCommand, given_settings, setting_options
+
+picture_option = click.option(
+    "--output",
+    "path",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PNG",
+    help="Picture to write.",
+)
 
 
 @click.group(short_help="Repeat experiments of the papers.")
@@ -17,109 +28,64 @@ def command() -> None:
     """Repeat experiments of the FCN papers: a table on the screen, and a picture."""
 
 
-for training_study in COMMANDS:
-    command.add_command(training_study)
+def _command_of(study: Study) -> click.Command:
+    def run(context: click.Context, /, path: Path, **_: Any) -> None:
+        options = {option.name: context.params[option.name] for option in study.options}
+        _run(study, given_settings(context), options, path)
+
+    function: Callable[..., Any] = click.pass_context(run)
+    for option in reversed(study.options):
+        function = _option(option)(function)
+    function = setting_options(study.defaults, only=study.settings)(function)
+    return click.command(
+        study.name,
+        cls=SettingsCommand if study.settings else click.Command,
+        help=study.help,
+        short_help=study.summary,
+    )(picture_option(function))
 
 
-@command.command("label-downsampling", short_help="Best mean IoU that coarse scores can reach.")
-@dataset_options()
-@click.option("--split", default="val", show_default=True, metavar="NAME", help="Split to take.")
-@click.option(
-    "--images",
-    "max_images",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Number of images to take.  [default: all]",
-)
-@picture_option
-def label_downsampling(
-    dataset: str,
-    source: Path | None,
-    data_dir: Path | None,
-    split: str,
-    max_images: int | None,
-    path: Path,
-) -> None:
-    """Measure the mean IoU of labels that were downsampled by 128 to 4, against the labels.
+def _option(option: Option) -> Decorator:
+    types: dict[type, Any] = {
+        int: click.IntRange(option.least, option.most),
+        Path: click.Path(path_type=Path),
+        tuple: names,
+    }
+    is_tuple = isinstance(option.default, tuple)
+    return click.option(
+        f"--{option.name}",
+        type=types.get(option.type, option.type),
+        default=",".join(option.default) if is_tuple else option.default,
+        show_default=option.default is not None,
+        metavar=option.metavar,
+        help=option.help,
+    )
 
-    No network whose scores are so coarse does better (Appendix A of the paper). The paper does not
-    say how labels are resampled; three ways are shown beside its row.
-    """
+
+def _run(study: Study, given: dict[str, Any], options: dict[str, Any], path: Path) -> None:
+    check_writable(path)
     load_tensorflow()
-    from keras_fcn_train.studies.label_downsampling import PAPER, save_chart, upper_bounds
-    from rich.table import Table
+    from keras_fcn_train import TrainingInterrupted, TrainingStopped
+    from keras_fcn_train.studies.runs import open_base, train_all
 
-    from keras_fcn.datasets import open_dataset
-    from keras_fcn.labels import LabelSpec
-
-    data = open_dataset(dataset, source, data_dir)
-    data.check_split(split)
-    if not isinstance(data.labels, LabelSpec):
-        raise click.UsageError(f"--dataset must have one label a pixel; {data.name} has several.")
-    count = min(data.splits[split], max_images or data.splits[split])
-    with progress("Downsampling", count) as bar:
-
-        def label_maps() -> Iterator[Any]:
-            for example in data.examples(split).take(count).as_numpy_iterator():
-                yield example["label"]
-                bar.advance(bar.task_ids[0])
-
-        bounds = upper_bounds(label_maps(), data.labels)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("mean IoU of labels downsampled by")
-    for factor in PAPER:
-        table.add_column(str(factor), justify="right")
-    for name, values in {**bounds, "the paper, VOC 2011 (its way is not stated)": PAPER}.items():
-        table.add_row(name, *(f"{100 * value:.1f}" for value in values.values()))
-    output.print(table)
-    say(f"{data.name}, {split}: {count} images.")
-    say(f"Picture: {save_chart(path, bounds, f'{data.name}, {split}, {count} images')}")
+    base, dataset = open_base(study.base(given))
+    try:
+        trained = train_all(study.runs(base, dataset, **options), base.run.workdir)
+    except TrainingInterrupted as error:
+        raise Failure("The study was stopped. Start it again, and it continues.") from error
+    except TrainingStopped as error:
+        raise Failure(str(error)) from error
+    report = study.report(trained, dataset, **options)
+    if trained:
+        say("")
+    output.print(report)
+    for note in report.notes:
+        say(note)
+    if trained:
+        data = f"{dataset.name}, {base.data.validation_split}"
+        say(f"{base.backbone.name} on {data}; runs in {base.run.workdir}.")
+    say(f"Picture: {report.save_picture(path)}")
 
 
-@command.command("shift-and-stitch", short_help="Two ways to dense scores are one.")
-@click.option(
-    "--image",
-    "image_path",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Image to run on.  [default: one of the built-in sample]",
-)
-@click.option(
-    "--blocks",
-    type=click.IntRange(1, 5),
-    default=3,
-    show_default=True,
-    metavar="N",
-    help="Blocks of the VGG; its stride is 2 to this power.",
-)
-@picture_option
-def shift_and_stitch(image_path: Path | None, blocks: int, path: Path) -> None:
-    """Show that shift-and-stitch and the network without strides give the same dense scores.
-
-    A narrow VGG of random weights is run on every shift of an image within its stride, and once
-    with its strides left out and its filters dilated (section 3.2 of the paper).
-    """
-    load_tensorflow()
-    from keras_fcn_train.studies.shift_and_stitch import compare, save_maps
-    from rich.table import Table
-
-    from keras_fcn.data.image_io import read_image
-    from keras_fcn.datasets import open_dataset
-
-    if image_path is None:
-        [example] = open_dataset("sample").examples("val").take(1).as_numpy_iterator()
-        image = example["image"]
-    else:
-        image = read_image(image_path)
-    result = compare(image, blocks)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("", "runs", "scores", "seconds"):
-        table.add_column(title, justify="right" if title else "left")
-    size = "x".join(str(length) for length in result.stitched.shape[:2])
-    coarse = "x".join(str(length) for length in result.coarse.shape[:2])
-    table.add_row(f"stride {result.stride}", "1", coarse, "")
-    table.add_row("shifted and stitched", str(result.stride**2), size, f"{result.seconds[0]:.2f}")
-    table.add_row("without strides, dilated", "1", size, f"{result.seconds[1]:.2f}")
-    output.print(table)
-    say(f"Largest difference: {result.largest_difference:.1e} of the scores' range.")
-    say(f"Picture: {save_maps(path, result)}")
+for each in STUDIES.values():
+    command.add_command(_command_of(each))

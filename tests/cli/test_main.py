@@ -22,7 +22,7 @@ def test_help_is_there_at_once_and_loads_no_tensorflow():
     program = (
         "import sys\n"
         "from keras_fcn_cli.main import main\n"
-        "for arguments in [[], ['train']]:\n"
+        "for arguments in [[], ['train'], ['study', 'masking']]:\n"
         "    try: main([*arguments, '--help'])\n"
         "    except SystemExit as end: assert end.code == 0\n"
         "loaded = {'tensorflow', 'keras', 'matplotlib', 'tensorflow_datasets'} & set(sys.modules)\n"
@@ -34,7 +34,7 @@ def test_help_is_there_at_once_and_loads_no_tensorflow():
     after = os.times()
 
     assert done.returncode == 0, done.stderr
-    assert "--learning-rate" in done.stdout
+    assert "--learning-rate" in done.stdout and "--background" in done.stdout
     # Time of the processor: on the clock, other processes may keep this one waiting.
     user = after.children_user - before.children_user
     assert user + after.children_system - before.children_system < 1

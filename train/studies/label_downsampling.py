@@ -1,19 +1,29 @@
-"""What coarse labels cost: the upper bound of mean IoU for scores of a given stride.
+"""What coarse labels cost: the upper bound of mean IoU for logits of a given stride.
 
-The paper's Appendix A gives one row of numbers and does not say how labels are resampled, so
+The paper's Appendix A gives one row of numbers and does not state how labels are resampled, so
 three ways are measured here beside it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from rich.console import Console
+from rich.progress import track
 
 from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.data.resizing import resized_logits
-from keras_fcn.labels import LabelSpec
+from keras_fcn.datasets import SegmentationDataset
+from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.visualization import save_picture
+
+from ..config import Config
+from ..data import first_examples
+from .report import Report, percent
+from .runs import Run, Trained
 
 FACTORS = (128, 64, 32, 16, 8, 4)
 # Long, Shelhamer and Darrell, CVPR 2015, Appendix A: on PASCAL VOC 2011.
@@ -22,10 +32,41 @@ PAPER = dict(zip(FACTORS, (0.509, 0.733, 0.861, 0.928, 0.964, 0.985), strict=Tru
 Maps = np.ndarray
 
 
+def runs(base: Config, dataset: SegmentationDataset, **_: Any) -> list[Run]:
+    """Returns no training: labels alone are compared."""
+    return []
+
+
+def report(
+    trained: Mapping[str, Trained], dataset: SegmentationDataset, split: str, images: int | None
+) -> Report:
+    """Returns `upper_bounds`, with the paper's row below, as a table and as a chart.
+
+    Args:
+        trained: None are needed.
+        dataset: The dataset.
+        split: One of its splits.
+        images: How many images of the split are used, from the first; `None` uses all.
+    """
+    dataset.check_split(split)
+    shown = first_examples(dataset, split, images)
+    count = shown.splits[split]
+    bounds = upper_bounds(_label_maps(shown, split), dataset.heads[Heads.ONLY])
+    rows = {**bounds, "the paper, VOC 2011 (its way is not stated)": PAPER}
+    return Report(
+        header=("mean IoU of labels downsampled by", *(str(factor) for factor in FACTORS)),
+        rows=[(name, *(percent(values[f]) for f in FACTORS)) for name, values in rows.items()],
+        notes=(f"{dataset.name}, {split}: {count} images.",),
+        save_picture=partial(
+            save_chart, bounds=bounds, title=f"{dataset.name}, {split}, {count} images"
+        ),
+    )
+
+
 def center(labels: Maps, factor: int, spec: LabelSpec) -> Maps:
     """Returns the label of the middle of each cell of `factor` x `factor` pixels, repeated.
 
-    An ignored label says nothing; class 0 takes its place.
+    Class 0 takes the place of ignored labels.
 
     Args:
         labels: uint8, shape `(height, width)`.
@@ -64,17 +105,17 @@ def majority(labels: Maps, factor: int, spec: LabelSpec) -> Maps:
 def bilinear(labels: Maps, factor: int, spec: LabelSpec) -> Maps:
     """Returns the highest of the bilinearly interpolated samples; arguments as for `center`.
 
-    The samples are those of `center`, as one score of 1 for the class and 0 for the others: what
-    a network of this stride could tell at best. Where all samples around are ignored, class 0.
+    The samples are those of `center`, as a logit of 1 for the class and 0 for the others: the
+    best that a network of this stride could output. Where all samples around are ignored, class 0.
 
     >>> labels = np.array([[1] * 8 + [2] * 8] * 8, "uint8")
     >>> bilinear(labels, 4, LabelSpec.numbered(3))[0].tolist()
     [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2]
     """
     samples = _sampled(labels, factor)
-    scores = (samples[..., None] == np.arange(spec.num_classes)).astype("float32")
+    logits = (samples[..., None] == np.arange(spec.num_classes)).astype("float32")
     height, width = samples.shape
-    enlarged = resized_logits(scores[None], (height * factor, width * factor))[0]
+    enlarged = resized_logits(logits[None], (height * factor, width * factor))[0]
     return enlarged[: labels.shape[0], : labels.shape[1]].argmax(-1).astype("uint8")
 
 
@@ -128,6 +169,20 @@ def save_chart(path: str | Path, bounds: Mapping[str, Mapping[int, float]], titl
     axes.grid(alpha=0.3)
     axes.legend()
     return save_picture(path, figure)
+
+
+def _label_maps(dataset: SegmentationDataset, split: str) -> Iterable[Maps]:
+    """Yields the label maps of a split, with a bar on the terminal, if there is one."""
+    screen = Console(stderr=True)
+    examples = track(
+        dataset.examples(split).as_numpy_iterator(),
+        "Downsampling",
+        dataset.splits[split],
+        console=screen,
+        transient=True,
+        disable=not screen.is_terminal,
+    )
+    return (example["label"] for example in examples)
 
 
 def _sampled(labels: Maps, factor: int) -> Maps:

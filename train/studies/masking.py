@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from keras_fcn.datasets import SegmentationDataset
 from keras_fcn.evaluation import evaluate
-from keras_fcn.labels import LabelSpec
+from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.prediction import open_predictor
 from keras_fcn.visualization import save_picture
 
@@ -25,7 +25,6 @@ from ..data import first_examples
 from .report import Report, percent
 from .runs import Run, Trained
 
-BACKGROUND = ("background",)
 # The mean color is that of so many training images.
 NUM_MEAN_IMAGES = 500
 WHITE = (255, 255, 255)
@@ -54,7 +53,7 @@ OUTLINES = View("shape", foreground=False, background=False)
 
 @dataclass(frozen=True)
 class Setting:
-    """A row of the paper's table: what is seen in training and in testing, and its score.
+    """A row of the paper's table: what is seen in training and in testing, and its mean IoU.
 
     Args:
         name: The paper's name.
@@ -81,7 +80,12 @@ SETTINGS = (
 
 
 def masked_image(
-    image: Any, label: Any, view: View, color: Sequence[int], background: Sequence[int], spec: Any
+    image: Any,
+    label: Any,
+    view: View,
+    color: Sequence[int],
+    background: Sequence[int],
+    spec: LabelSpec,
 ) -> Any:
     """Returns an image of which only the foreground, the background or the outlines are seen.
 
@@ -117,13 +121,12 @@ def masked_image(
 def masked_dataset(
     dataset: SegmentationDataset, view: View, color: Sequence[int], background: Sequence[int]
 ) -> SegmentationDataset:
-    """Returns a dataset with masked images; its name says so. Arguments as for `masked_image`."""
+    """Returns a dataset with masked images and a name of its own; arguments as `masked_image`."""
+    spec = dataset.heads[Heads.ONLY]
 
     def decode(record: Any) -> Any:
         example = dataset.decode(record)
-        image = masked_image(
-            example["image"], example["label"], view, color, background, dataset.labels
-        )
+        image = masked_image(example["image"], example["label"], view, color, background, spec)
         return {**example, "image": image}
 
     if view == ALL:
@@ -141,7 +144,7 @@ def mean_color(dataset: SegmentationDataset, split: str) -> tuple[int, int, int]
     return red, green, blue
 
 
-def background_labels(spec: LabelSpec, names: Sequence[str] = BACKGROUND) -> list[int]:
+def background_labels(spec: LabelSpec, names: Sequence[str]) -> list[int]:
     """Returns the labels of the classes that are background.
 
     Raises:
@@ -156,9 +159,7 @@ def background_labels(spec: LabelSpec, names: Sequence[str] = BACKGROUND) -> lis
     return [spec.class_names.index(name) for name in names]
 
 
-def runs(
-    base: Config, dataset: SegmentationDataset, background: Sequence[str] = BACKGROUND
-) -> list[Run]:
+def runs(base: Config, dataset: SegmentationDataset, background: Sequence[str]) -> list[Run]:
     """Returns a training for each way of masking the training images.
 
     Args:
@@ -174,18 +175,21 @@ def runs(
 
 
 def report(
-    trained: Mapping[str, Trained],
-    dataset: SegmentationDataset,
-    background: Sequence[str] = BACKGROUND,
+    trained: Mapping[str, Trained], dataset: SegmentationDataset, background: Sequence[str]
 ) -> Report:
-    """Returns the mean IoU of the classes that are no background, for the paper's six settings."""
-    assert isinstance(dataset.labels, LabelSpec)
+    """Returns the mean IoU of the classes that are no background, for the paper's six settings.
+
+    Args:
+        trained: The results of `runs`.
+        dataset: The dataset.
+        background: Names of the classes that are background.
+    """
     config = trained[ALL.name].config
     sets = _masked_sets(config, dataset, background)
-    objects = [name for name in dataset.labels.class_names if name not in background]
+    objects = [name for name in dataset.heads[Heads.ONLY].class_names if name not in background]
     split = str(config.data.validation_split)
     predictors = {name: open_predictor(one.network) for name, one in trained.items()}
-    scores = {}
+    mean_iou = {}
     for setting in SETTINGS:
         shown = first_examples(sets[setting.test], split, config.data.validation_limit)
         evaluation = evaluate(
@@ -195,7 +199,7 @@ def report(
             classes=objects,
             batch_size=config.data.batch_size,
         )
-        scores[setting.name] = evaluation.mean_iou_of_classes
+        mean_iou[setting.name] = evaluation.mean_iou_of_classes
     return Report(
         header=("", "training sees", "testing sees", "mean IoU", "the paper's"),
         rows=[
@@ -203,7 +207,7 @@ def report(
                 setting.name,
                 setting.train.name,
                 setting.test.name,
-                percent(scores[setting.name]),
+                percent(mean_iou[setting.name]),
                 percent(setting.paper),
             )
             for setting in SETTINGS
@@ -212,15 +216,14 @@ def report(
             f"Mean IoU of the {len(objects)} classes that are no background.",
             "The paper's: FCN-32s on PASCAL VOC (PAMI, Table 8).",
         ),
-        save_picture=partial(_save_bars, scores=scores, sets=sets, split=split),
+        save_picture=partial(_save_bars, mean_iou=mean_iou, sets=sets, split=split),
     )
 
 
 def _masked_sets(
     config: Config, dataset: SegmentationDataset, background: Sequence[str]
 ) -> dict[View, SegmentationDataset]:
-    assert isinstance(dataset.labels, LabelSpec)
-    labels = background_labels(dataset.labels, background)
+    labels = background_labels(dataset.heads[Heads.ONLY], background)
     color = mean_color(dataset, config.data.train_split)
     views = (ALL, ONLY_FOREGROUND, ONLY_BACKGROUND, OUTLINES)
     return {view: masked_dataset(dataset, view, color, labels) for view in views}
@@ -228,11 +231,11 @@ def _masked_sets(
 
 def _save_bars(
     path: str | Path,
-    scores: Mapping[str, float],
+    mean_iou: Mapping[str, float],
     sets: Mapping[View, SegmentationDataset],
     split: str,
 ) -> Path:
-    """Writes an image as each network sees it, above the scores beside the paper's."""
+    """Writes an image as each network sees it, above the mean IoU beside the paper's."""
     figure = Figure(figsize=(7, 4.4), layout="constrained")
     grid = figure.add_gridspec(2, len(sets), height_ratios=(2, 3))
     for column, (view, dataset) in enumerate(sets.items()):
@@ -242,13 +245,13 @@ def _save_bars(
         axes.set_title(view.name, fontsize=10)
         axes.set_axis_off()
     axes = figure.add_subplot(grid[1, :])
-    places = np.arange(len(scores))
-    ours = axes.bar(places - 0.2, [100 * score for score in scores.values()], 0.38, label="here")
+    places = np.arange(len(mean_iou))
+    ours = axes.bar(places - 0.2, [100 * value for value in mean_iou.values()], 0.38, label="here")
     paper = [100 * setting.paper for setting in SETTINGS]
     theirs = axes.bar(places + 0.2, paper, 0.38, color="0.75", label="the paper, PASCAL VOC")
     for bars in (ours, theirs):
         axes.bar_label(bars, fmt="%.1f", fontsize=8)
-    axes.set_xticks(places, list(scores))
+    axes.set_xticks(places, list(mean_iou))
     axes.set(ylabel="mean IoU without background", ylim=(0, 100))
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_fcn.confusion_matrix import METRIC_NAMES
 from keras_fcn.datasets import SegmentationDataset
 from keras_fcn.prediction import open_predictor
 from keras_fcn.visualization import save_gallery
 
 from ..config import Config
-from .report import SCORE_TITLES, SCORES, Report, percent
+from .report import METRIC_TITLES, Report, percent
 from .runs import Run, Trained
 
 # Long, Shelhamer and Darrell, CVPR 2015, Table 2: in percent, on PASCAL VOC 2011 (seg11valid).
@@ -51,7 +52,7 @@ def runs(base: Config, dataset: SegmentationDataset) -> list[Run]:
 
 
 def report(trained: Mapping[str, Trained], dataset: SegmentationDataset) -> Report:
-    """Returns the four scores of each network, with the paper's rows below, and predictions."""
+    """Returns the four metrics of each network, with the paper's rows below, and predictions."""
     stages = {"fcn32s": 1, "fcn16s": 2}
     stage = trained["fcn32s"].config.run.epochs
     minutes = {name: one.seconds / 60 for name, one in trained.items()}
@@ -60,19 +61,19 @@ def report(trained: Mapping[str, Trained], dataset: SegmentationDataset) -> Repo
         minutes[name] += minutes[earlier[name]]
     rows = [
         (
-            TITLES[name],
-            *(percent(one.scores[score]) for score in SCORES),
-            str(stage * stages.get(name, NUM_STAGES)),
-            f"{minutes[name]:.1f}",
+            TITLES[run],
+            *(percent(one.metrics[name]) for name in METRIC_NAMES),
+            str(stage * stages.get(run, NUM_STAGES)),
+            f"{minutes[run]:.1f}",
         )
-        for name, one in trained.items()
+        for run, one in trained.items()
     ]
     rows += [
         (f"the paper's {TITLES[name]}", *(f"{value:.1f}" for value in values), "", "")
         for name, values in PAPER.items()
     ]
     return Report(
-        header=("network", *SCORE_TITLES, "epochs in all", "minutes in all"),
+        header=("network", *METRIC_TITLES, "epochs in all", "minutes in all"),
         rows=rows,
         notes=(
             "Epochs and minutes count the stages that a network starts from.",

@@ -16,7 +16,7 @@ FACTORS = (1, 2, 4)
 
 
 def runs(base: Config, dataset: SegmentationDataset) -> list[Run]:
-    """Returns trainings whose steps see as many cells of the loss, of ever more images.
+    """Returns trainings whose steps count equally many cells in the loss, of more and more images.
 
     With a share p of the cells, a batch has 1/p times the images; `base.data.batch_size` is that of
     whole images. Then an epoch has p times the steps, and there are 1/p times the epochs. All
@@ -50,7 +50,7 @@ def runs(base: Config, dataset: SegmentationDataset) -> list[Run]:
 
 
 def report(trained: Mapping[str, Trained], dataset: SegmentationDataset) -> Report:
-    """Returns validation loss and mean IoU by steps, and the time that they took."""
+    """Returns validation loss and mean IoU by steps, and the time per step."""
     curves = {_title(one): _curve(one, dataset) for one in trained.values()}
     steps = [step for step, *_ in next(iter(curves.values()))]
     rows = [
@@ -63,7 +63,7 @@ def report(trained: Mapping[str, Trained], dataset: SegmentationDataset) -> Repo
     ]
     rows.append(
         (
-            "seconds a step",
+            "seconds per step",
             *(f"{curve[-1][1] / steps[-1]:.2f}" for curve in curves.values()),
             *[""] * len(curves),
         )
@@ -76,7 +76,7 @@ def report(trained: Mapping[str, Trained], dataset: SegmentationDataset) -> Repo
         ),
         rows=rows,
         notes=(
-            "A step counts as many cells of the scores in its loss, whatever their share: "
+            "A step counts equally many cells of the logits in its loss, whatever their share: "
             + ", ".join(
                 f"{_title(one)} of {one.config.data.batch_size} images" for one in trained.values()
             )
@@ -116,7 +116,7 @@ def _save_curves(path: str | Path, curves: Mapping[str, Curve]) -> Path:
         by_steps[name] = steps, losses
         by_seconds[name] = seconds, losses
     panels = {
-        ("steps of as many cells", "validation loss"): by_steps,
+        ("steps of equally many cells", "validation loss"): by_steps,
         ("seconds of training", "validation loss"): by_seconds,
     }
     return save_lines(path, panels)

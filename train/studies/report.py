@@ -1,4 +1,4 @@
-"""What a study shows: a table and a picture."""
+"""The report of a study: a table, notes and a picture."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from rich.table import Table
 
 from keras_fcn.visualization import save_picture
 
-SCORES = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
-SCORE_TITLES = ("pixel acc.", "mean acc.", "mean IoU", "f.w. IoU")
+# Titles of the columns of `METRIC_NAMES`.
+METRIC_TITLES = ("pixel acc.", "mean acc.", "mean IoU", "f.w. IoU")
 
 # Coordinates of a line: those along x, and those along y.
 Line = tuple[Sequence[float], Sequence[float]]
@@ -19,12 +19,12 @@ Line = tuple[Sequence[float], Sequence[float]]
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of a study.
+    """The result of a study. Printed with rich it is a table.
 
     Args:
         header: Titles of the columns.
         rows: Text of the cells.
-        notes: Sentences without which the table misleads.
+        notes: Sentences that a reader of the table needs.
         save_picture: Writes the picture, a PNG, and returns its path.
     """
 
@@ -35,16 +35,16 @@ class Report:
 
     def __rich__(self) -> Table:
         """Returns the table."""
-        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2))
-        for title in self.header:
-            table.add_column(title, justify="right" if title != self.header[0] else "left")
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for i, title in enumerate(self.header):
+            table.add_column(title, justify="right" if i else "left")
         for row in self.rows:
             table.add_row(*row)
         return table
 
 
 def percent(value: float) -> str:
-    """Returns a share in percent.
+    """Returns the text of a share in percent.
 
     >>> percent(0.5938)
     '59.4'

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keras_fcn.datasets import SegmentationDataset, open_dataset
-from keras_fcn.labels import LabelSpec
 
 from ..callbacks.log import read_log
 from ..config import Config
@@ -36,12 +35,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run left behind.
+    """The result of a run.
 
     Args:
         config: The settings it was trained with.
         network: The network after the last epoch, a `.keras` file.
-        log: One dictionary of quantities an epoch, as in `log.csv`.
+        log: One dictionary of quantities per epoch, as in `log.csv`.
     """
 
     config: Config
@@ -49,8 +48,8 @@ class Trained:
     log: list[dict[str, float]] = field(repr=False)
 
     @property
-    def scores(self) -> dict[str, float]:
-        """Validation loss and scores after the last epoch, by name."""
+    def metrics(self) -> dict[str, float]:
+        """Validation loss and metrics after the last epoch, by name."""
         last = self.log[-1]
         return {
             name.removeprefix("val_"): value
@@ -64,26 +63,26 @@ class Trained:
         return sum(row["seconds"] for row in self.log)
 
 
-def check_base(base: Config) -> tuple[Config, SegmentationDataset]:
+def open_base(base: Config) -> tuple[Config, SegmentationDataset]:
     """Returns the settings that a study starts from, and their dataset.
 
     With `smoke` they are those of a training of seconds, on the sample set.
 
     Raises:
-        ValueError: If the dataset has several label maps, or nothing is validated.
+        ValueError: If the dataset has several label maps, or there is no validation split.
     """
     if base.run.smoke:
-        # The recipe's needs are met by tiny sizes; what a run starts from is the study's matter.
+        # Without the recipe its needs are not checked; the study chooses what a run starts from.
         base = smoke_config(base).replace(smoke=False, recipe=None, limit=_SMOKE_IMAGES)
     if base.data.validation_split is None:
         raise ValueError(
             "A study compares networks on a validation split. Received: validation_split=None."
         )
     dataset = open_dataset(base.data.dataset, base.data.source, base.data.data_dir)
-    if not isinstance(dataset.labels, LabelSpec):
+    if dataset.heads.is_named:
         raise ValueError(
-            f"A study needs one label a pixel; {dataset.name!r} has several: "
-            f"{', '.join(dataset.labels)}."
+            f"A study needs one label per pixel; {dataset.name!r} has several: "
+            f"{', '.join(dataset.heads)}."
         )
     return base, dataset
 
@@ -93,13 +92,13 @@ def train_all(runs: Sequence[Run], workdir: str | Path) -> dict[str, Trained]:
 
     Args:
         runs: The trainings; one that starts from another comes after it.
-        workdir: Folder of the runs' folders. A run that was interrupted goes on.
+        workdir: Folder of the runs' folders. An interrupted run is continued.
 
     Returns:
-        What each run left behind, by name.
+        The result of each run, by name.
 
     Raises:
-        ValueError: If a run's folder holds a training with other settings.
+        ValueError: If a run's folder contains a training with other settings.
         TrainingStopped: If a training was interrupted or diverged.
     """
     trained: dict[str, Trained] = {}

@@ -1,13 +1,14 @@
-"""Two ways to dense scores from a network that skips pixels, and that they are one.
+"""Two ways to dense logits from a network with strides, which give the same.
 
 Section 3.2 of the paper: run the network on every shift of the image within its stride and
-interlace the outputs, or leave the strides out and spread the filters behind them ("à trous").
+interlace the outputs, or leave the strides out and dilate the filters behind them ("à trous").
 """
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,67 @@ import numpy as np
 from keras import KerasTensor, layers, ops
 from matplotlib.figure import Figure
 
+from keras_fcn.data.image_io import read_image
+from keras_fcn.datasets import SegmentationDataset
 from keras_fcn.visualization import save_picture
+
+from ..config import Config
+from .report import Report
+from .runs import Run, Trained
 
 Network = Callable[[Any], Any]
 
 
-def shift_and_stitch(network: Network, images: np.ndarray, stride: int) -> np.ndarray:
-    """Returns the scores of a network at every pixel, from runs on shifted images.
+def runs(base: Config, dataset: SegmentationDataset, **_: Any) -> list[Run]:
+    """Returns no training: random weights do."""
+    return []
+
+
+def report(
+    trained: Mapping[str, Trained], dataset: SegmentationDataset, image: Path | None, blocks: int
+) -> Report:
+    """Returns size and time of both ways on an image, and their difference.
 
     Args:
-        network: Maps images to scores `stride` times smaller, without padding.
+        trained: None are needed.
+        dataset: The dataset whose first validation image is used without `image`.
+        image: A file to read the image from.
+        blocks: As `num_blocks` of `compare`.
+    """
+    if image is None:
+        [example] = dataset.examples("val").take(1).as_numpy_iterator()
+        pixels = example["image"]
+    else:
+        pixels = read_image(image)
+    result = compare(pixels, blocks)
+    coarse, dense = (
+        "x".join(str(length) for length in logits.shape[:2])
+        for logits in (result.coarse, result.stitched)
+    )
+    stitching, dilating = (f"{seconds:.2f}" for seconds in result.seconds)
+    return Report(
+        header=("", "runs", "logits", "seconds"),
+        rows=[
+            (f"stride {result.stride}", "1", coarse, ""),
+            ("shifted and stitched", str(result.stride**2), dense, stitching),
+            ("without strides, dilated", "1", dense, dilating),
+        ],
+        notes=(f"Largest difference: {result.largest_difference:.1e} of the logits' range.",),
+        save_picture=partial(save_maps, comparison=result),
+    )
+
+
+def shift_and_stitch(network: Network, images: np.ndarray, stride: int) -> np.ndarray:
+    """Returns the logits of a network at every pixel, from runs on shifted images.
+
+    Args:
+        network: Maps images to logits `stride` times smaller, without padding.
         images: Shape `(batch, height, width, channels)`.
-        stride: Pixels from one score to the next; the network runs `stride` squared times.
+        stride: Pixels from one logit to the next; the network runs `stride` squared times.
 
     Returns:
-        Scores, shape `(batch, rows, columns, classes)`, where `rows` is the height less the
-        receptive field plus 1. There must be a score for every shift.
+        Logits, shape `(batch, rows, columns, classes)`, where `rows` is the height less the
+        receptive field plus 1. There must be a logit for every shift.
 
     Example:
         >>> every_other = layers.AveragePooling2D(1, 2)
@@ -51,9 +97,9 @@ def shift_and_stitch(network: Network, images: np.ndarray, stride: int) -> np.nd
 
 
 def dilated(chain: Sequence[layers.Layer]) -> keras.Sequential:
-    """Returns a network without strides whose scores are those of a chain of layers, everywhere.
+    """Returns a network without strides that outputs the logits of a chain of layers everywhere.
 
-    Behind a stride of `s` the filters' taps lie `s` pixels apart.
+    Behind a stride of `s` the filters' taps are `s` pixels apart.
 
     Args:
         chain: Convolutions and max poolings with `padding="valid"`, which are built, and layers
@@ -67,31 +113,31 @@ def dilated(chain: Sequence[layers.Layer]) -> keras.Sequential:
         >>> [(layer.pool_size, layer.dilation) for layer in dilated(chain).layers]
         [(2, 1), (2, 2)]
     """
-    spread: list[layers.Layer] = []
+    without_strides: list[layers.Layer] = []
     rate = 1
     for layer in chain:
         if isinstance(layer, layers.Conv2D | layers.MaxPooling2D) and layer.padding != "valid":
             raise ValueError(
-                "The layers must not pad: zeros around a shifted image are elsewhere. Received: "
-                f"padding={layer.padding!r} of {layer.name!r}."
+                "The layers must not pad: the zeros around a shifted image are at other places. "
+                f"Received: padding={layer.padding!r} of {layer.name!r}."
             )
         if isinstance(layer, layers.Conv2D):
             config = {**layer.get_config(), "strides": 1, "dilation_rate": rate}
             copy = layers.Conv2D.from_config(config)
             copy.build((None, None, None, layer.kernel.shape[2]))
             copy.set_weights(layer.get_weights())
-            spread.append(copy)
+            without_strides.append(copy)
             rate *= layer.strides[0]
         elif isinstance(layer, layers.MaxPooling2D):
-            spread.append(DilatedMaxPooling2D(layer.pool_size[0], rate, name=layer.name))
+            without_strides.append(DilatedMaxPooling2D(layer.pool_size[0], rate, name=layer.name))
             rate *= layer.strides[0]
         else:
-            spread.append(layer)
-    return keras.Sequential(spread)
+            without_strides.append(layer)
+    return keras.Sequential(without_strides)
 
 
 class DilatedMaxPooling2D(layers.Layer):
-    """The largest of values that lie `dilation` pixels apart, at every pixel, without padding.
+    """The largest of values `dilation` pixels apart, at every pixel, without padding.
 
     Args:
         pool_size: Values along each side.
@@ -129,26 +175,26 @@ class Comparison:
 
     Attributes:
         stride: Stride of the network.
-        coarse: Scores of the network itself, shape `(rows, columns, classes)`.
-        stitched: Scores from `stride` squared shifts.
-        spread: Scores of the network without strides.
-        seconds: Time of stitching, and of the other one.
+        coarse: Logits of the network itself, shape `(rows, columns, classes)`.
+        stitched: Logits from `stride` squared shifts.
+        dilated: Logits of the network without strides.
+        seconds: Time of the shifted runs, and of the network without strides.
     """
 
     stride: int
     coarse: np.ndarray
     stitched: np.ndarray
-    spread: np.ndarray
+    dilated: np.ndarray
     seconds: tuple[float, float]
 
     @property
     def largest_difference(self) -> float:
-        """Largest difference of scores, relative to the range of the scores."""
-        difference = np.abs(self.stitched - self.spread).max()
-        return float(difference / max(np.ptp(self.spread), 1e-30))
+        """Largest difference of the logits, relative to their range."""
+        difference = np.abs(self.stitched - self.dilated).max()
+        return float(difference / max(np.ptp(self.dilated), 1e-30))
 
 
-def compare(image: np.ndarray, num_blocks: int = 3, seed: int = 0) -> Comparison:
+def compare(image: np.ndarray, num_blocks: int, seed: int = 0) -> Comparison:
     """Runs a narrow VGG of random weights both ways on an image.
 
     Args:
@@ -157,12 +203,12 @@ def compare(image: np.ndarray, num_blocks: int = 3, seed: int = 0) -> Comparison
         seed: Of the weights.
 
     Raises:
-        ValueError: If the image is too small for one score of every shift.
+        ValueError: If the image is too small for one logit of every shift.
     """
     chain = _vgg(num_blocks, seed)
     network, without_strides = keras.Sequential(chain), dilated(chain)
     stride = 2**num_blocks
-    needed = 6 * stride  # five strides are seen by a score, and the shifts take one
+    needed = 6 * stride  # five strides are seen by a logit, and the shifts take one
     if min(image.shape[:2]) < needed:
         raise ValueError(
             f"`image` must have at least {needed} rows and columns for a stride of {stride}. "
@@ -173,24 +219,24 @@ def compare(image: np.ndarray, num_blocks: int = 3, seed: int = 0) -> Comparison
     started = time.perf_counter()
     stitched = shift_and_stitch(network, images, stride)
     between = time.perf_counter()
-    spread = ops.convert_to_numpy(without_strides(images))
+    everywhere = ops.convert_to_numpy(without_strides(images))
     seconds = (between - started, time.perf_counter() - between)
-    return Comparison(stride, coarse[0], stitched[0], spread[0], seconds)
+    return Comparison(stride, coarse[0], stitched[0], everywhere[0], seconds)
 
 
 def save_maps(path: str | Path, comparison: Comparison) -> Path:
-    """Writes pictures of the first class's scores, and of their difference. Returns `path`."""
-    difference = np.abs(comparison.stitched - comparison.spread)
+    """Writes pictures of the first class's logits, and of their difference. Returns `path`."""
+    difference = np.abs(comparison.stitched - comparison.dilated)
     panels = {
         f"stride {comparison.stride}": comparison.coarse,
         "shifted and stitched": comparison.stitched,
-        "without strides, dilated": comparison.spread,
+        "without strides, dilated": comparison.dilated,
         f"difference (at most {difference.max():.1g})": difference,
     }
     figure = Figure(figsize=(3.2 * len(panels), 3), layout="constrained")
-    for axes, (title, scores) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        top = None if scores is not difference else max(float(np.ptp(comparison.spread)), 1e-30)
-        axes.imshow(scores[..., 0], vmin=None if top is None else 0, vmax=top)
+    for axes, (title, logits) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        top = None if logits is not difference else max(float(np.ptp(comparison.dilated)), 1e-30)
+        axes.imshow(logits[..., 0], vmin=None if top is None else 0, vmax=top)
         axes.set_title(title, fontsize=9)
         axes.set_axis_off()
     return save_picture(path, figure)

@@ -1,4 +1,4 @@
-"""Fixed against learned upsampling of the scores (section 3.3 of the CVPR paper)."""
+"""Fixed against learned upsampling of the logits (section 3.3 of the CVPR paper)."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -6,11 +6,12 @@ from pathlib import Path
 
 import keras
 
+from keras_fcn.confusion_matrix import METRIC_NAMES
 from keras_fcn.datasets import SegmentationDataset
 from keras_fcn.prediction import load_model
 
 from ..config import Config
-from .report import SCORE_TITLES, SCORES, Report, percent, save_lines
+from .report import METRIC_TITLES, Line, Report, percent, save_lines
 from .runs import Run, Trained
 
 TITLES = {
@@ -31,19 +32,19 @@ def runs(base: Config, dataset: SegmentationDataset) -> list[Run]:
 
 
 def report(trained: Mapping[str, Trained], dataset: SegmentationDataset) -> Report:
-    """Returns the scores of each network, and how they came about."""
+    """Returns the metrics of each network, and their curves over the epochs."""
     rows = [
         (
             TITLES[kind],
             f"{_learned_parameters(one.network):,}",
-            f"{one.scores['loss']:.3f}",
-            *(percent(one.scores[score]) for score in SCORES),
+            f"{one.metrics['loss']:.3f}",
+            *(percent(one.metrics[name]) for name in METRIC_NAMES),
             f"{one.seconds / 60:.1f}",
         )
         for kind, one in trained.items()
     ]
     return Report(
-        header=("upsampling", "weights learned", "loss", *SCORE_TITLES, "minutes"),
+        header=("upsampling", "weights learned", "loss", *METRIC_TITLES, "minutes"),
         rows=rows,
         notes=("Learned ones start as bilinear interpolation.",),
         save_picture=partial(_save_curves, trained=trained),
@@ -61,11 +62,10 @@ def _learned_parameters(path: Path) -> int:
 
 
 def _save_curves(path: str | Path, trained: Mapping[str, Trained]) -> Path:
-    lines: dict[tuple[str, str], dict[str, tuple[list[float], list[float]]]] = {}
+    lines: dict[tuple[str, str], dict[str, Line]] = {}
     for title, name in (("validation loss", "val_loss"), ("mean IoU", "val_mean_iou")):
         for kind, one in trained.items():
-            scored = [row for row in one.log if name in row]
-            epochs = [row["epoch"] + 1 for row in scored]
-            line = epochs, [row[name] for row in scored]
+            validated = [row for row in one.log if name in row]
+            line = [row["epoch"] + 1 for row in validated], [row[name] for row in validated]
             lines.setdefault(("epochs", title), {})[TITLES[kind]] = line
     return save_lines(path, lines)

@@ -1,85 +1,16 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tensorflow as tf
 from keras_fcn_train import Config, fit
-from keras_fcn_train.studies import masking, networks, patch_sampling, runs, upsampling
+from keras_fcn_train.studies import networks, patch_sampling, runs, upsampling
 from keras_fcn_train.studies.runs import Run, Trained
 
-from keras_fcn import LabelSpec
-from keras_fcn.datasets import from_arrays
-
-SPEC = LabelSpec(("background", "cat", "dog"))
-COLOR = (1, 2, 3)
-IMAGE = np.full((1, 4, 3), 9, "uint8")
-LABEL = np.array([[0, 1, 2, 255]], "uint8")
-
-
-def dataset_of(num_train):
-    one = {"image": IMAGE, "label": LABEL}
-    return from_arrays("tiny", SPEC, {"train": [one] * num_train, "val": [one]})
+from .tiny_dataset import dataset_of
 
 
 def log_of(rows):
     names = ("epoch", "seconds", "val_loss", "val_mean_iou")
     return [dict(zip(names, row, strict=False)) for row in rows]
-
-
-@pytest.mark.parametrize(
-    ("view", "pixels"),
-    [
-        (masking.ALL, [(9, 9, 9)] * 4),
-        (masking.ONLY_FOREGROUND, [COLOR, (9, 9, 9), (9, 9, 9), COLOR]),
-        (masking.ONLY_BACKGROUND, [(9, 9, 9), COLOR, COLOR, COLOR]),
-        (masking.OUTLINES, [COLOR, (255, 255, 255), (255, 255, 255), COLOR]),
-    ],
-)
-def test_masked_images_show_what_is_to_be_seen(view, pixels):
-    masked = masking.masked_dataset(dataset_of(1), view, COLOR, [0])
-
-    [example] = masked.examples("train").as_numpy_iterator()
-
-    np.testing.assert_array_equal(example["image"], [pixels])
-    np.testing.assert_array_equal(example["label"], LABEL)
-    assert masked.name == ("tiny" if view == masking.ALL else f"tiny, {view.name} only")
-
-
-def test_several_classes_can_be_the_background():
-    labels = masking.background_labels(SPEC, ("background", "dog"))
-    image = masking.masked_image(
-        tf.constant(IMAGE), tf.constant(LABEL), masking.ONLY_FOREGROUND, COLOR, labels, SPEC
-    )
-
-    np.testing.assert_array_equal(image, [[COLOR, (9, 9, 9), COLOR, COLOR]])
-
-
-@pytest.mark.parametrize("names", [("sky",), (), SPEC.class_names])
-def test_the_background_must_be_some_of_the_classes(names):
-    with pytest.raises(ValueError, match="`background` must name classes.*background, cat, dog"):
-        masking.background_labels(SPEC, names)
-
-
-def test_mean_color_is_that_of_all_pixels():
-    examples = [
-        {"image": np.full((2, 2, 3), (0, 10, 20), "uint8"), "label": np.zeros((2, 2), "uint8")},
-        {"image": np.full((1, 2, 3), (90, 10, 50), "uint8"), "label": np.zeros((1, 2), "uint8")},
-    ]
-
-    # Four pixels of the one, and two of the other.
-    assert masking.mean_color(from_arrays("two", SPEC, {"train": examples}), "train") == (
-        30, 10, 30,
-    )  # fmt: skip
-
-
-def test_the_settings_are_those_of_the_papers_table():
-    rows = [(s.name, s.train.name, s.test.name, s.paper) for s in masking.SETTINGS]
-
-    assert rows[0] == ("Reference", "all", "all", 0.848)
-    assert rows[2] == ("Reference-BG", "all", "background", 0.198)
-    assert [run.name for run in masking.runs(Config().replace(dataset="tiny"), dataset_of(1))] == [
-        "all", "foreground", "background", "shape",
-    ]  # fmt: skip
 
 
 def test_patches_are_of_as_many_steps_and_cells():
@@ -121,7 +52,7 @@ def test_the_table_of_patches_is_by_steps():
     assert report.rows == [
         ("8", "2.000", "1.500", "10.0", "20.0"),
         ("16", "1.000", "0.500", "25.0", "50.0"),
-        ("seconds a step", "0.38", "1.00", "", ""),
+        ("seconds per step", "0.38", "1.00", "", ""),
     ]
 
 
@@ -140,12 +71,12 @@ def test_all_networks_at_the_end_had_as_many_steps():
 
 
 def test_the_table_of_networks_has_the_papers_rows():
-    scores = dict.fromkeys(
+    metrics = dict.fromkeys(
         ("val_pixel_accuracy", "val_mean_accuracy", "val_mean_iou", "val_frequency_weighted_iou"),
         0.5,
     )
     trained = {
-        run.name: Trained(run.config, Path(), [{"epoch": 0, "seconds": 60, **scores}])
+        run.name: Trained(run.config, Path(), [{"epoch": 0, "seconds": 60, **metrics}])
         for run in networks.runs(Config().replace(epochs=1), dataset_of(1))
     }
 
@@ -177,10 +108,10 @@ def test_a_data_set_must_have_the_name_in_the_configuration(tmp_path):
 
 
 def test_a_study_wants_one_label_map_and_a_validation_split():
-    with pytest.raises(ValueError, match="one label a pixel.*'sample_geometric' has several"):
-        runs.check_base(Config().replace(dataset="sample_geometric"))
+    with pytest.raises(ValueError, match="one label per pixel.*'sample_geometric' has several"):
+        runs.open_base(Config().replace(dataset="sample_geometric"))
     with pytest.raises(ValueError, match="on a validation split"):
-        runs.check_base(Config().replace(validation_split=None))
+        runs.open_base(Config().replace(validation_split=None))
 
 
 def test_a_run_starts_from_the_last_network_of_another(tmp_path, monkeypatch):
