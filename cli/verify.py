@@ -64,11 +64,11 @@ def command(
     min_equal_predictions: float | None,
     json_path: Path | None,
 ) -> None:
-    """Compare exported files with the model they were made from.
+    """Compare exported models with the model they were exported from.
 
-    For each one: the share of equal predictions, the largest difference of logits, the mean IoU of both,
-    and the size; for a .tflite with and without the XNNPACK delegate. Exit status 1 if one has too
-    few equal predictions.
+    For each one: the share of equal predictions, the largest difference of logits, the mean IoU of
+    both, and the size; for a .tflite with and without the XNNPACK delegate. The exit status is 1
+    if one has too few equal predictions.
     """
     if model.suffix != ".keras":
         raise click.UsageError(f"--against must be a .keras file. Received: {model}.")
@@ -104,6 +104,6 @@ def command(
     failed = [report.exported for report in reports if not report.passed]
     if failed:
         raise Failure(
-            f"Not what the model answers: {', '.join(failed)}. See the table"
+            f"These differ from the model: {', '.join(failed)}. See the table"
             f"{'s' if len(reports) > 1 else ''} above."
         )

@@ -55,7 +55,8 @@ class VerificationReport:
     def passed(self) -> bool:
         """Whether enough predictions are equal, and all logits finite, on every runtime."""
         return all(
-            row.equal_predictions >= self.min_equal_predictions and math.isfinite(row.max_logit_difference)
+            row.equal_predictions >= self.min_equal_predictions
+            and math.isfinite(row.max_logit_difference)
             for row in self.comparisons
         )
 

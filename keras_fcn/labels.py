@@ -203,16 +203,6 @@ class Heads(Mapping[str, LabelSpec]):
         return cls(LabelSpec.from_dict(values))
 
 
-def labels_to_json(labels: Labels) -> str:
-    """Returns the text of `labels.json`, the file that exported artifacts carry."""
-    return Heads(labels).to_json()
-
-
-def labels_from_json(text: str) -> Labels:
-    """Returns the labels that `labels_to_json` wrote."""
-    return Heads.from_json(text).labels
-
-
 def check_num_classes(num_classes: int) -> None:
     """Raises ValueError unless `num_classes` is a whole number from 2 to 255."""
     if isinstance(num_classes, bool) or not isinstance(num_classes, int):

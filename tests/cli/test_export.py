@@ -21,7 +21,7 @@ def test_an_artifact_is_written_and_compared(run, channel_model, photos, tmp_pat
 def test_without_its_data_set_it_is_compared_on_the_sample(run, channel_model, tmp_path):
     result = run(
         "export", "--model", channel_model, "--format", "tflite", "--output", "m.tflite",
-        "--size", "32x48", "--answer", "scores", "--images", "1",
+        "--size", "32x48", "--output-type", "logits", "--images", "1",
     )  # fmt: skip
 
     # The sample has seven classes, the network three.

@@ -53,7 +53,7 @@ def test_what_is_below_the_threshold_fails(files, tmp_path):
 
     assert result.exit_code == 1
     assert "FAILED" in result.output
-    assert "Not what the model answers" in result.output
+    assert "These differ from the model" in result.output
 
 
 def test_usage_is_checked(files):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from keras_fcn.datasets import from_arrays
 from keras_fcn.evaluation import evaluate
-from keras_fcn.labels import labels_from_json
+from keras_fcn.labels import Heads
 from keras_fcn.prediction import open_predictor
 from keras_fcn.prediction.image_files import predict_files
 
@@ -49,7 +49,7 @@ def test_a_savedmodel_has_one_output_a_head(two_heads, expected, tmp_path):
         mask = Image.open(io.BytesIO(files[f"{head}_mask_png_bytes"][0].numpy()))
         np.testing.assert_array_equal(np.asarray(mask), labels[0])
     text = (folder / "assets" / "labels.json").read_text()
-    assert labels_from_json(text) == two_heads.labels
+    assert Heads.from_json(text).labels == two_heads.labels
 
 
 def test_a_tflite_file_has_one_output_a_head(two_heads, expected, tmp_path):

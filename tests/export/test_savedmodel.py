@@ -7,7 +7,7 @@ from keras_fcn_export import export_savedmodel
 from PIL import Image
 
 from keras_fcn.data.image_io import read_image
-from keras_fcn.labels import labels_from_json
+from keras_fcn.labels import Heads
 from keras_fcn.prediction import AveragedPredictor, TiledPredictor, open_predictor
 from keras_fcn.prediction.image_files import predict_files
 
@@ -107,7 +107,7 @@ def test_an_empty_request_gets_an_empty_answer(signatures):
 def test_classes_travel_along(savedmodel):
     text = (savedmodel / "1" / "assets" / "labels.json").read_text()
 
-    assert labels_from_json(text) == LABELS
+    assert Heads.from_json(text).labels == LABELS
 
 
 def test_baked_in_options(tmp_path):
@@ -152,10 +152,10 @@ def test_versions_count_up_and_leave_nothing_else(model, tmp_path):
 
 
 def test_a_failed_export_leaves_nothing(model, tmp_path, monkeypatch):
-    def fail(labels):
+    def fail(*_):
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr("keras_fcn_export.savedmodel.labels_to_json", fail)
+    monkeypatch.setattr("keras_fcn_export.savedmodel.write_warmup_requests", fail)
 
     with pytest.raises(RuntimeError, match="disk full"):
         export_savedmodel(model, tmp_path)

@@ -7,7 +7,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from keras_fcn_export import export_tflite, list_operators
 from keras_fcn_export.operators import describe_operators, float_islands
 
-from keras_fcn.labels import labels_from_json
+from keras_fcn.labels import Heads
 
 from .export_samples import LABELS, labels_of, picture, tiny_model
 
@@ -121,7 +121,7 @@ def test_classes_are_inside_the_file(float32):
     with zipfile.ZipFile(float32) as archive:
         assert archive.testzip() is None
         assert archive.read("labels.txt").decode().split() == ["sky", "road", "tree", "car"]
-        assert labels_from_json(archive.read("labels.json").decode()) == LABELS
+        assert Heads.from_json(archive.read("labels.json").decode()).labels == LABELS
 
 
 def test_mixed_precision_becomes_float32(tmp_path):
@@ -143,8 +143,8 @@ def test_mistakes_are_explained(model, tmp_path):
         export_tflite(model, tmp_path / "m.lite")
     with pytest.raises(ValueError, match="`quantize` must be one of none, float16"):
         export_tflite(model, path, quantize="int4")
-    with pytest.raises(ValueError, match="`output` must be"):
-        export_tflite(model, path, output="masks")
+    with pytest.raises(ValueError, match="`output_type` must be"):
+        export_tflite(model, path, output_type="masks")
     with pytest.raises(ValueError, match=r"`size` must be \(height, width\)"):
         export_tflite(model, path, size=(0, 5))
     with pytest.raises(ValueError, match="`calibration` is needed"):
