@@ -74,7 +74,8 @@ class VerificationReport:
             header,
             *(f"Note: {note}" for note in self.notes),
             self._table(),
-            f"{verdict}: at least {self.min_equal_predictions:.2%} of the predictions must be equal.",
+            f"{verdict}: at least {self.min_equal_predictions:.2%} of the predictions must be "
+            "equal.",
         )
 
     def __str__(self) -> str:

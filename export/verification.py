@@ -264,6 +264,7 @@ def _notes(predictor: Predictor, model_tally: _Tally, *, scored: bool) -> tuple[
         notes.append("The dataset has other classes than the model, so there is no mean IoU.")
     if len(model_tally.classes) <= len(predictor.heads):
         notes.append(
-            "The model gives one class everywhere, so equal predictions prove little. Is it trained?"
+            "The model predicts one class everywhere, so equal predictions prove little. Is it "
+            "trained?"
         )
     return tuple(notes)

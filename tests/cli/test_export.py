@@ -72,7 +72,7 @@ def test_a_failed_comparison_makes_the_status_1(run, channel_model, photos, monk
     )  # fmt: skip
 
     assert result.exit_code == 1
-    assert "does not answer what the model answers" in result.stderr
+    assert "differs from its model" in result.stderr
 
 
 @pytest.mark.parametrize(
