@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras_fcn_export.calibration import MIN_IMAGES, spread_examples
+from keras_fcn_export.calibration import MIN_IMAGES
 
 from keras_fcn import FCN8s
 from keras_fcn.confusion_matrix import ConfusionMatrix
-from keras_fcn.data.dataset import SegmentationDataset
+from keras_fcn.data.dataset import SegmentationDataset, spread_examples
 from keras_fcn.data.resizing import resized_images, resized_labels
 from keras_fcn.files import replacing
 from keras_fcn.labels import Heads, LabelSpec

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import names
+from .options import names, numbers
 from .quiet import load_tensorflow
 from .screen import say
 from .settings import VARIANT_NAMES
@@ -20,18 +20,6 @@ if TYPE_CHECKING:
 
 # Datasets of published networks, and the builder that names their classes.
 _BUILDERS = {"voc": "keras_fcn.datasets.voc.voc_dataset_builder"}
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """Returns numbers separated by commas; for `type=` of an option.
-
-    >>> numbers("104.0,116.7,122.7")
-    (104.0, 116.7, 122.7)
-    """
-    try:
-        return tuple(float(number) for number in text.split(","))
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no list of numbers, such as 104,117,123.") from error
 
 
 def _list_published(context: click.Context, _: click.Parameter, value: bool) -> None:

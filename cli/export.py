@@ -163,9 +163,8 @@ def command(
     load_tensorflow()
     from keras_fcn_export import MAX_PIXELS, export_onnx, export_savedmodel, export_tflite
     from keras_fcn_export import verify as compare
-    from keras_fcn_export.calibration import spread_examples
 
-    from keras_fcn.data.dataset import IMAGE_KEYS
+    from keras_fcn.data.dataset import IMAGE_KEYS, spread_examples
     from keras_fcn.datasets import open_dataset
     from keras_fcn.prediction import load_model
 

@@ -31,7 +31,7 @@ def command(workdir: Path, smoke: bool) -> None:
     """
     load_tensorflow()
     from keras_fcn.datasets import open_dataset
-    from keras_fcn.prediction import KerasPredictor, open_predictor
+    from keras_fcn.prediction import KerasPredictor, load_model
 
     start = time.monotonic()
     say("1. Train FCN-8s on a small network from random weights, on the sample set", style="bold")
@@ -39,13 +39,13 @@ def command(workdir: Path, smoke: bool) -> None:
 
     say("\n2. Evaluate it on images that it has not seen", style="bold")
     dataset = open_dataset("sample")
-    predictor = open_predictor(best)
-    assert isinstance(predictor, KerasPredictor)
+    model = load_model(best)
+    predictor = KerasPredictor(model, best)
     mean_iou = _evaluate(predictor, dataset, workdir)
     _save_predictions(predictor, dataset, workdir / "gallery.png")
 
     say("3. Export it, and compare what was written with the network", style="bold")
-    _export(predictor.model, dataset, workdir)
+    _export(model, dataset, workdir)
 
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     say(f"\nDone in {minutes} min {seconds} s; mean IoU {mean_iou:.3f}.", style="bold")

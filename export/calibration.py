@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keras_fcn.data.dataset import SegmentationDataset
-
 MIN_IMAGES = 100
 # Squared differences of neighbors over twice the variance: 1 for independent pixels. Of 1,377
 # CamVid and VOC images the roughest has 0.56, and half of them less than 0.05.
@@ -82,17 +80,3 @@ def calibration_inputs(
             # The whole range occurs, so the input's scale is exactly 1 and its zero point 0.
             batch[0, 0, 0], batch[0, -1, -1] = 0, 255
         yield {"images": batch}
-
-
-def spread_examples(data: SegmentationDataset, split: str, num_images: int) -> list[dict[str, Any]]:
-    """Returns examples at equal distances through a split, because neighbors are often alike.
-
-    Args:
-        data: The dataset.
-        split: Name of the split; where the dataset has none of that name, its first is taken.
-        num_images: Number of examples at most.
-    """
-    split = split if split in data.splits else next(iter(data.splits))
-    step = max(1, data.splits[split] // num_images)
-    records = data.records(split).shard(step, 0).take(num_images)
-    return list(records.map(data.decode).as_numpy_iterator())

@@ -4,24 +4,9 @@ import keras
 import tensorflow as tf
 
 from keras_fcn import FCN
-from keras_fcn.labels import Heads, LabelSpec
+from keras_fcn.prediction.keras_model import heads_of
 
 Size = tuple[int, int]
-
-
-def heads_of(model: keras.Model) -> Heads:
-    """Returns the heads of a model; one that is not an `FCN` gets numbered classes.
-
-    >>> images = keras.Input((None, None, 3))
-    >>> heads_of(keras.Model(images, keras.layers.Conv2D(2, 1)(images))).labels.class_names
-    ('class 0', 'class 1')
-    """
-    if isinstance(model, FCN):
-        return model.heads
-    numbered = keras.tree.map_structure(
-        lambda output: LabelSpec.numbered(output.shape[-1]), model.output
-    )
-    return Heads(numbered)
 
 
 def num_channels(model: keras.Model) -> int:

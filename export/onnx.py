@@ -16,12 +16,12 @@ import tensorflow as tf
 from keras_fcn.files import replacing
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import inference_model
+from keras_fcn.prediction.keras_model import heads_of
 
 from .model_info import (
     Size,
     arg_max,
     float32_model,
-    heads_of,
     image_dtype,
     modalities_of,
     network_size,

@@ -11,8 +11,9 @@ from keras_fcn.files import move, temporary_folder
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import Precision, inference_model, with_precision
 from keras_fcn.prediction import ServingOptions
+from keras_fcn.prediction.keras_model import heads_of
 
-from .model_info import Size, heads_of, image_dtype, modalities_of, network_size, num_channels
+from .model_info import Size, image_dtype, modalities_of, network_size, num_channels
 from .signatures import (
     MAX_PIXELS,
     encoded_function,

@@ -8,9 +8,10 @@ import tensorflow as tf
 from keras_fcn.labels import Heads
 from keras_fcn.models.optimize import highest_label
 from keras_fcn.prediction import ServingOptions
+from keras_fcn.prediction.keras_model import heads_of
 
 from .image_codec import decode_image, encode_index_png, image_size
-from .model_info import heads_of, logits_by_head
+from .model_info import logits_by_head
 
 # 2048 x 2048, or one Cityscapes frame twice. VGG16 needs about 2.5 GB for it.
 MAX_PIXELS = 1 << 22

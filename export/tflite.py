@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_fcn.files import replacing
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import inference_model
+from keras_fcn.prediction.keras_model import heads_of
 
 from .calibration import calibration_inputs, check_calibration
 from .integer_network import integer_network
@@ -22,7 +23,6 @@ from .model_info import (
     Size,
     arg_max,
     float32_model,
-    heads_of,
     image_dtype,
     logits_by_head,
     modalities_of,

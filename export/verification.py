@@ -15,9 +15,10 @@ from keras_fcn.data.pipeline import evaluation_batches
 from keras_fcn.data.resizing import resized_images, resized_labels
 from keras_fcn.labels import Heads
 from keras_fcn.prediction import Predictor, load_model, open_predictor
+from keras_fcn.prediction.keras_model import heads_of
 from keras_fcn.prediction.predictor import ServingOptions, highest_class
 
-from .model_info import Size, heads_of, image_dtype, logits_by_head, num_channels
+from .model_info import Size, image_dtype, logits_by_head, num_channels
 from .operators import tensor_types
 from .report import Comparison, VerificationReport
 

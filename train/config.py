@@ -191,10 +191,10 @@ class BackboneConfig(Section):
         None, "Width multiplier of the MobileNets and the paper's networks.", "A"
     )
     fc_filters: int | None = _setting(
-        None, "Width before the coarsest score: 4096 for VGG, else 256, by default.", "N"
+        None, "Width before the coarsest score; the backbone's own by default.", "N"
     )
     dropout: float | None = _setting(
-        None, "Dropout before the coarsest score: 0.5 for VGG, else 0.1, by default.", "RATE"
+        None, "Dropout before the coarsest score; the backbone's own by default.", "RATE"
     )
     geometry: Literal["same", "reference"] = _setting(
         "same", "How sizes are kept: by padding, or for the paper's networks exactly as in Caffe."

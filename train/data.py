@@ -1,12 +1,13 @@
 """The batches that a network is trained and validated on, and the class weights."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 import tensorflow as tf
 
 from keras_fcn.data.augmentation import Augmentation
+from keras_fcn.data.dataset import first_examples
 from keras_fcn.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from keras_fcn.datasets import Example, SegmentationDataset, open_dataset
 from keras_fcn.labels import Heads
@@ -121,19 +122,6 @@ class TrainingData:
             head: balanced_weights(numbers, loss.class_weight_exponent)
             for head, numbers in counts.items()
         }
-
-
-def first_examples(
-    dataset: SegmentationDataset, split: str, limit: int | None
-) -> SegmentationDataset:
-    """Returns the dataset with at most `limit` examples in this split."""
-    if limit is None or limit >= dataset.splits[split]:
-        return dataset
-    return replace(
-        dataset,
-        splits={**dataset.splits, split: limit},
-        records=lambda name: dataset.records(name).take(limit if name == split else -1),
-    )
 
 
 def count_classes(

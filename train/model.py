@@ -8,6 +8,7 @@ import keras
 from keras_fcn.backbones import create
 from keras_fcn.labels import Heads
 from keras_fcn.models import FCN, VARIANTS
+from keras_fcn.prediction import load_model
 from keras_fcn.weights import fuse_streams, transfer
 
 from .config import BackboneConfig, ModelConfig
@@ -53,13 +54,13 @@ def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -
         dtype=config.precision,
     )
     if config.init:
-        report = transfer(keras.saving.load_model(config.init, compile=False), network)
+        report = transfer(load_model(config.init), network)
         print(f"Started from {config.init}: {report}")
     if config.init_streams:
         streams = zip(config.modalities or (), config.init_streams, strict=True)
         fuse_streams(
             network,
-            {name: keras.saving.load_model(file, compile=False) for name, file in streams},
+            {name: load_model(file) for name, file in streams},
         )
         print(f"Started from {', '.join(config.init_streams)}.")
     if config.batchnorm_momentum is not None:

@@ -28,12 +28,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from keras_fcn_export.calibration import MIN_IMAGES, calibration_inputs, spread_examples
+from keras_fcn_export.calibration import MIN_IMAGES, calibration_inputs
 from keras_fcn_export.model_info import float32_model
 from keras_fcn_export.quiet import quiet_native_output
 from keras_fcn_export.tflite import open_converter
 
 from keras_fcn.confusion_matrix import ConfusionMatrix
+from keras_fcn.data.dataset import spread_examples
 from keras_fcn.data.resizing import Size, resized_images, resized_labels
 from keras_fcn.datasets import open_dataset
 from keras_fcn.labels import LabelSpec

@@ -35,7 +35,7 @@ class KerasPredictor(Predictor):
         self.model = model
         modalities = model.modalities if isinstance(model, FCN) else ()
         input_shape = _checked_input_shape(model, path)
-        super().__init__(path, _heads_of(model), input_shape, modalities)
+        super().__init__(path, heads_of(model), input_shape, modalities)
         backend = keras.backend.backend()
         self.runtime = "Keras" if backend == "tensorflow" else f"Keras, {backend}"
         compiled = _graphs if backend == "tensorflow" else _calls
@@ -55,7 +55,13 @@ class KerasPredictor(Predictor):
         return self._logits_of(images)
 
 
-def _heads_of(model: keras.Model) -> Heads:
+def heads_of(model: keras.Model) -> Heads:
+    """Returns the heads of a model; one that is not an `FCN` gets numbered classes.
+
+    >>> images = keras.Input((None, None, 3))
+    >>> heads_of(keras.Model(images, keras.layers.Conv2D(2, 1)(images))).labels.class_names
+    ('class 0', 'class 1')
+    """
     if isinstance(model, FCN):
         return model.heads
     if isinstance(model.output, dict):

@@ -150,7 +150,10 @@ def load_model_weights(model: keras.Model, path: str | Path) -> None:
     """
     path = Path(path)
     if path.suffix == ".keras":
-        report = transfer(keras.saving.load_model(path, compile=False), model)
+        # Imported here, because the networks of that package import this one.
+        from keras_fcn.prediction import load_model
+
+        report = transfer(load_model(path), model)
         if report.adapted or report.new:
             raise ValueError(
                 f"{path} must contain all layers of {model.name!r} with its classes. Missing or of "

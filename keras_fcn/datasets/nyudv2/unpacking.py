@@ -17,7 +17,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from keras_fcn.data.image_io import read_mat_labels
-from keras_fcn.files import write_text
+from keras_fcn.files import replacing, write_text
 
 # The reference counts the frames from here.
 _FIRST_ID = 5001
@@ -99,10 +99,12 @@ def _write_frame(
 ) -> None:
     image, meters, labels = frame
     millimeters = np.clip(np.rint(meters * 1000), 0, 65535).astype(np.uint16)
-    Image.fromarray(np.ascontiguousarray(image)).save(target / "data/images" / f"img_{number}.png")
-    Image.fromarray(millimeters).save(target / "data/depth" / f"img_{number}.png")
+    for folder, pixels in (("images", np.ascontiguousarray(image)), ("depth", millimeters)):
+        with replacing(target / "data" / folder / f"img_{number}.png") as temporary:
+            Image.fromarray(pixels).save(temporary)
     segmentation = class_of_label[labels].astype(np.uint8)
-    savemat(target / "segmentation" / f"img_{number}.mat", {"segmentation": segmentation})
+    with replacing(target / "segmentation" / f"img_{number}.mat") as temporary:
+        savemat(temporary, {"segmentation": segmentation})
 
 
 def _main() -> None:
