@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_fcn import FCN
+from keras_fcn import FCN, modalities
 from keras_fcn.prediction.keras_model import heads_of
 
 Size = tuple[int, int]
@@ -25,7 +25,7 @@ def image_dtype(model: keras.Model) -> tf.DType:
     It is uint8 for RGB. Depth does not fit into uint8, so images with another
     number of channels are float32.
     """
-    return tf.uint8 if num_channels(model) == 3 else tf.float32
+    return tf.as_dtype(modalities.image_dtype(num_channels(model)))
 
 
 def network_size(model: keras.Model, size: Size | None) -> Size | None:

@@ -85,9 +85,7 @@ def verify(
         expected = reference.run(seen)
         model_tally.add(expected, expected, labels, size)
         for predictor in predictors:
-            outputs = _Outputs(
-                heads.by_name(predictor.predict(seen)), heads.by_name(predictor.logits(seen))
-            )
+            outputs = _Outputs(predictor.predictions_by_head(seen), predictor.logits_by_head(seen))
             tallies[predictor.runtime].add(outputs, expected, labels, size)
     if not num_images:
         raise ValueError("`data` must contain at least one image. Received: none.")

@@ -58,8 +58,7 @@ def confusion_matrices(
         [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
     """
     pairs = (
-        (heads.by_name(labels), predictor.heads.by_name(predictor.predict(images)))
-        for images, labels in batches
+        (heads.by_name(labels), predictor.predictions_by_head(images)) for images, labels in batches
     )
     return count_predictions(pairs, {head: heads[head] for head in predictor.heads}, on_image)
 

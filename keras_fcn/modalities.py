@@ -57,3 +57,15 @@ def num_channels(modalities: Sequence[str]) -> int:
             "`input_shape` and the `normalization` of the backbone."
         )
     return sum(MODALITIES[name].num_channels for name in modalities)
+
+
+def image_dtype(num_channels: int) -> str:
+    """Returns the dtype of the images that predictors and exported models take.
+
+    It is uint8 for three channels. Depth does not fit into uint8, so images of any other number
+    of channels are float32.
+
+    >>> image_dtype(3), image_dtype(4)
+    ('uint8', 'float32')
+    """
+    return "uint8" if num_channels == 3 else "float32"

@@ -164,7 +164,7 @@ def _predict_file(
     except (OSError, ValueError) as error:
         return FilePrediction(path, error=str(error))
     try:
-        outputs = predictor.heads.by_name(predictor.predict(image[None]))
+        outputs = predictor.predictions_by_head(image[None])
     except ImageSizeError as error:
         return FilePrediction(path, error=f"{path}: {error}")
     written, replaced = [], 0

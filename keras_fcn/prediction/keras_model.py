@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_fcn.labels import Heads, LabelSpec
+from keras_fcn.modalities import image_dtype
 from keras_fcn.models import FCN
 from keras_fcn.models.optimize import highest_label, inference_model
 from keras_fcn.models.receptive_field import reach_of
@@ -99,7 +100,7 @@ def _graphs(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
     """Returns predictions and logits as graphs that are traced once, not once per image size."""
     import tensorflow as tf
 
-    dtype = "uint8" if model.input_shape[3] == 3 else "float32"
+    dtype = image_dtype(model.input_shape[3])
     images = tf.TensorSpec((None, *model.input_shape[1:]), dtype, name="images")
     lock = Lock()  # Keras does not promise that two threads can trace a model at once
 

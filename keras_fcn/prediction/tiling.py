@@ -112,8 +112,8 @@ class TiledPredictor(Predictor):
             for row in rows:
                 for column in columns:
                     tile = image[None, row.start : row.stop, column.start : column.stop]
-                    output = self._predictor.logits(np.ascontiguousarray(tile))
-                    for head, logits in self.heads.by_name(output).items():
+                    outputs = self._predictor.logits_by_head(np.ascontiguousarray(tile))
+                    for head, logits in outputs.items():
                         block, finished = seams[head].finished(logits[0], row, column)
                         yield head, (index, *block), finished
 
