@@ -13,13 +13,13 @@ from keras_fcn.evaluation import count_predictions
 from keras_fcn.files import replacing
 from keras_fcn.labels import Heads
 from keras_fcn.models import FCN
-from keras_fcn.models.optimize import highest_label
+from keras_fcn.models.optimize import fast_argmax
 
 from .heads import head_losses, mean_over_heads
 from .moving_average import MovingAverage, measure_batchnorm
 
 
-class InferenceCopy:
+class EvaluationModel:
     """A second network that gets the weights of the trained one, to be validated and saved.
 
     So the metrics in the log are those of the saved file: float32 layers
@@ -112,4 +112,4 @@ class InferenceCopy:
             self._mean_losses[head].update_state(
                 loss(labels[head], logits[head]), sample_weight=tf.shape(images)[0]
             )
-        return {head: highest_label(logits[head]) for head in self.heads}
+        return {head: fast_argmax(logits[head]) for head in self.heads}

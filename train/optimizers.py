@@ -59,7 +59,7 @@ class CaffeSGD(keras.optimizers.Optimizer):
     ) -> None:
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, **kwargs)
         if not 0 <= momentum < 1:
-            raise ValueError(f"`momentum` must lie in [0, 1). Received: momentum={momentum}.")
+            raise ValueError(f"`momentum` must be in [0, 1). Received: momentum={momentum}.")
         if weight_decay is not None and weight_decay < 0:
             raise ValueError(
                 f"`weight_decay` must be None or at least 0. Received: weight_decay={weight_decay}."

@@ -30,7 +30,7 @@ from .callbacks import (
 from .config import Config, RunConfig
 from .data import TrainingData
 from .devices import Devices, keep_freed_memory
-from .evaluation_model import InferenceCopy
+from .evaluation_model import EvaluationModel
 from .heads import compile_heads, head_losses, head_metrics, loss_metrics
 from .interrupts import Interrupts
 from .model import STRIDES, build_network
@@ -119,7 +119,7 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
 
     tracker = Tracker(position, data.steps_per_epoch, config.data.batch_size)
     batches = data.batchnorm_batches(config.optimizer.batchnorm_batches)
-    copy = InferenceCopy(network, data.heads, average, batches)
+    evaluation_model = EvaluationModel(network, data.heads, average, batches)
     monitor = "val_mean_iou" if config.data.validation_split else "mean_iou"
     log = CsvLog(workdir.log, position.epoch)
     guard = StopOnNonFinite(config, workdir, tracker)
@@ -130,8 +130,10 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
             guard,
             MeanOverHeads(data.heads),
             *([AverageWeights(average)] if average else []),
-            *_validation(copy, data, config, tracker),
-            Checkpoints(copy, workdir, tracker, monitor, lambda logs: _origin(config, logs)),
+            *_validation(evaluation_model, data, config, tracker),
+            Checkpoints(
+                evaluation_model, workdir, tracker, monitor, lambda logs: _origin(config, logs)
+            ),
             log,
             TensorBoardLog(workdir.tensorboard),
             Curves(workdir),
@@ -175,14 +177,14 @@ def compile_network(
 
 
 def _validation(
-    copy: InferenceCopy, data: TrainingData, config: Config, tracker: Tracker
+    evaluation_model: EvaluationModel, data: TrainingData, config: Config, tracker: Tracker
 ) -> list[keras.callbacks.Callback]:
     batches = data.validation_batches()
     if batches is None:
         return []
-    callbacks: list[keras.callbacks.Callback] = [Validation(copy, batches, config.run)]
+    callbacks: list[keras.callbacks.Callback] = [Validation(evaluation_model, batches, config.run)]
     if not config.run.smoke:  # after a few steps one class is what to expect
-        callbacks.append(WarnOfOneClass(copy, config, tracker))
+        callbacks.append(WarnOfOneClass(evaluation_model, config, tracker))
     return callbacks
 
 

@@ -65,10 +65,10 @@ class Backbone:
             object.__setattr__(self, "mean", tuple(self.mean))
         if self.fc_filters < 0:
             raise ValueError(
-                f"`fc_filters` must lie in [0, inf). Received: fc_filters={self.fc_filters}."
+                f"`fc_filters` must be in [0, inf). Received: fc_filters={self.fc_filters}."
             )
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={self.dropout}.")
+            raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={self.dropout}.")
 
     def __call__(self, images: KerasTensor, suffix: str = "") -> Features:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Normalization of pixels, as the backbones were trained with."""
+"""Normalization of pixels, as in the training of the backbones."""
 
 from typing import Any, Literal, get_args
 
@@ -35,7 +35,7 @@ class ImageNormalization(keras.layers.Layer):
 
     Call arguments:
         inputs: Images, shape `(batch, height, width, channels)`; red, green, blue in
-            0..255 unless said otherwise.
+            0..255 unless stated otherwise.
 
     Returns:
         Images of the same shape.

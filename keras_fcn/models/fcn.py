@@ -124,7 +124,7 @@ class FCN(keras.Model):
         shape = complete_shape(input_shape, modalities)
         if skip_filters < 0:
             raise ValueError(
-                f"`skip_filters` must lie in [0, inf). Received: skip_filters={skip_filters}."
+                f"`skip_filters` must be in [0, inf). Received: skip_filters={skip_filters}."
             )
         upsampling_kernel = upsampling_kernel or backbone.upsampling_kernel
         decoders = {

@@ -10,7 +10,7 @@ import numpy as np
 from keras_fcn.confusion_matrix import ConfusionMatrix
 
 from ..config import Config
-from ..evaluation_model import InferenceCopy
+from ..evaluation_model import EvaluationModel
 from ..interrupts import TrainingDiverged
 from ..workdir import Workdir
 from .tracking import Tracker
@@ -77,22 +77,22 @@ class WarnOfOneClass(keras.callbacks.Callback):
     """Warns once when all predictions are one class in two validations in a row, or in the last.
 
     Args:
-        copy: The network that is validated.
+        evaluation_model: The network that is validated.
         config: Its settings are named in the advice.
         tracker: Knows the current epoch.
     """
 
-    def __init__(self, copy: InferenceCopy, config: Config, tracker: Tracker) -> None:
+    def __init__(self, evaluation_model: EvaluationModel, config: Config, tracker: Tracker) -> None:
         super().__init__()
-        self._copy = copy
+        self._evaluation_model = evaluation_model
         self._config = config
         self._tracker = tracker
-        self._seen_in_a_row = dict.fromkeys(copy.heads, 0)
+        self._seen_in_a_row = dict.fromkeys(evaluation_model.heads, 0)
         self._warned: set[str] = set()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if "val_mean_iou" in logs:
-            for head, matrix in self._copy.confusion_matrices.items():
+            for head, matrix in self._evaluation_model.confusion_matrices.items():
                 self._check(head, matrix)
 
     def _check(self, head: str, matrix: ConfusionMatrix) -> None:
@@ -103,7 +103,7 @@ class WarnOfOneClass(keras.callbacks.Callback):
             return
         if head not in self._warned:
             self._warned.add(head)
-            of_head = f" of the head {head!r}" if self._copy.heads.is_named else ""
+            of_head = f" of the head {head!r}" if self._evaluation_model.heads.is_named else ""
             name = matrix.class_names[predicted]
             print(f"\nWarning: {self._warning(repr(name) + of_head)}", file=sys.stderr)
 
