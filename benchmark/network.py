@@ -34,7 +34,7 @@ class Comparison:
         images: uint8, shape `(num, height, width, 3)`; the first one is timed.
         labels: uint8, of each image at its own size; None if there are none.
         spec: The classes.
-        source: Where the images are from, in words.
+        source: Description of where the images are from.
     """
 
     images: Array
@@ -58,9 +58,9 @@ class Network:
 
     Attributes:
         name: For the table.
-        artifacts: What the candidates run.
+        artifacts: The exported models that the candidates run.
         operations: Multiplications and additions of the convolutions, per image.
-        comparison: Images to run it on.
+        comparison: Images to compare its predictions on.
     """
 
     name: str
@@ -111,9 +111,9 @@ def open_network(
 
 
 def random_network(backbone: str, folder: Path) -> Path:
-    """Returns a `.keras` file of an FCN-8s for 21 classes, made if it is not in the folder.
+    """Returns a `.keras` file of an FCN-8s for 21 classes, created if it is not in the folder.
 
-    For its speed, where there is no trained network. All weights are random, those of the score
+    To measure its speed without a trained network. All weights are random, those of the score
     layers included, so that every class occurs.
 
     Raises:

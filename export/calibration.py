@@ -17,7 +17,7 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def check_calibration(images: Iterable[Any]) -> list[Pixels]:
-    """Returns the images, after checking that they are enough, and not noise.
+    """Returns the images, after checking that they are sufficient and not noise.
 
     Ranges measured on noise or on a few images clip the values of real images
     inside the network, which shows only when the logits are compared.
@@ -43,7 +43,7 @@ def check_calibration(images: Iterable[Any]) -> list[Pixels]:
             "The calibration images look like noise or are blank: neighboring pixels of real "
             "images are alike, and these differ as if drawn at random "
             f"({roughness:.2f} of the variance; real images stay below {_MAX_ROUGHNESS}). "
-            "Pass images of the kind that the model was trained on."
+            "Pass images like those that the model was trained on."
         )
     return checked
 
@@ -71,7 +71,7 @@ def _roughness(image: Pixels) -> float:
 def calibration_inputs(
     images: Iterable[Pixels], size: tuple[int, int] | None
 ) -> Iterator[dict[str, Any]]:
-    """Yields the images as the converter takes them: float32, a batch of one, resized."""
+    """Yields the images in the form that the converter needs: float32, a batch of one, resized."""
     for index, pixels in enumerate(images):
         if size is not None:
             height, width = size
@@ -85,11 +85,11 @@ def calibration_inputs(
 
 
 def spread_examples(data: SegmentationDataset, split: str, num_images: int) -> list[dict[str, Any]]:
-    """Returns examples at equal distances through a split, because neighbors are often alike.
+    """Returns examples at equal distances in a split, because neighbors are often similar.
 
     Args:
         data: The dataset.
-        split: Name of the split; where the dataset has none of that name, its first is taken.
+        split: Name of the split; the first one of the dataset if it has no split of that name.
         num_images: Number of examples at most.
     """
     split = split if split in data.splits else next(iter(data.splits))

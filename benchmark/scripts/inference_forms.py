@@ -1,4 +1,4 @@
-"""What makes a network's last steps, and all of it, faster on the CPU, and what does not.
+"""Times of variants of a network's last operations on the CPU, and of the whole network.
 
 Run:    python -m keras_fcn_benchmark.scripts.inference_forms          (VGG16 FCN-8s, 512x512)
         python -m keras_fcn_benchmark.scripts.inference_forms --size 256 --threads 1

@@ -19,13 +19,13 @@ from .tracking import Tracker
 class StopOnNonFinite(keras.callbacks.Callback):
     """Stops when the loss or a weight is no longer finite, before anything is saved.
 
-    The loss is checked after every step, which costs nothing because the
-    progress bar shows it; the weights each time before they are saved.
+    The loss is checked after every step, at no cost, because the progress bar shows it; the
+    weights before each time they are saved.
 
     Args:
-        config: Its settings are named in the advice.
-        workdir: Where the last good weights are.
-        tracker: Knows the current step.
+        config: Its settings appear in the message.
+        workdir: Folder of the last good weights.
+        tracker: Counts the steps.
     """
 
     def __init__(self, config: Config, workdir: Workdir, tracker: Tracker) -> None:
@@ -55,7 +55,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
             kept = f"The last good weights are in {self._workdir.last}"
         raise TrainingDiverged(
             f"{what} at step {tracker.global_step} of the training. {kept}. A resumed training "
-            "would end here again. Start a new one with a lower --learning-rate "
+            "would stop here again. Start a new one with a lower --learning-rate "
             f"(it was {optimizer.learning_rate:g}), more --warmup-steps (it was "
             f"{optimizer.warmup_steps}) or --global-clipnorm 1. " + _ADVICE[config.loss.reduction]
         )
@@ -78,8 +78,8 @@ class WarnOfOneClass(keras.callbacks.Callback):
 
     Args:
         evaluation_model: The network that is validated.
-        config: Its settings are named in the advice.
-        tracker: Knows the current epoch.
+        config: Its settings appear in the message.
+        tracker: Counts the epochs.
     """
 
     def __init__(self, evaluation_model: EvaluationModel, config: Config, tracker: Tracker) -> None:
@@ -113,7 +113,7 @@ class WarnOfOneClass(keras.callbacks.Callback):
             f"the learning rate is too high or too low (it is {config.optimizer.learning_rate:g})",
             "most pixels are of this class and training was short so far "
             "(train longer, or try --class-weights balanced)",
-            "the masks are not what they seem to be (look: keras-fcn datasets show)",
+            "the masks do not contain the expected labels (see: keras-fcn datasets show)",
         ]
         if config.backbone.weights in (None, "none") and not config.model.init:
             causes.insert(0, "the backbone starts from random weights (give --backbone-weights)")
@@ -124,7 +124,7 @@ class WarnOfOneClass(keras.callbacks.Callback):
 
 
 def one_predicted_class(confusion_matrix: np.ndarray) -> int | None:
-    """Returns the class that all predictions are, where there are several true classes.
+    """Returns the class of all predictions, if the labels have several classes.
 
     Args:
         confusion_matrix: Rows are labels, columns predictions.

@@ -1,4 +1,4 @@
-"""Validation, and the files of the networks that it selects."""
+"""Validation, and the files of the last and the best network."""
 
 import time
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from .tracking import Tracker
 class Validation(keras.callbacks.Callback):
     """Validates every few epochs and after the last, with the prefix `val_` in the logs.
 
-    `fit` could do it, but it would split each batch over the devices, which
-    native sizes do not allow.
+    Not by `fit`, which would split each batch over the devices: images of native sizes cannot be
+    split.
 
     Args:
         evaluation_model: The network that is validated.
         batches: The validation split.
-        run: Says how often.
+        run: How often to validate.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     Args:
         evaluation_model: The network that is saved.
-        workdir: Where the files go.
+        workdir: Folder of the files.
         tracker: Keeps the best value.
         monitor: Name of the metric in the logs by which epochs are compared; larger is better.
         origin: Function from the logs of an epoch to the `origin` of the saved network.
