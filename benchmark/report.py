@@ -125,7 +125,7 @@ class Section:
         return self.matmul_operations / statistics.median(_medians(self.matmul_rounds[precision]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, for JSON: the measured times, and the numbers computed from them."""
+        """Returns plain values, for JSON: the measured times and the numbers computed from them."""
         values = asdict(self)
         values["matmul_gops"] = {name: self.matmul_rate(name) / 1e9 for name in self.matmul_rounds}
         for row, cells in zip(self.rows, values["rows"], strict=True):

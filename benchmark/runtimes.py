@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 
 
 def thread_environment(num_threads: int) -> dict[str, str]:
-    """Returns the variables from which libraries read the number of threads when they are loaded."""
+    """Returns the variables from which libraries read the number of threads at their import."""
     number = str(num_threads)
     return {
         "TF_NUM_INTRAOP_THREADS": number,

@@ -200,7 +200,7 @@ _RULES: dict[str, Callable[[Step, Weights, torch.dtype], Callable[..., Tensor]]]
 def _padded_same(
     x: Tensor, spans: list[int], strides: list[int], value: float
 ) -> tuple[Tensor, tuple[int, int]]:
-    """Pads as Keras' "same" does; returns the padding on both sides that the operation itself does."""
+    """Pads as Keras' "same" does; returns the padding that is left to the operation."""
     sides = []
     for size, span, stride in zip(x.shape[2:], spans, strides, strict=True):
         total = max(0, (-(-size // stride) - 1) * stride + span - size)

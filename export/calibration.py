@@ -33,15 +33,15 @@ def check_calibration(images: Iterable[Any]) -> list[Pixels]:
     num_different = len({(image.shape, image.tobytes()) for image in checked})
     if num_different < MIN_IMAGES:
         raise ValueError(
-            f"int8 needs at least {MIN_IMAGES} different images for calibration, better some "
-            f"hundreds from the training set. Received: {len(checked)} images, {num_different} "
-            "different ones."
+            f"int8 needs at least {MIN_IMAGES} different images for calibration, preferably "
+            f"some hundreds from the training set. Received: {len(checked)} images, "
+            f"{num_different} different ones."
         )
     roughness = float(np.median([_roughness(image) for image in checked]))
     if not roughness < _MAX_ROUGHNESS:
         raise ValueError(
             "The calibration images look like noise or are blank: neighboring pixels of real "
-            "images are alike, and these differ as if drawn at random "
+            "images are similar, and these differ as if drawn at random "
             f"({roughness:.2f} of the variance; real images stay below {_MAX_ROUGHNESS}). "
             "Pass images like those that the model was trained on."
         )

@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def show_layers(
     model: keras.Model, examples: Examples, calibration: list[Array], size: Size
 ) -> None:
-    """Prints the results of the debugger on some images, and the effect of each type of operator."""
+    """Prints the debugger's results on some images, and the effect of each type of operator."""
     comparison = Comparison(model, examples, size)
     print(f"\nThe layers with the largest differences, on {len(examples)} images:")
     network = inference_model(float32_model(model))

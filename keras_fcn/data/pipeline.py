@@ -109,7 +109,7 @@ def training_batches(
             replacement=replacement,
         )
         positions = tf.reshape(tf.range(num_steps * batch_size), (num_steps, shard[1], -1))
-        # A training that goes on starts inside its first epoch.
+        # A resumed training starts inside its first epoch.
         first_step = tf.where(epoch == start_step // num_steps, start_step % num_steps, 0)
         mine = tf.reshape(positions[first_step:, shard[0]], (-1,))
         return tf.data.Dataset.from_tensor_slices((mine, tf.gather(indices, mine))).map(
