@@ -15,7 +15,7 @@ class Candidate:
     Attributes:
         name: Its name on the command line, in the table and in `benchmark.json`.
         runtime: Key into `runtimes.RUNTIMES`.
-        artifact: Name for `Artifacts.path`; `"keras"` is the file of the model itself.
+        variant: Name for `ExportedModels.path`; `"keras"` is the file of the model itself.
         precision: Of its multiplications; the matrix product that it is compared with has the same.
         output: Its output for uint8 images; with "PNG files" it takes JPEG files instead.
         packages: What must be installed besides the requirements of this package.
@@ -23,7 +23,7 @@ class Candidate:
 
     name: str
     runtime: str
-    artifact: str
+    variant: str
     precision: Precision
     output: Output
     packages: tuple[str, ...] = ()

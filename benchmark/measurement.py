@@ -46,26 +46,26 @@ def benchmark(
         candidates: The candidates; the baseline is always measured.
         num_rounds: At least 5.
         timeout_seconds: How long one request to a candidate may take.
-        say: Is called with a line for each step.
+        say: Called with one line per step.
 
     Returns:
         The section.
 
     Raises:
-        WorkerError, ArtifactError: If the baseline does not run.
+        WorkerError, ExportError: If the baseline does not run.
     """
     if BASELINE not in candidates:
         candidates = (BASELINE, *candidates)
-    artifacts, comparison = network.artifacts, network.comparison
+    exported_models, comparison = network.exported_models, network.comparison
     skipped: dict[str, str] = {}
     # All exports first: they take memory that the open candidates will need.
     for candidate in candidates:
         with _skipped_if_it_fails(candidate.name, skipped):
             if candidate.missing:
                 raise WorkerError(f"{candidate.missing} is not installed")
-            if not artifacts.is_made(candidate.artifact):
-                say(f"Writing {candidate.artifact}")
-                artifacts.path(candidate.artifact)
+            if not exported_models.is_made(candidate.variant):
+                say(f"Writing {candidate.variant}")
+                exported_models.path(candidate.variant)
     candidates = [candidate for candidate in candidates if candidate.name not in skipped]
     environment = thread_environment(num_threads)
     with ExitStack() as stack:
@@ -89,13 +89,13 @@ def benchmark(
             open_worker(name, name, Path(), num_threads, "predictions")
         for candidate in candidates:
             say(f"Opening {candidate.name}")
-            path = artifacts.path(candidate.artifact)
+            path = exported_models.path(candidate.variant)
             open_worker(candidate.name, candidate.runtime, path, num_threads, candidate.output)
         rounds = _rounds(workers, num_rounds, skipped, say)
         rows = _rows(candidates, workers, rounds, network, skipped, say)
     return Section(
         model=network.name,
-        size=artifacts.size,
+        size=exported_models.size,
         num_threads=num_threads,
         operations=network.operations,
         matmul_operations=OPERATIONS,
@@ -171,7 +171,7 @@ def _rows(
                     precision=candidate.precision,
                     rounds=rounds[candidate.name],
                     peak_bytes=worker.call("peak_bytes"),
-                    size_bytes=network.artifacts.size_bytes(candidate.artifact),
+                    size_bytes=network.exported_models.size_bytes(candidate.variant),
                     equal_predictions=float(np.mean(predictions == expected)),
                     mean_iou=comparison.mean_iou(predictions),
                 )

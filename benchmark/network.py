@@ -19,7 +19,7 @@ from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.models.receptive_field import summarize
 from keras_fcn.prediction import KerasPredictor, load_model
 
-from .artifacts import Artifacts, Size
+from .exported_models import ExportedModels, Size
 
 Array = np.ndarray[Any, Any]
 
@@ -58,13 +58,13 @@ class Network:
 
     Attributes:
         name: For the table.
-        artifacts: The exported models that the candidates run.
+        exported_models: The exported models that the candidates run.
         operations: Multiplications and additions of the convolutions, per image.
         comparison: Images to compare its predictions on.
     """
 
     name: str
-    artifacts: Artifacts
+    exported_models: ExportedModels
     operations: float
     comparison: Comparison
 
@@ -104,7 +104,9 @@ def open_network(
     (spec,) = predictor.heads.values()
     return Network(
         name=f"{model.name}, {model.count_params() / 1e6:.1f} M parameters",
-        artifacts=Artifacts(path, folder, size, calibration, re.sub(r"\W+", "-", data.name)),
+        exported_models=ExportedModels(
+            path, folder, size, calibration, re.sub(r"\W+", "-", data.name)
+        ),
         operations=2.0 * summarize(model, size).multiply_adds,
         comparison=_comparison(data, spec, size, num_images),
     )

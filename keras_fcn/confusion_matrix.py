@@ -151,7 +151,7 @@ class ConfusionMatrix:
             The counts of these pixels alone.
 
         Raises:
-            ValueError: If the shapes differ, or a label or prediction lies outside the
+            ValueError: If the shapes differ, or a label or prediction is outside the
                 classes. No pixel is counted then.
         """
         labels, predictions = np.asarray(labels), np.asarray(predictions)

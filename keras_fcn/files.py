@@ -3,7 +3,7 @@
 This package writes every file to a temporary folder beside the target first, flushes it to the
 disk, and renames it. A run that is killed in between leaves its temporary folder behind; the next
 one that writes to the same place removes it. It is not removed while its owner is alive: the
-owner holds a lock, which the system releases when the process ends, however that happens. (The
+owner holds a lock, which the system releases when the process ends for any reason. (The
 process id is part of the name for information only, because ids are reused.)
 """
 

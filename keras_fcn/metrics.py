@@ -248,7 +248,7 @@ def _count(cells: KerasTensor, num_cells: int) -> KerasTensor:
         import tensorflow as tf
 
         # A ninth of the time of `segment_sum`. `ops.bincount` and `tf.math.bincount` do not work
-        # under XLA, because they look at the cells for the size of the result.
+        # under XLA, because the size of their result depends on the cells.
         no_weights = tf.zeros((0,), tf.int32)
         return tf.raw_ops.DenseBincount(input=cells, size=num_cells, weights=no_weights)
     return ops.segment_sum(ops.ones_like(cells), cells, num_segments=num_cells)

@@ -55,7 +55,7 @@ def overlay(
 ) -> Image.Image:
     """Returns an image blended with the colors of its label map.
 
-    A class whose color is black, such as PASCAL VOC's background, leaves the image as it is.
+    A class whose color is black, such as PASCAL VOC's background, leaves the image unchanged.
 
     Args:
         image: RGB, uint8, shape `(height, width, 3)`.

@@ -548,7 +548,7 @@ def _find(name: str) -> Setting:
 
 
 def _check_names(kind: type[Section], names: Iterable[str]) -> None:
-    """Raises ValueError if a name is no setting of a section, and says where it is."""
+    """Raises ValueError if a name is not a setting of a section, with the right section."""
     own = _settings_of(kind.title)
     for name in names:
         if name in own:

@@ -1,4 +1,4 @@
-"""Learning rates and weight decays that fit the reduction of the loss."""
+"""Learning rates and weight decays that suit the reduction of the loss."""
 
 from .config import OptimizerConfig
 
@@ -25,7 +25,7 @@ def convert_rates(
     exact where all images have `pixels` valid pixels, and nearly so where they
     have that many on average. Steps over which gradients are averaged
     (`gradient_accumulation_steps`) change nothing. AdamW's steps do not depend on
-    the divisor: its rates stay as they are.
+    the divisor: its rates are not changed.
 
     Args:
         learning_rate: The current learning rate.

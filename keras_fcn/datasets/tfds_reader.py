@@ -164,7 +164,8 @@ def _open(name: str, path: Path) -> SegmentationDataset:
     )
 
 
-# Our own decoding of each stored feature, nested as they are; `None` leaves it to tfds.
+# Our own decoding of each stored feature, in the same nesting; `None` leaves the decoding to
+# tfds.
 _Decoders = dict[str, Any]
 
 

@@ -41,7 +41,7 @@ class ImageNormalization(keras.layers.Layer):
         Images of the same shape.
 
     Raises:
-        ValueError: If `mode` is unknown, or does not fit the number of channels.
+        ValueError: If `mode` is unknown, or does not match the number of channels.
 
     Example:
         >>> white = keras.ops.full((1, 1, 1, 3), 255.0)

@@ -53,7 +53,7 @@ class FCN(keras.Model):
             which is the default.
         modalities: Modalities of the images, of `"rgb"`, `"hha"` and `"depth"`, one
             after the other along the channels; see `keras_fcn.modalities`. Empty
-            for RGB or any other single kind of image.
+            for RGB or any other single modality.
         fusion: For several modalities: `"early"`, one backbone takes them all, or
             `"late"`, each has its own, and their scores are averaged.
         skip_filters: Width of a 3x3 convolution before the score of each skip.
@@ -172,7 +172,7 @@ class FCN(keras.Model):
 
         # === Weights ===
         if weights or backbone.weights:
-            from keras_fcn.weights import load  # the only thing that models know of weights/
+            from keras_fcn.weights import load  # the only use of weights/ in models
 
             load(self, weights)
 

@@ -25,7 +25,7 @@ def inference_model(model: keras.Model) -> keras.Model:
     interpolation of the map with zeros around it gives the same numbers.
 
     Args:
-        model: The network. It stays as it is; the weights are shared.
+        model: The network. It is not changed; the weights are shared.
 
     Returns:
         The faster model; or `model` itself if no layer can be replaced, or it is not an `FCN`.
@@ -79,7 +79,7 @@ def with_precision(model: FCN, precision: Precision) -> FCN:
     instructions, and as fast as float32 on others.
 
     Args:
-        model: The network. It stays as it is.
+        model: The network. It is not changed.
         precision: `"float32"` or `"bfloat16"`.
 
     Returns:

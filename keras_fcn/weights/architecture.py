@@ -1,4 +1,4 @@
-"""What network a weight file is for, told from the names and the shapes of its layers."""
+"""The network of a weight file, from the names and shapes of its layers."""
 
 from typing import Any
 

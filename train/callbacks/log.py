@@ -23,8 +23,8 @@ class CsvLog(keras.callbacks.Callback):
     """Writes one row per epoch, with a column for each quantity.
 
     The columns are those of `keras.callbacks.CSVLogger`: `epoch`, counted from
-    0, then the quantities. The whole file is replaced each time, so it is
-    never half-written; a resumed training drops the rows after its start.
+    0, then the quantities. The whole file is replaced each time, so it is always complete; a
+    resumed training drops the rows after its start.
 
     Args:
         path: The file.

@@ -96,7 +96,7 @@ _VOC = (
         _VOC_VGG16.replace(variant="fcn32s"),
         source=_solver_of("voc-fcn32s"),
         published=_VOC_README.format(63.6),
-        note="The first of three stages: fcn16s_vgg16_voc and fcn8s_vgg16_voc go on from it.",
+        note="The first of three stages: fcn16s_vgg16_voc and fcn8s_vgg16_voc start from it.",
     ),
     _recipe(
         "fcn16s_vgg16_voc",

@@ -8,8 +8,8 @@ from keras_fcn.datasets.sample.scenes import SHAPES, Scene, SceneObject, Texture
 OUTLINE_WIDTH = 1.5
 NOISE_SIGMA = 6.0
 
-# The objects stand in a room. A level camera at this height above the floor looks at a wall at this
-# distance, in meters.
+# The objects stand in a room. The camera is level, at this height above the floor and at this
+# distance from the wall, in meters.
 CAMERA_HEIGHT = 1.6
 WALL_DISTANCE = 16.0
 # Focal length in heights of the image. The floor comes into view at

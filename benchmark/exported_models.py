@@ -22,12 +22,12 @@ _FILES = {"savedmodel": "1", "tflite": "model.tflite", "onnx": "model.onnx"}
 _OF_FIXED_SIZE = ("tflite", "onnx")
 
 
-class ArtifactError(RuntimeError):
+class ExportError(RuntimeError):
     """A model could not be exported; the text contains the cause."""
 
 
 @dataclass
-class Artifacts:
+class ExportedModels:
     """Exports a model to the formats that are missing in a folder.
 
     Args:
@@ -57,7 +57,7 @@ class Artifacts:
             name: Key into `MAKERS`, or `"keras"` for the model's own file.
 
         Raises:
-            ArtifactError: If it cannot be exported.
+            ExportError: If it cannot be exported.
         """
         if name == "keras":
             return self.model_path
@@ -89,13 +89,13 @@ class Artifacts:
         # In a child process, so that the memory of a converter is free again before anything is
         # measured, and if there is too little of it, the system ends the child only.
         try:
-            with Worker(make_artifact, name, self.model_path, path, self.size, images):
+            with Worker(export_model, name, self.model_path, path, self.size, images):
                 pass
         except WorkerError as error:
-            raise ArtifactError(f"{name}: {error}") from error
+            raise ExportError(f"{name}: {error}") from error
 
 
-def make_artifact(
+def export_model(
     name: str, model_path: Path, path: Path, size: Size, calibration: Images | None
 ) -> None:
     """Exports a model to a file or folder.
@@ -103,7 +103,7 @@ def make_artifact(
     Args:
         name: Key into `MAKERS`.
         model_path: The `.keras` file.
-        path: What to write.
+        path: The file or folder to write.
         size: Height and width of the images.
         calibration: Images on which int8 measures the range of each tensor.
     """
