@@ -45,8 +45,7 @@ def prepare_skips(
 
 @dataclass(frozen=True)
 class Head:
-    """Computes the scores of features at strides 32, 16 and 8, and sums them at the size of the
-    image.
+    """Computes scores at strides 32, 16 and 8, and sums them at the size of the image.
 
     Args:
         num_classes: Number of classes.
