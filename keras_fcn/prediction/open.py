@@ -41,7 +41,7 @@ def open_predictor(
     Example:
         >>> import tempfile, keras_fcn, numpy as np
         >>> path = tempfile.mkdtemp() + "/tiny.keras"
-        >>> keras_fcn.FCN8s(3, backbone="mobilenet_v2", alpha=0.35).save(path)
+        >>> keras_fcn.FCN8s(3, backbone="small_resnet").save(path)
         >>> predictor = open_predictor(path)
         >>> predictor.predict(np.zeros((1, 20, 30, 3), "uint8")).shape
         (1, 20, 30)
