@@ -181,7 +181,7 @@ def keep_cells(
             are kept.
         seed: int32, shape `(2,)`. The same seed keeps the same cells.
         share: Probability of keeping a cell, in (0, 1].
-        cell_size: Pixels along each side of a cell: the stride of the finest scores.
+        cell_size: Pixels along each side of a cell: the stride of the finest logits.
         ignore_class: Label of the cells that are left out, by head.
 
     Example:

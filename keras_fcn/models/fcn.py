@@ -56,7 +56,7 @@ class FCN(keras.Model):
             for RGB or any other single modality.
         fusion: For several modalities: `"early"`, one backbone takes them all, or
             `"late"`, each has its own, and their scores are averaged.
-        skip_filters: Width of a 3x3 convolution before the score of each skip.
+        skip_filters: Width of a 3x3 convolution before the score layer of each skip.
             0, the default, is the paper's network: it scores the features themselves.
         skip_scales: Factors on pool4 and pool3 before they are scored; see
             `FCN8sAtOnce`.

@@ -111,7 +111,7 @@ def assign_weights(model: keras.Model, source: WeightFile) -> ConversionReport:
     """Fills a model from an opened weight file, one tensor at a time.
 
     All names and shapes are compared before the first tensor is read, so that
-    a model is either filled or unchanged. The scores and the upsampling may be
+    a model is either filled or unchanged. The score and upsampling layers may be
     missing from a classifier's file only.
 
     A classifier that was trained on other inputs than the model's

@@ -40,7 +40,7 @@ class TransferReport:
 def transfer(source: keras.Model, target: keras.Model) -> TransferReport:
     """Copies weights from `source` to `target` wherever layers have the same name and shape.
 
-    Between the stages of the paper this is all there is to do: the scores of
+    Between the stages of the paper nothing else is needed: the score layers of
     the new skips are zero, and new upsampling is bilinear, so FCN-16s starts as
     the FCN-32s it came from. Where the number of classes differs, score layers
     keep the classes that both have: by name if the networks share names, else
