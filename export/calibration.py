@@ -15,7 +15,7 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def check_calibration(images: Iterable[Any]) -> list[Pixels]:
-    """Returns the images, after checking that they are enough, and not noise.
+    """Returns the images, after checking that they are sufficient and not noise.
 
     Ranges measured on noise or on a few images clip the values of real images
     inside the network, which shows only when the logits are compared.
@@ -31,17 +31,17 @@ def check_calibration(images: Iterable[Any]) -> list[Pixels]:
     num_different = len({(image.shape, image.tobytes()) for image in checked})
     if num_different < MIN_IMAGES:
         raise ValueError(
-            f"int8 needs at least {MIN_IMAGES} different images for calibration, better some "
-            f"hundreds from the training set. Received: {len(checked)} images, {num_different} "
-            "different ones."
+            f"int8 needs at least {MIN_IMAGES} different images for calibration, preferably "
+            f"some hundreds from the training set. Received: {len(checked)} images, "
+            f"{num_different} different ones."
         )
     roughness = float(np.median([_roughness(image) for image in checked]))
     if not roughness < _MAX_ROUGHNESS:
         raise ValueError(
             "The calibration images look like noise or are blank: neighboring pixels of real "
-            "images are alike, and these differ as if drawn at random "
+            "images are similar, and these differ as if drawn at random "
             f"({roughness:.2f} of the variance; real images stay below {_MAX_ROUGHNESS}). "
-            "Pass images of the kind that the model was trained on."
+            "Pass images like those that the model was trained on."
         )
     return checked
 
@@ -69,7 +69,7 @@ def _roughness(image: Pixels) -> float:
 def calibration_inputs(
     images: Iterable[Pixels], size: tuple[int, int] | None
 ) -> Iterator[dict[str, Any]]:
-    """Yields the images as the converter takes them: float32, a batch of one, resized."""
+    """Yields the images in the form that the converter needs: float32, a batch of one, resized."""
     for index, pixels in enumerate(images):
         if size is not None:
             height, width = size

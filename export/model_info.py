@@ -1,4 +1,4 @@
-"""What an exported model needs to know of a network, and its logits, one tensor per head."""
+"""The properties of a network that an export needs, and its logits, one tensor per head."""
 
 import keras
 import tensorflow as tf
@@ -15,7 +15,7 @@ def num_channels(model: keras.Model) -> int:
 
 
 def modalities_of(model: keras.Model) -> tuple[str, ...]:
-    """Returns the names of the modalities; none for RGB and where the model names none."""
+    """Returns the names of the modalities; none for RGB and where they have no names."""
     return tuple(getattr(model, "modalities", ()))
 
 

@@ -1,22 +1,22 @@
-"""Modalities: the kinds of images that a network takes, alone or together."""
+"""The modalities of images that a network takes: RGB, HHA and depth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Fusion = Literal["early", "late"]
-# The file in every exported model that takes other images than RGB: a list of modalities.
+# The file with the list of modalities, in every exported model for other images than RGB.
 MODALITIES_FILE = "modalities.json"
 
 
 @dataclass(frozen=True)
 class Modality:
-    """A kind of image.
+    """A modality of images.
 
     Args:
         mean: Mean of each channel in NYUDv2, as the reference subtracts it.
-        flip: Whether the channels are red, green, blue, which networks from
-            Caffe take as blue, green, red; `mean` is in that order then.
+        flip: Whether the channels are red, green, blue, which networks from Caffe take as blue,
+            green, red; then `mean` is in that order.
         log: Whether the network takes the logarithm.
     """
 

@@ -38,13 +38,13 @@ class SegmentationDataset:
     * `hha`: uint8, shape `(height, width, 3)`, as `keras_fcn.data.hha` makes it.
 
     Args:
-        name: The name that `open_dataset` knows, such as `camvid`.
+        name: Its name for `open_dataset`, such as `camvid`.
         labels: What the labels mean.
         splits: Number of examples by split, such as `{"train": 367, "val": 101}`.
         records: Function from a split to a finite `tf.data.Dataset` of
             records, dictionaries of tensors, in a fixed order.
         decode: Function from a record to an example, in TensorFlow operations.
-        description: A few sentences: what it shows, where it comes from.
+        description: A few sentences on its contents and origin.
         citation: BibTeX of the papers to cite, or "".
         modalities: The modalities that every example has, of those in `IMAGE_KEYS`.
 

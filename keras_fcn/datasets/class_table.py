@@ -1,4 +1,4 @@
-"""The table of classes beside a folder of masks: names, colors, and what is void."""
+"""The table of classes beside a folder of masks: names, colors, and void labels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,10 +40,9 @@ def read_class_table(path: Path) -> ClassTable:
     """Reads a table of classes.
 
     Each line is a name, or a name and a color: `car 64 0 128` or
-    `car,64,0,128`. In masks of numbers, the first line is number 0, the
-    second 1. Lines called `void` or `ignore`, of which there may be several, are
-    no class: their pixels count nowhere. Empty lines, and what follows a `#`,
-    are skipped.
+    `car,64,0,128`. In masks of numbers, the first line is class 0, the second class 1. Lines
+    called `void` or `ignore`, of which there may be several, are no class: their pixels are
+    ignored. Empty lines, and text after a `#`, are skipped.
 
     Raises:
         ValueError: If a line cannot be read, a color or name repeats, or some lines have

@@ -1,10 +1,9 @@
 """A folder of the user's own images and masks.
 
-Three layouts are known; the masks have the names of their images, apart from the
-extension:
+Three layouts are supported; masks have the names of their images, apart from the extension:
 
 * `images/` and `masks/`, with `train.txt` and `val.txt` that list names, or
-  else split by seed: one fifth for `val`;
+  split by seed: one fifth for `val`;
 * `images/train/`, `images/val/` and `masks/train/`, `masks/val/`;
 * `train/images/`, `train/masks/` and `val/images/`, `val/masks/`.
 
@@ -42,7 +41,7 @@ class FolderFiles:
     Args:
         splits: Pairs of image and mask by split.
         table: The table of classes, if there is one.
-        problems: What is wrong with the files, one sentence each that names the file.
+        problems: The problems of the files, one sentence each, with the name of the file.
     """
 
     splits: Mapping[str, Pairs]
@@ -61,11 +60,11 @@ def open_folder(path: str | Path, seed: int = 0) -> SegmentationDataset:
 
     Args:
         path: The folder.
-        seed: Decides which images are `val` if the folder does not.
+        seed: Seed of the split, if the folder does not define one.
 
     Raises:
-        ValueError: If the layout is not known, images and masks do not
-            match, or the masks show no number of classes.
+        ValueError: If the layout is not supported, images and masks do not
+            match, or the number of classes cannot be found in the masks.
     """
     root = Path(path).expanduser()
     files = find_folder_files(root, seed)
@@ -106,12 +105,12 @@ def open_folder(path: str | Path, seed: int = 0) -> SegmentationDataset:
 
 
 def find_folder_files(root: Path, seed: int = 0) -> FolderFiles:
-    """Returns the pairs of image and mask in each split, and what is wrong with the files.
+    """Returns the pairs of image and mask in each split, and the problems of the files.
 
-    The layout of the folder is decided here, and nowhere else.
+    Only this function knows the layout of the folder.
 
     Raises:
-        ValueError: If the layout is not known or there are no images.
+        ValueError: If the layout is not supported or there are no images.
     """
     if not root.is_dir():
         raise ValueError(f"{root}: there is no such folder.")
@@ -145,7 +144,7 @@ def _pairs(folder: Path, problems: list[str], wanted: Iterable[str] | None = Non
         if name not in masks:
             problems.append(
                 f"{images[name]}: there is no mask of that name in {folder / 'masks'} (expected "
-                f"{name}.png, say)."
+                f"{name}.png, for example)."
             )
     if wanted is None:
         problems += [
@@ -181,7 +180,7 @@ def _split_by_lists(root: Path, lists: Mapping[str, Path], problems: list[str]) 
 
 
 def _split_by_subfolders(pairs: Pairs) -> dict[str, Pairs]:
-    """Returns the splits of pairs called `train/NAME`, `val/NAME`; nothing if others are there."""
+    """Returns the splits of pairs called `train/NAME`, `val/NAME`; {} if there are others."""
     folders = {name.partition("/")[0] for name in pairs if "/" in name}
     if not folders or not folders <= set(SPLITS) or not all("/" in name for name in pairs):
         return {}
@@ -215,8 +214,8 @@ def _split_by_seed(root: Path, pairs: Pairs, seed: int) -> dict[str, Pairs]:
             f"{root}: one image cannot be split into train and val. Add images, or list them in "
             "train.txt and val.txt."
         )
-    # Sorted by hash, so that neither the names nor their order decide, and an added image
-    # moves few others.
+    # Sorted by hash, so that the names and their order do not matter, and an added image moves
+    # few others.
     order = sorted(pairs, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
     num_val = max(1, round(_VAL_SHARE * len(order)))
     chosen = set(order[:num_val])

@@ -12,7 +12,7 @@ import numpy as np
 from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.modalities import image_dtype
 from keras_fcn.models import FCN
-from keras_fcn.models.optimize import highest_label, inference_model
+from keras_fcn.models.optimize import fast_argmax, inference_model
 from keras_fcn.models.receptive_field import reach_of
 from keras_fcn.prediction.predictor import Maps, Predictor, highest_class
 
@@ -117,7 +117,7 @@ def _graphs(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
 
         return run
 
-    return graph_of(highest_label), graph_of(lambda logits: tf.cast(logits, "float32"))
+    return graph_of(fast_argmax), graph_of(lambda logits: tf.cast(logits, "float32"))
 
 
 def _calls(model: keras.Model, heads: Heads) -> tuple[Run, Run]:

@@ -109,7 +109,7 @@ class Predictor(ABC):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of metrics or predictions of this network has to know."""
+        """Remarks on the metrics or predictions of this network."""
         if self.network_size is None:
             return ()
         height, width = self.network_size

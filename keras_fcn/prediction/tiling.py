@@ -102,7 +102,7 @@ class TiledPredictor(Predictor):
         return maps
 
     def _blocks(self, images: np.ndarray) -> Iterator[tuple[str, Block, np.ndarray]]:
-        """Yields the blended logits of one tile after the other, by head, as soon as they are done.
+        """Yields the blended logits of each tile, by head, as soon as they are complete.
 
         Together they are the whole images, each pixel once.
         """

@@ -1,4 +1,4 @@
-"""What network a weight file is for, told from the names and the shapes of its layers."""
+"""The network of a weight file, from the names and shapes of its layers."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def network_arguments(source: WeightFile) -> dict[str, Any]:
         the default, `skip_scales`, `modalities` and `fusion`.
 
     Raises:
-        ValueError: If the file contains neither scores nor an ImageNet classifier.
+        ValueError: If the file contains neither score layers nor an ImageNet classifier.
     """
     streams = [
         m for m in MODALITIES if source.input_layer.endswith(m) or f"fc6{m}" in source.layers
@@ -63,7 +63,7 @@ def network_arguments(source: WeightFile) -> dict[str, Any]:
 
 
 def _backbone(source: WeightFile, suffix: str) -> Backbone | None:
-    """Returns the backbone that the layers before the scores are of; None if it is unknown."""
+    """Returns the backbone of the layers before the score layers; None if it is unknown."""
     name = source.backbone or _BACKBONES.get(source.input_layer.removesuffix(suffix))
     if name is None:
         return None

@@ -149,8 +149,8 @@ for name in {list(networks)}:
         ("resnet50", {"alpha": 0.5}, "`alpha` is for vgg16, .* Leave it out"),
         ("vgg16", {"taps": ("a", "b", "c")}, "`taps` is for resnet50, .* Leave it out"),
         ("vgg16", {"fc_filter": 3}, "Unknown setting 'fc_filter' of 'vgg16'.*mean 'fc_filters'"),
-        ("vgg16", {"dropout": 1.0}, r"`dropout` must lie in \[0, 1\)"),
-        ("vgg16", {"fc_filters": -1}, "`fc_filters` must lie in"),
+        ("vgg16", {"dropout": 1.0}, r"`dropout` must be in \[0, 1\)"),
+        ("vgg16", {"fc_filters": -1}, "`fc_filters` must be in"),
     ],
 )
 def test_settings_that_do_not_fit(name, settings, message):

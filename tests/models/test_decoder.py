@@ -110,7 +110,7 @@ def test_classes_of_heads_are_transferred_by_name(tiny_backbone):
     [
         ({"num_classes": {}}, "must have names of letters"),
         ({"num_classes": {"a b": 3}}, "must have names of letters"),
-        ({"num_classes": {"a": 1}}, r"`num_classes` must lie in \[2, 255\]"),
+        ({"num_classes": {"a": 1}}, r"`num_classes` must be in \[2, 255\]"),
         ({"labels": LabelSpec(("a", "b"))}, "`labels` must be a dictionary with the heads"),
         (
             {"labels": {h: LabelSpec(("a", "b", "c")) for h in HEADS}},

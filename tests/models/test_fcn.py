@@ -167,15 +167,15 @@ def test_labels_travel_with_the_model(tiny_backbone):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_classes": 1}, r"`num_classes` must lie in \[2, 255\].*use 2"),
-        ({"num_classes": 256}, r"`num_classes` must lie in \[2, 255\]"),
+        ({"num_classes": 1}, r"`num_classes` must be in \[2, 255\].*use 2"),
+        ({"num_classes": 256}, r"`num_classes` must be in \[2, 255\]"),
         ({"num_classes": 2.0}, "`num_classes` must be a whole number"),
         ({"stride": 4}, "`stride` must be 8, 16 or 32. Received: stride=4"),
         ({"backbone": "vgg"}, "`backbone` must be an object such as .* or one of vgg16, vgg19"),
         ({"backbone": keras.Sequential()}, "`backbone` must be .*TappedModel.* Received: .*Seq"),
         ({"upsampling": "bilinear"}, '`upsampling` must be "fixed", "inner" or "learned"'),
         ({"upsampling_kernel": "3f"}, '`upsampling_kernel` must be "2f" or "2f-1"'),
-        ({"skip_filters": -1}, "`skip_filters` must lie in"),
+        ({"skip_filters": -1}, "`skip_filters` must be in"),
         ({"input_shape": (32, 3)}, r"`input_shape` must be \(height, width,"),
         ({"labels": LabelSpec(("a", "b"))}, "`labels` must name 3 classes"),
         ({"weights": "nowhere.keras"}, "`weights` must be .* an existing file"),

@@ -7,8 +7,8 @@ from keras_fcn.backbones import SmallResNet, TappedModel
 from keras_fcn.initializers import Bilinear
 from keras_fcn.layers import BilinearUpsampling
 from keras_fcn.models.optimize import (
+    fast_argmax,
     has_bfloat16_instructions,
-    highest_label,
     inference_model,
     with_precision,
 )
@@ -64,13 +64,13 @@ def test_upsampling_that_was_learned_stays_a_convolution():
     assert inference_model(model) is model
 
 
-def test_the_highest_label_is_the_first_of_equal_ones():
-    scores = np.random.default_rng(0).integers(0, 3, (2, 7, 9, 5)).astype("float32")
+def test_fast_argmax_returns_the_first_of_equal_ones():
+    logits = np.random.default_rng(0).integers(0, 3, (2, 7, 9, 5)).astype("float32")
 
-    labels = keras.ops.convert_to_numpy(highest_label(scores))
+    predictions = keras.ops.convert_to_numpy(fast_argmax(logits))
 
-    assert labels.dtype == np.uint8
-    np.testing.assert_array_equal(labels, scores.argmax(-1))
+    assert predictions.dtype == np.uint8
+    np.testing.assert_array_equal(predictions, logits.argmax(-1))
 
 
 def test_bfloat16_keeps_float32_scores_and_nearly_their_values(model, tmp_path):

@@ -1,10 +1,10 @@
-"""NYUDv2's labeled frames from the one file that NYU publishes, to the folder of the reference.
+"""NYUDv2's labeled frames from the one file that NYU publishes, in the layout of the reference.
 
     python -m keras_fcn.datasets.nyudv2.unpacking SOURCE TARGET
 
 SOURCE is a folder with `nyu_depth_v2_labeled.mat` and `splits.mat` of the dataset's site, and with
-`classMapping40.mat` of Gupta, Arbelaez and Malik (CVPR 2013), which maps each of the 894
-labels to one of the 40 classes. TARGET is then a source of the dataset `nyudv2`.
+`classMapping40.mat` of Gupta, Arbelaez and Malik (CVPR 2013), which maps each of the 894 labels
+to one of the 40 classes. TARGET can then be the source of the dataset `nyudv2`.
 """
 
 import argparse
@@ -32,14 +32,14 @@ def unpack(source: Path, target: Path, on_frame: Callable[[int, int], None] | No
 
     Args:
         source: Folder of the three files.
-        target: Folder to write, which is made.
+        target: Folder to write; created if missing.
         on_frame: Called after each frame with its number from 1 and the number of frames.
 
     Returns:
         The number of frames.
 
     Raises:
-        ValueError: If a file is missing or is another one.
+        ValueError: If a file is missing or has other contents.
     """
     labeled, splits, mapping = (source / name for name in _FILES)
     for path in (labeled, splits, mapping):
