@@ -19,14 +19,15 @@ class LabelSpec:
         class_names: One name per class, in the order of the labels `0, 1, ...`.
         palette: One `(red, green, blue)` per class, each 0..255. The PASCAL VOC palette by
             default.
-        ignore_class: The label of pixels that count nowhere, outside the classes.
+        ignore_class: The label of pixels that count nowhere: outside the classes, and at most
+            255, because label maps are uint8.
         unscored: Names of the classes that enter no mean IoU: those that the dataset's test
             images do not show. Predicting them still counts as an error.
 
     Raises:
         ValueError: If there are fewer than 2 or more than 255 classes, names
-            repeat, the palette has another length, `ignore_class` is a class, or `unscored`
-            names none or all of them.
+            repeat, the palette has another length, `ignore_class` is a class or not in
+            [0, 255], or `unscored` names none or all of them.
 
     Example:
         >>> LabelSpec(("background", "cat")).palette
@@ -53,6 +54,7 @@ class LabelSpec:
                 f"for {self.num_classes} classes."
             )
         check_ignore_class(self.ignore_class, self.num_classes)
+        check_is_uint8(self.ignore_class)
         object.__setattr__(self, "unscored", tuple(self.unscored))
         if not set(self.unscored) < set(self.class_names):
             raise ValueError(
@@ -229,6 +231,18 @@ def check_ignore_class(ignore_class: int | None, num_classes: int | None = None)
         raise ValueError(
             f"`ignore_class` must be outside the classes [0, {num_classes}). "
             f"Received: ignore_class={ignore_class}."
+        )
+
+
+def check_is_uint8(ignore_class: int | None) -> None:
+    """Raises ValueError unless a label map, which is uint8, can contain `ignore_class`.
+
+    Another number would be stored as its remainder by 256, which may be a class: 300 as 44.
+    """
+    if ignore_class is None or not 0 <= ignore_class <= 255:
+        raise ValueError(
+            "`ignore_class` must be in [0, 255], because label maps are uint8. "
+            f"Received: ignore_class={ignore_class!r}. If no pixel is ignored, leave it at 255."
         )
 
 

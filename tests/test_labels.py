@@ -38,3 +38,21 @@ def test_heads_need_label_specs():
         Heads({"shape": 3})
     with pytest.raises(ValueError, match="at least one head"):
         Heads({})
+
+
+@pytest.mark.parametrize("ignore_class", [256, 300, -1, None])
+def test_an_ignored_label_that_uint8_cannot_hold_is_refused(ignore_class):
+    # Stored as uint8, 300 would be 44 and 256 would be 0: classes.
+    values = {"class_names": ["a", "b"], "palette": [], "ignore_class": ignore_class}
+    for make in (
+        lambda: LabelSpec(("a", "b"), ignore_class=ignore_class),
+        lambda: LabelSpec.numbered(2, ignore_class=ignore_class),
+        lambda: LabelSpec.from_dict(values),
+    ):
+        with pytest.raises(ValueError, match=r"must be in \[0, 255\].*ignore_class="):
+            make()
+
+
+def test_the_largest_labels_are_accepted():
+    assert LabelSpec(("a", "b"), ignore_class=2).ignore_class == 2
+    assert LabelSpec.numbered(255).num_classes == 255

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_fcn.labels import check_is_uint8
+
 # Subtracted from images before they are warped, so that pixels outside an image become
 # mid-gray: 0 for a backbone that wants [-1, 1], close to the mean for one that subtracts it.
 MID_GRAY = 127.5
@@ -141,6 +143,9 @@ def augment(
     Returns:
         `(images, labels)`: uint8, depth in its own dtype.
 
+    Raises:
+        ValueError: If an `ignore_class` is not in [0, 255].
+
     Example:
         >>> images = {"rgb": tf.zeros((60, 80, 3), "uint8")}
         >>> labels = {"segmentation": tf.ones((60, 80), "uint8")}
@@ -148,6 +153,8 @@ def augment(
         >>> images["rgb"].shape, labels["segmentation"].shape
         (TensorShape([32, 48, 3]), TensorShape([32, 48]))
     """
+    for label in ignore_class.values():
+        check_is_uint8(label)
     augmentation = augmentation or Augmentation.none()
     uniform = tf.unstack(tf.random.stateless_uniform([len(_DRAWS)], seed), num=len(_DRAWS))
     draws = dict(zip(_DRAWS, uniform, strict=True))
@@ -184,12 +191,17 @@ def keep_cells(
         cell_size: Pixels along each side of a cell: the stride of the finest logits.
         ignore_class: Label of the cells that are left out, by head.
 
+    Raises:
+        ValueError: If an `ignore_class` is not in [0, 255].
+
     Example:
         >>> labels = {"segmentation": tf.ones((2, 6), "uint8")}
         >>> labels = keep_cells(labels, [0, 2], 0.5, 2, {"segmentation": 255})
         >>> labels["segmentation"].numpy().tolist()
         [[1, 1, 255, 255, 255, 255], [1, 1, 255, 255, 255, 255]]
     """
+    for label in ignore_class.values():
+        check_is_uint8(label)
     shape = tf.shape(next(iter(labels.values())))
     height, width = shape[0], shape[1]
     cells = tf.stack([-(-height // cell_size), -(-width // cell_size)])

@@ -456,3 +456,15 @@ def test_label_maps_of_several_heads_keep_the_same_cells():
     _, mask = kept(CELLS, (0, 1), 0.5, 4)
     np.testing.assert_array_equal(result["thing"].numpy() != 255, mask)
     np.testing.assert_array_equal(result["light"].numpy(), np.where(mask, 0, 9))
+
+
+@pytest.mark.parametrize("ignore_class", [256, 300, -1])
+def test_an_ignored_label_that_uint8_cannot_hold_is_refused(ignore_class):
+    # 300 modulo 256 is 44, which may be a class.
+    image, label = np.zeros((4, 4, 3), "uint8"), np.zeros((4, 4), "uint8")
+    for run in (
+        lambda: augmented(image, label, 0, crop_size=(8, 8), ignore_class=ignore_class),
+        lambda: keep_cells({"": label}, (0, 1), 0.5, 2, {"": ignore_class}),
+    ):
+        with pytest.raises(ValueError, match=r"must be in \[0, 255\]"):
+            run()
