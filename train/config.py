@@ -259,7 +259,7 @@ class OptimizerConfig(Section):
         "polynomial", "Decay of the learning rate to zero, as (1 - progress) ** power, or no decay."
     )
     power: float = _setting(0.9, "Power of the polynomial schedule.", "P")
-    warmup_steps: int = _setting(0, "Steps over which the learning rate rises from zero.", "N")
+    warmup_steps: int = _setting(0, "Updates over which the learning rate rises from zero.", "N")
     momentum: float = _setting(0.9, "Momentum of SGD; the first beta of AdamW.", "M")
     weight_decay: float = _setting(
         1e-4, "Weight decay of kernels: decoupled in AdamW, added to the gradient in SGD.", "D"
@@ -268,11 +268,12 @@ class OptimizerConfig(Section):
         None, "Largest norm of all gradients together; larger ones are scaled down.", "NORM"
     )
     gradient_accumulation_steps: int = _setting(
-        1, "Steps whose gradients are averaged into one update.", "N"
+        1, "Steps (batches) whose gradients are averaged into one update.", "N"
     )
     ema_decay: float | None = _setting(
         None,
-        "Decay of a moving average of the weights, such as 0.999, that is validated and saved.",
+        "Decay per update of a moving average of the weights, such as 0.999, that is validated and "
+        "saved.",
         "DECAY",
     )
     batchnorm_batches: int = _setting(

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -51,9 +50,17 @@ class EvaluationModel:
         self._sources = average.values if average else network.weights
         self.heads = heads
         self.confusion_matrices: dict[str, ConfusionMatrix] = {}
-        self._losses = head_losses(heads)
-        self._mean_losses = {head: keras.metrics.Mean() for head in heads}
+        self._losses = head_losses(heads, "sum")
+        self._loss_sums: dict[str, float] = {}
         self._step: Any = None
+
+    @property
+    def seeds(self) -> list[Any]:
+        """The variables that are not copied: the states of dropout, which the measuring of
+        BatchNorm's statistics uses. A training that resumes must restore them.
+        """
+        copied = {id(weight) for weight in self.network.weights}
+        return [v for v in self.network.variables if id(v) not in copied]
 
     def refresh(self, epoch: int, *, measure: bool = False) -> None:
         """Copies the weights at the end of an epoch, unless they were copied before.
@@ -71,24 +78,26 @@ class EvaluationModel:
             measure_batchnorm(self.network, self._batchnorm_batches)
 
     def evaluate(self, batches: tf.data.Dataset) -> dict[str, float]:
-        """Returns the mean loss of a valid pixel and the metrics, by name.
+        """Returns the loss and the metrics, by name.
 
-        With several heads the loss is the sum of theirs, and `mean_iou` the mean.
+        The loss is the sum over all valid pixels of the batches, divided by their number, and so
+        does not depend on the size of the batches; 0 where every pixel is ignored. With several
+        heads it is the sum of theirs, and `mean_iou` the mean.
         """
         if self._step is None:
             self._step = tf.function(self._predict, input_signature=batches.element_spec)
-        for mean in self._mean_losses.values():
-            mean.reset_state()
+        self._loss_sums = dict.fromkeys(self.heads, 0.0)
         self.confusion_matrices = count_predictions(
             self._labels_and_predictions(batches), self.heads
         )
-        losses = {head: float(mean.result()) for head, mean in self._mean_losses.items()}
+        losses = {}
         logs = {}
         for head, matrix in self.confusion_matrices.items():
             metrics, prefix = matrix.metrics(), self.heads.prefix(head)
             for name in METRIC_NAMES:
                 # As in training: 0 where every pixel is ignored.
                 logs[prefix + name] = float(np.nan_to_num(getattr(metrics, name)))
+            losses[head] = self._loss_sums[head] / max(matrix.num_pixels, 1)
             logs[f"{prefix}loss"] = losses[head]
         logs["loss"] = sum(losses.values())
         logs["mean_iou"] = mean_over_heads(logs, self.heads)
@@ -102,14 +111,14 @@ class EvaluationModel:
 
     def _labels_and_predictions(self, batches: tf.data.Dataset) -> Iterator[tuple[Any, Any]]:
         for images, labels in batches:
-            yield self.heads.by_name(labels), self._step(images, labels)
+            predictions, losses = self._step(images, labels)
+            for head, loss in losses.items():
+                self._loss_sums[head] += float(loss)
+            yield self.heads.by_name(labels), predictions
 
-    def _predict(self, images: tf.Tensor, labels: Any) -> dict[str, tf.Tensor]:
-        """Returns the predictions by head, and adds up the losses, in one run."""
+    def _predict(self, images: tf.Tensor, labels: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns the predictions and the sums of the losses of the pixels, by head."""
         labels = self.heads.by_name(labels)
         logits = self.heads.by_name(self.network(images, training=False))
-        for head, loss in self._losses.items():
-            self._mean_losses[head].update_state(
-                loss(labels[head], logits[head]), sample_weight=tf.shape(images)[0]
-            )
-        return {head: fast_argmax(logits[head]) for head in self.heads}
+        predictions = {head: fast_argmax(logits[head]) for head in self.heads}
+        return predictions, {h: loss(labels[h], logits[h]) for h, loss in self._losses.items()}

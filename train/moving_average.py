@@ -14,9 +14,9 @@ import tensorflow as tf
 class MovingAverage:
     """An exponential moving average of a network's weights, BatchNorm statistics included.
 
-    After step t the average is `d * average + (1 - d) * weights`, with
-    `d = min(decay, (1 + t) / (10 + t))`: the first steps, far from the last
-    weights, soon lose their influence.
+    After update t of the weights the average is `d * average + (1 - d) * weights`, with
+    `d = min(decay, (1 + t) / (10 + t))`: the first weights, far from the last
+    ones, soon lose their influence.
 
     Keras' optimizers have `use_ema` too. It leaves out BatchNorm's statistics,
     overwrites the weights at the end of every `fit` (so that training cannot go
@@ -52,7 +52,7 @@ class MovingAverage:
 
     @tf.function
     def update(self) -> None:
-        """Adds the current weights to the average; call it after each step."""
+        """Adds the current weights to the average; call it after each update of the weights."""
         step = tf.cast(self.steps, tf.float32)
         decay = tf.minimum(self.decay, (1.0 + step) / (10.0 + step))
         for value, weight in zip(self.values, self._weights, strict=True):
@@ -61,7 +61,9 @@ class MovingAverage:
 
 
 class AverageWeights(keras.callbacks.Callback):
-    """Updates a moving average after each step.
+    """Updates a moving average after each update of the weights.
+
+    With `gradient_accumulation_steps` that is not after each batch.
 
     Args:
         average: The average of the network that is trained.
@@ -70,9 +72,16 @@ class AverageWeights(keras.callbacks.Callback):
     def __init__(self, average: MovingAverage) -> None:
         super().__init__()
         self._average = average
+        self._num_updates: int | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._num_updates = int(self.model.optimizer.iterations)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._average.update()
+        num_updates = int(self.model.optimizer.iterations)
+        if num_updates != self._num_updates:
+            self._num_updates = num_updates
+            self._average.update()
 
 
 def measure_batchnorm(network: keras.Model, batches: Iterable[tf.Tensor]) -> None:

@@ -154,11 +154,15 @@ class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
     (1 - s / total_steps) ** power`, so the first step is already above 0, and
     step `total_steps` would be 0. With `power=0` there is no decay.
 
+    A step is an update of the weights. Where gradients are accumulated, an optimizer of Keras
+    calls its schedule with the number of batches; give this one their number per update.
+
     Args:
         learning_rate: The rate after the warm-up, before the decay.
         total_steps: Number of steps of the whole training.
         power: Exponent of the decay; 0.9 is common in segmentation.
         warmup_steps: Number of steps of the warm-up.
+        batches_per_step: The optimizer's `gradient_accumulation_steps`.
 
     Example:
         >>> schedule = WarmupPolynomialDecay(0.1, total_steps=10, power=1.0, warmup_steps=2)
@@ -172,26 +176,35 @@ class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
         total_steps: int,
         power: float = 0.9,
         warmup_steps: int = 0,
+        batches_per_step: int = 1,
         name: str | None = None,
     ) -> None:
         super().__init__()
-        if total_steps < 1:
-            raise ValueError(
-                f"`total_steps` must be at least 1. Received: total_steps={total_steps}."
-            )
+        for argument, value in (
+            ("total_steps", total_steps),
+            ("batches_per_step", batches_per_step),
+        ):
+            if value < 1:
+                raise ValueError(f"`{argument}` must be at least 1. Received: {argument}={value}.")
         if not 0 <= warmup_steps < total_steps:
             raise ValueError(
                 "`warmup_steps` must be less than the steps of the whole training. "
                 f"Received: warmup_steps={warmup_steps}, total_steps={total_steps}."
+                + (
+                    f" (A step is an update, after {batches_per_step} batches.)"
+                    if batches_per_step > 1
+                    else ""
+                )
             )
         self.learning_rate = learning_rate
         self.total_steps = total_steps
         self.power = power
         self.warmup_steps = warmup_steps
+        self.batches_per_step = batches_per_step
         self.name = name
 
     def __call__(self, step: KerasTensor) -> KerasTensor:
-        step = ops.cast(step, "float32")
+        step = ops.cast(step // self.batches_per_step, "float32")
         rise = ops.minimum(1.0, (step + 1.0) / max(self.warmup_steps, 1))
         # Steps past the end keep the rate at 0 instead of a root of a negative number.
         fall = ops.power(ops.maximum(1.0 - step / self.total_steps, 0.0), self.power)
@@ -203,32 +216,34 @@ class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
             "total_steps": self.total_steps,
             "power": self.power,
             "warmup_steps": self.warmup_steps,
+            "batches_per_step": self.batches_per_step,
             "name": self.name,
         }
 
 
 def build_optimizer(
-    config: OptimizerConfig, total_steps: int, variables: list[Any], backbone: str = ""
+    config: OptimizerConfig, num_batches: int, variables: list[Any], backbone: str = ""
 ) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a configuration, built for these variables.
 
     Args:
         config: The optimizer, its learning rate, schedule, momentum and decay.
-        total_steps: Steps of the whole training, at whose end the learning rate is 0.
+        num_batches: Batches of the whole training, at whose end the learning rate is 0.
         variables: The trainable variables. Vectors among them (biases, scales and
             offsets of normalizations) do not decay.
         backbone: Name of the network's backbone: with SGD the biases of AlexNet get the learning
             rates of the reference.
     """
+    steps = config.gradient_accumulation_steps
     learning_rate: Any = config.learning_rate
     if config.schedule == "polynomial" or config.warmup_steps:
         learning_rate = WarmupPolynomialDecay(
             config.learning_rate,
-            total_steps,
+            max(1, num_batches // steps),
             power=config.power if config.schedule == "polynomial" else 0.0,
             warmup_steps=config.warmup_steps,
+            batches_per_step=steps,
         )
-    steps = config.gradient_accumulation_steps
     common = {
         "learning_rate": learning_rate,
         "weight_decay": config.weight_decay,
