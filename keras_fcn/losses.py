@@ -17,9 +17,9 @@ REDUCTIONS = ("mean", "per_image", "sum")
 class PixelwiseCrossentropy(keras.losses.Loss):
     """Softmax cross-entropy of every pixel's logits with its label.
 
-    Pixels labeled `ignore_class` add nothing to the loss and are not counted
-    in the mean. A batch without a counted pixel has the loss 0 and gradients of
-    0. Under `tf.distribute.MirroredStrategy` the mean is over the pixels of all replicas, which
+    Pixels labeled `ignore_class` add nothing to the loss, whatever their logits (infinite ones
+    and NaN too), and are not counted in the mean. A batch without a counted pixel has the loss 0
+    and gradients of 0. Under `tf.distribute.MirroredStrategy` the mean is over the pixels of all replicas, which
     may have different numbers of valid pixels: the value and the gradients are those of one device
     with the whole batch.
 
@@ -56,7 +56,9 @@ class PixelwiseCrossentropy(keras.losses.Loss):
             `(batch, height, width)` or `(batch, height, width, 1)` for pixels.
 
     Returns:
-        The loss, a float32 scalar.
+        The loss, a float32 scalar. `fit` and `evaluate` of a Keras model average it over the
+        batches, which for `"mean"` is not the mean over the pixels of all batches unless they
+        have equally many valid ones.
 
     Raises:
         ValueError: If an argument or a shape is not as above, or `ignore_class`
@@ -95,9 +97,7 @@ class PixelwiseCrossentropy(keras.losses.Loss):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> KerasTensor:
         with keras.name_scope(self.name):
             y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
-            losses = self.call(y_true, y_pred)
-            if sample_weight is not None:
-                losses = losses * _weights_of_pixels(sample_weight, tuple(losses.shape))
+            losses = self._losses(y_true, y_pred, sample_weight)
             divisor = None
             if self.reduction == "mean":
                 counted = is_class(label_values(y_true, y_pred), y_pred.shape[-1])
@@ -108,22 +108,30 @@ class PixelwiseCrossentropy(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> KerasTensor:
         """Returns the weighted loss of each pixel (0 without a class), `(b, height, width)`."""
+        return self._losses(y_true, y_pred)
+
+    def _losses(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> KerasTensor:
         num_classes = y_pred.shape[-1]
         check_ignore_class(self.ignore_class, num_classes)
         labels = label_values(y_true, y_pred)
         counted = is_class(labels, num_classes)
-        # The other pixels may get any class: their losses are multiplied by 0.
+        # The other pixels may get any class: their weight is 0.
         classes = ops.cast(ops.where(counted, labels, 0.0), "int32")
-        losses = _crossentropy(classes, y_pred) * ops.cast(counted, self.dtype)
-        if self.class_weights is None:
-            return losses
-        if len(self.class_weights) != num_classes:
-            raise ValueError(
-                f"`class_weights` must contain one factor for each of the {num_classes} classes "
-                f"of the logits. Received: {len(self.class_weights)} factors."
-            )
-        weights = ops.convert_to_tensor(self.class_weights, dtype=self.dtype)
-        return losses * ops.take(weights, classes)
+        weights = ops.cast(counted, self.dtype)
+        if self.class_weights is not None:
+            if len(self.class_weights) != num_classes:
+                raise ValueError(
+                    f"`class_weights` must contain one factor for each of the {num_classes} "
+                    f"classes of the logits. Received: {len(self.class_weights)} factors."
+                )
+            factors = ops.convert_to_tensor(self.class_weights, dtype=self.dtype)
+            weights = weights * ops.take(factors, classes)
+        if sample_weight is not None:
+            factors = _weights_of_pixels(sample_weight, tuple(weights.shape))
+            weights = ops.where(counted, weights * factors, 0.0)
+        # Before the multiplication: 0 times the loss of an infinite logit would be NaN.
+        logits = ops.where(ops.not_equal(weights, 0.0)[..., None], y_pred, 0.0)
+        return weights * _crossentropy(classes, logits)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -141,9 +149,10 @@ def _crossentropy(classes: KerasTensor, logits: KerasTensor) -> KerasTensor:
     TensorFlow's fused operation, which prints the whole batch if a label is out of range.
     """
     shifted = logits - ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
-    is_class = ops.one_hot(classes, logits.shape[-1], dtype=logits.dtype)
+    of_class = ops.equal(classes[..., None], ops.arange(logits.shape[-1], dtype="int32"))
     log_total = ops.log(ops.sum(ops.exp(shifted), axis=-1))
-    return log_total - ops.sum(is_class * shifted, axis=-1)
+    # Not a product: a class that a network excludes may have the logit -inf.
+    return log_total - ops.sum(ops.where(of_class, shifted, 0.0), axis=-1)
 
 
 def _weights_of_pixels(sample_weight: Any, shape: tuple[int | None, ...]) -> KerasTensor:

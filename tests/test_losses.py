@@ -121,6 +121,57 @@ def test_batch_without_a_valid_pixel_gives_zero_and_no_gradient(batch, reduction
     np.testing.assert_array_equal(gradient_of(loss, labels, batch[1]), 0)
 
 
+NOT_FINITE = (np.inf, -np.inf, np.nan)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "per_image", "sum"])
+@pytest.mark.parametrize("value", NOT_FINITE)
+def test_logits_of_pixels_that_do_not_count_may_be_anything(batch, reduction, value):
+    labels, scores = batch
+    # Pixels of weight 0 for each of three causes: their label, their class, their sample weight.
+    class_weights = [0.5, 1.0, 2.0, 0.0, 3.0]
+    sample_weight = np.ones(labels.shape, "float32")
+    sample_weight[1, 2] = 0
+    labels[1, 0, 0] = 3
+    left_out = (labels == 255) | (labels == 3) | (sample_weight == 0)
+    expected = expected_loss(labels, scores, reduction, class_weights, sample_weight)
+    spoiled = np.where(left_out[..., None], np.float32(value), scores)
+    spoiled[0, 0, 0] = [value, 0, 1, -value, 2]
+    # A weight of an ignored pixel may be anything, too.
+    sample_weight[0, :2] = value
+    loss = PixelwiseCrossentropy(reduction=reduction, class_weights=class_weights)
+
+    result = loss(labels, spoiled, sample_weight=sample_weight)
+    gradient = gradient_of(
+        lambda labels, scores: loss(labels, scores, sample_weight=sample_weight), labels, spoiled
+    )
+
+    assert float(result) == pytest.approx(expected, rel=1e-5)
+    assert np.isfinite(gradient).all()
+    assert not gradient[left_out].any() and gradient[~left_out].any(-1).all()
+
+
+def test_a_class_with_a_logit_of_minus_infinity_is_excluded(batch):
+    labels, scores = batch
+    labels[labels == 4] = 0
+    expected = expected_loss(labels, scores[..., :4], "mean")  # the softmax of the other classes
+    scores[..., 4] = -np.inf
+
+    gradient = gradient_of(PixelwiseCrossentropy(), labels, scores)
+
+    assert float(PixelwiseCrossentropy()(labels, scores)) == pytest.approx(expected, rel=1e-5)
+    assert np.isfinite(gradient).all() and not gradient[..., 4].any()
+
+
+@pytest.mark.parametrize("value", NOT_FINITE)
+def test_logits_of_counted_pixels_are_not_hidden(batch, value):
+    labels, scores = batch
+    label = labels[1, 0, 0]
+    scores[1, 0, 0, label] = value
+
+    assert not np.isfinite(float(PixelwiseCrossentropy()(labels, scores)))
+
+
 def test_large_scores_neither_overflow_nor_underflow():
     scores = np.array([[[[1e4, 0.0, -1e4], [-1e4, 0.0, 1e4]]]], "float32")
     loss = PixelwiseCrossentropy(reduction="sum")
