@@ -9,6 +9,7 @@ process id is part of the name for information only, because ids are reused.)
 
 import json
 import os
+import platform
 import secrets
 import shutil
 import sys
@@ -115,6 +116,74 @@ def move(temporary: Path, path: Path) -> None:
         _flush(temporary)
     temporary.replace(path)
     _flush(path.parent)
+
+
+class LockedError(OSError):
+    """A file is locked by another process."""
+
+
+@contextmanager
+def locked(path: Path, owner: str) -> Iterator[None]:
+    """Holds a lock file, which no other process, and no other call in this one, holds meanwhile.
+
+    The system releases the lock when the process ends for any reason; a lock file that a killed
+    process left is taken over. At the end the file is removed. Where the file system has no
+    locks (and on Windows), nothing is locked.
+
+    Args:
+        path: The lock file. Its folder is created if missing.
+        owner: What to tell others about this process, beside its number and computer.
+
+    Raises:
+        LockedError: If the file is locked. The text contains process, computer and `owner`.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "lock"
+        >>> with locked(path, "a training"):
+        ...     with locked(path, "another training"):
+        ...         pass
+        Traceback (most recent call last):
+        keras_fcn.files.LockedError: ...lock is locked by process ... on ... (a training).
+        >>> path.exists()
+        False
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = _locked_file(path)
+    try:
+        os.ftruncate(lock, 0)
+        os.write(lock, f"process {os.getpid()} on {platform.node()} ({owner})".encode())
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # before the lock is released: nobody holds another one
+        os.close(lock)
+
+
+def _locked_file(path: Path) -> int:
+    """Returns the open file of this path, locked; raises LockedError if another holds it."""
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        if not _lock_at_once(lock):
+            holder = os.read(lock, 1000).decode(errors="replace") or "another process"
+            os.close(lock)
+            raise LockedError(f"{path} is locked by {holder}.")
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock), path.stat()):
+                return lock
+        os.close(lock)  # its owner has just removed it
+
+
+def _lock_at_once(lock: int) -> bool:
+    """Locks an open file, where that is possible; returns False if another holds the lock."""
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # the file system has no locks
+    return True
 
 
 def _locked_folder(container: Path) -> tuple[Path, int]:

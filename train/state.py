@@ -32,7 +32,8 @@ class State:
     """Saves and restores variables, together with the position.
 
     The file contains every variable: weights, BatchNorm statistics, dropout seeds,
-    the optimizer's, metrics', and a moving average. The data need no state, because every random
+    the optimizer's, metrics', a moving average, and the dropout seeds of the network that is
+    validated. The data need no state, because every random
     choice is a function of the position.
 
     Args:

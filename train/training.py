@@ -21,7 +21,7 @@ from .callbacks import (
     Curves,
     MeanOverHeads,
     SaveState,
-    StopOnNonFinite,
+    StopOnDivergence,
     TensorBoardLog,
     Tracker,
     Validation,
@@ -40,7 +40,7 @@ from .rates import rate_warning
 from .recipes import check_needs
 from .smoke import smoke_config
 from .state import Position, State
-from .workdir import Workdir, open_workdir, write_config
+from .workdir import Workdir, locked_workdir, write_config
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
             (`keras_fcn.datasets.from_arrays`), which `open_dataset` cannot open.
 
     Raises:
-        ValueError: If settings contradict each other, the data or the workdir.
+        ValueError: If settings contradict each other, the data or the workdir, or another
+            training runs in the workdir.
         TrainingInterrupted: After Ctrl-C, with the state saved.
         TrainingDiverged: If the loss is no longer finite.
     """
@@ -87,7 +88,11 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
         config = smoke_config(config)
     else:
         check_needs(config)
-    workdir = open_workdir(config)
+    with locked_workdir(config) as workdir:
+        return _train(config, dataset, workdir)
+
+
+def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir) -> TrainingResult:
     keras.utils.set_random_seed(config.run.seed)
     if config.run.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -102,11 +107,14 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
         metrics = compile_network(network, config, data)
     decay = config.optimizer.ema_decay
     average = MovingAverage(network, decay) if decay else None
-    state = State(workdir.state, _variables(network, metrics, average))
+    batches = data.batchnorm_batches(config.optimizer.batchnorm_batches)
+    evaluation_model = EvaluationModel(network, data.heads, average, batches)
+    state = State(workdir.state, _variables(network, metrics, average, evaluation_model))
     position = Position()
     if config.run.resume and state.path.is_file():
         # The metrics follow when `fit` has reset them.
-        position = state.restore("model", "optimizer", "average")
+        position = state.restore("model", "optimizer", "average", "evaluation")
+        _check_step(position, data.steps_per_epoch, workdir)
     write_config(workdir, config)
     print(_summary(config, data, devices, position))
     if warning := rate_warning(
@@ -118,11 +126,9 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
         print(f"Warning: {warning}", file=sys.stderr)
 
     tracker = Tracker(position, data.steps_per_epoch, config.data.batch_size)
-    batches = data.batchnorm_batches(config.optimizer.batchnorm_batches)
-    evaluation_model = EvaluationModel(network, data.heads, average, batches)
     monitor = "val_mean_iou" if config.data.validation_split else "mean_iou"
     log = CsvLog(workdir.log, position.epoch)
-    guard = StopOnNonFinite(config, workdir, tracker)
+    guard = StopOnDivergence(config, workdir, tracker)
     with Interrupts() as interrupts:
         # The order matters: measure, check, validate, write, and save the state last.
         callbacks = [
@@ -188,6 +194,17 @@ def _validation(
     return callbacks
 
 
+def _check_step(position: Position, steps_per_epoch: int, workdir: Workdir) -> None:
+    """Raises ValueError if the epoch in which a training stopped has no further step now."""
+    if position.step and position.step >= steps_per_epoch:
+        raise ValueError(
+            f"{workdir.state} was saved after {position.step} steps of an epoch, which has "
+            f"{steps_per_epoch} now: the training split has fewer images than before. Restore "
+            f"them, or start a new training from its weights: --init {workdir.last}, with another "
+            "--workdir."
+        )
+
+
 def _run(
     network: FCN, data: TrainingData, run: RunConfig, tracker: Tracker, callbacks: list[Any]
 ) -> None:
@@ -209,7 +226,10 @@ def _run(
 
 
 def _variables(
-    network: FCN, metrics: dict[str, SegmentationMetrics], average: MovingAverage | None
+    network: FCN,
+    metrics: dict[str, SegmentationMetrics],
+    average: MovingAverage | None,
+    evaluation_model: EvaluationModel,
 ) -> dict[str, list[Any]]:
     # Before the first step `network.metrics_variables` lacks those of the confusion matrices.
     every = [*loss_metrics(network), *metrics.values()]
@@ -218,6 +238,7 @@ def _variables(
         "optimizer": network.optimizer.variables,
         "metrics": [v for metric in every for v in metric.variables],
         "average": average.variables if average else [],
+        "evaluation": evaluation_model.seeds,
     }
 
 

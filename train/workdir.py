@@ -1,9 +1,12 @@
 """The folder of a training: its files, and the check before writing to it."""
 
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_fcn.files import write_text
+from keras_fcn.files import LockedError, locked, write_text
 
 from .config import Config
 
@@ -56,6 +59,11 @@ class Workdir:
         """The state that a resumed training needs."""
         return self.path / "state" / "state.npz"
 
+    @property
+    def lock(self) -> Path:
+        """The file that a running training locks."""
+        return self.path / ".lock"
+
 
 def open_workdir(config: Config) -> Workdir:
     """Returns the folder of a training, without changing it.
@@ -74,12 +82,42 @@ def open_workdir(config: Config) -> Workdir:
         _check_same(Config.from_json(workdir.config.read_text()), config, workdir)
     elif workdir.path.exists() and not workdir.path.is_dir():
         raise ValueError(f"`workdir` must be a folder. {workdir.path} is a file.")
-    elif workdir.path.is_dir() and any(workdir.path.iterdir()):
+    elif workdir.path.is_dir() and set(workdir.path.iterdir()) - {workdir.lock}:
         raise ValueError(
             f"The workdir {workdir.path} is not empty, and was not changed. Continue its "
             "training by --resume, or choose another --workdir."
         )
     return workdir
+
+
+@contextmanager
+def locked_workdir(config: Config) -> Iterator[Workdir]:
+    """Yields the folder of a training, which no other training can use meanwhile.
+
+    The lock ends with the context, or with the process. A folder that did not exist and is still
+    empty at the end is removed.
+
+    Raises:
+        ValueError: As for `open_workdir`, or if a training runs there; the text names its process.
+    """
+    workdir = Workdir(Path(config.run.workdir).expanduser())
+    if not workdir.lock.exists():
+        open_workdir(config)  # refuses other folders without a change to them
+    missing = [path for path in (workdir.path, *workdir.path.parents) if not path.exists()]
+    try:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(workdir.lock, f"since {time.strftime('%Y-%m-%d %H:%M')}"))
+            except LockedError as error:
+                raise ValueError(
+                    f"A training is running in {workdir.path}, and two would mix their files: "
+                    f"{error} Wait for its end, or choose another --workdir."
+                ) from None
+            yield open_workdir(config)
+    finally:
+        with suppress(OSError):  # they contain the training
+            for path in missing:
+                path.rmdir()
 
 
 def write_config(workdir: Workdir, config: Config) -> None:

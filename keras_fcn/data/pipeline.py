@@ -8,6 +8,7 @@ threads nor an interruption changes them.
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_fcn.data.augmentation import Augmentation, augment, keep_cells
@@ -293,7 +294,30 @@ def _fold(key: Any, *numbers: Any) -> Any:
 
 def _images(example: dict[str, Any], modalities: Sequence[str]) -> dict[str, Any]:
     """Returns the images of an example by modality: RGB unless others are asked for."""
-    return {name: example[IMAGE_KEYS[name]] for name in modalities or ("rgb",)}
+    return {
+        name: _finite(example[IMAGE_KEYS[name]], name, example) for name in modalities or ("rgb",)
+    }
+
+
+def _finite(image: Any, name: str, example: dict[str, Any]) -> Any:
+    """Returns an image, after a check if it is of floating-point numbers.
+
+    A single NaN would make all weights NaN in one step; augmentation would make it black.
+    """
+    if not image.dtype.is_floating:
+        return image
+
+    def check(values: np.ndarray, identity: bytes) -> np.ndarray:
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"The image ({name}) of the example {identity.decode(errors='replace')!r} must be "
+                f"finite. It contains NaN or infinite values in {(~np.isfinite(values)).sum()} of "
+                f"{values.size} places."
+            )
+        return values
+
+    checked = tf.numpy_function(check, [image, example.get("id", "")], image.dtype)
+    return tf.ensure_shape(checked, image.shape)
 
 
 def _joined(images: dict[str, Any], modalities: Sequence[str]) -> Any:

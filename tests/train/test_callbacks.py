@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 from keras_fcn_train import TrainingDiverged
-from keras_fcn_train.callbacks import StopOnNonFinite, Tracker, WarnOfOneClass
+from keras_fcn_train.callbacks import StopOnDivergence, Tracker, WarnOfOneClass
 from keras_fcn_train.callbacks.guards import one_predicted_class
 from keras_fcn_train.callbacks.log import CsvLog, TensorBoardLog, read_log
 from keras_fcn_train.state import Position
@@ -89,7 +89,7 @@ def test_pretrained_backbone_is_not_blamed(capsys):
 def test_loss_that_is_not_finite_stops_with_advice(loss, tmp_path):
     config = tiny_config(reduction="sum", learning_rate=0.5)
     workdir = Workdir(tmp_path)
-    guard = StopOnNonFinite(config, workdir, Tracker(Position(epoch=1, step=2), 10, 4))
+    guard = StopOnDivergence(config, workdir, Tracker(Position(epoch=1, step=2), 10, 4))
 
     with pytest.raises(TrainingDiverged) as error:
         guard.on_train_batch_end(0, {"loss": loss})
@@ -106,7 +106,7 @@ def test_loss_that_is_not_finite_stops_with_advice(loss, tmp_path):
 
 
 def test_finite_loss_goes_on(tmp_path):
-    guard = StopOnNonFinite(tiny_config(), Workdir(tmp_path), Tracker(Position(), 10, 4))
+    guard = StopOnDivergence(tiny_config(), Workdir(tmp_path), Tracker(Position(), 10, 4))
 
     guard.on_train_batch_end(0, {"loss": 1e30})
 

@@ -1,6 +1,6 @@
 """Callbacks of a training: one file per task."""
 
-from .guards import StopOnNonFinite, WarnOfOneClass
+from .guards import StopOnDivergence, WarnOfOneClass
 from .log import CsvLog, Curves, TensorBoardLog
 from .saving import SaveState
 from .tracking import MeanOverHeads, Tracker
@@ -12,7 +12,7 @@ __all__ = [
     "Curves",
     "MeanOverHeads",
     "SaveState",
-    "StopOnNonFinite",
+    "StopOnDivergence",
     "TensorBoardLog",
     "Tracker",
     "Validation",

@@ -2,11 +2,12 @@
 
 import math
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
 
+from keras_fcn.callbacks import first_non_finite
 from keras_fcn.confusion_matrix import ConfusionMatrix
 
 from ..config import Config
@@ -16,8 +17,10 @@ from ..workdir import Workdir
 from .tracking import Tracker
 
 
-class StopOnNonFinite(keras.callbacks.Callback):
+class StopOnDivergence(keras.callbacks.Callback):
     """Stops when the loss or a weight is no longer finite, before anything is saved.
+
+    For `fit` of a Keras model there is `keras_fcn.callbacks.StopOnNonFinite`.
 
     The loss is checked after every step, at no cost, because the progress bar shows it; the
     weights before each time they are saved.
@@ -34,6 +37,13 @@ class StopOnNonFinite(keras.callbacks.Callback):
         self._workdir = workdir
         self._tracker = tracker
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        if name := first_non_finite(self.model):
+            raise TrainingDiverged(
+                f"The weights of {name} are NaN or infinite before the training begins. Start "
+                "from other weights (--init, --init-streams or --backbone-weights)."
+            )
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if not math.isfinite(logs["loss"]):
             self._stop(f"The loss became {logs['loss']}")
@@ -43,11 +53,10 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def check_weights(self) -> None:
         """Raises TrainingDiverged unless all weights are finite."""
-        for weight in self.model.weights:
-            if not np.isfinite(np.asarray(weight)).all():
-                self._stop(f"The weights of {weight.path} are no longer finite")
+        if name := first_non_finite(self.model):
+            self._stop(f"The weights of {name} are no longer finite")
 
-    def _stop(self, what: str) -> None:
+    def _stop(self, what: str) -> NoReturn:
         config, tracker = self._config, self._tracker
         optimizer = config.optimizer
         kept = "Nothing was saved yet"

@@ -7,7 +7,7 @@ import keras
 from ..config import RunConfig
 from ..interrupts import Interrupts, TrainingInterrupted
 from ..state import State
-from .guards import StopOnNonFinite
+from .guards import StopOnDivergence
 from .tracking import Tracker
 
 
@@ -29,7 +29,7 @@ class SaveState(keras.callbacks.Callback):
         self,
         state: State,
         tracker: Tracker,
-        guard: StopOnNonFinite,
+        guard: StopOnDivergence,
         interrupts: Interrupts,
         run: RunConfig,
     ) -> None:
