@@ -116,7 +116,9 @@ def _show(summaries: list["Summary"], image_size: tuple[int, int]) -> None:
                 f"{summary.upsampling_parameters:,}" if first else "",
                 score.name,
                 str(score.convolutions),
-                str(score.receptive_field),
+                f"whole image ({score.receptive_field})"
+                if score.is_global
+                else str(score.receptive_field),
                 str(score.stride),
                 f"{summary.multiply_adds / 1e9:.1f} G" if first else "",
             )

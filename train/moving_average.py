@@ -75,13 +75,17 @@ class AverageWeights(keras.callbacks.Callback):
         self._num_updates: int | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._num_updates = int(self.model.optimizer.iterations)
+        self._num_updates = self._count()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        num_updates = int(self.model.optimizer.iterations)
+        num_updates = self._count()
         if num_updates != self._num_updates:
             self._num_updates = num_updates
             self._average.update()
+
+    def _count(self) -> int:
+        # Not `int(...)`, which fails on a variable of several devices.
+        return int(np.asarray(self.model.optimizer.iterations))
 
 
 def measure_batchnorm(network: keras.Model, batches: Iterable[tf.Tensor]) -> None:

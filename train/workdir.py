@@ -107,7 +107,9 @@ def locked_workdir(config: Config) -> Iterator[Workdir]:
     try:
         with ExitStack() as stack:
             try:
-                stack.enter_context(locked(workdir.lock, f"since {time.strftime('%Y-%m-%d %H:%M')}"))
+                stack.enter_context(
+                    locked(workdir.lock, f"since {time.strftime('%Y-%m-%d %H:%M')}")
+                )
             except LockedError as error:
                 raise ValueError(
                     f"A training is running in {workdir.path}, and two would mix their files: "

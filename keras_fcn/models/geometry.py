@@ -79,19 +79,24 @@ def producer(tensor: KerasTensor) -> tuple[Any, list[KerasTensor]]:
     return operation, list(operation._inbound_nodes[node_index].input_tensors)
 
 
-def window_of(layer: Any) -> Window:
-    """Returns the window of a layer along the height; the identity for layers without one.
+def window_of(layer: Any, axis: int = 0) -> Window:
+    """Returns the window of a layer along an axis; the identity for layers without one.
 
     "same" is taken for inputs whose size the stride divides.
+
+    Args:
+        layer: The layer.
+        axis: 0 for the height, 1 for the width.
     """
     if isinstance(layer, layers.ZeroPadding2D):
-        return Window(padding=layer.padding[0][0])
+        return Window(padding=layer.padding[axis][0])
     if isinstance(layer, CropLike):
         return Window(padding=-layer.offset)
     if hasattr(layer, "pool_size"):
-        size, stride = layer.pool_size[0], layer.strides[0]
+        size, stride = layer.pool_size[axis], layer.strides[axis]
     elif hasattr(layer, "kernel_size"):
-        size, stride = (layer.kernel_size[0] - 1) * layer.dilation_rate[0] + 1, layer.strides[0]
+        size = (layer.kernel_size[axis] - 1) * layer.dilation_rate[axis] + 1
+        stride = layer.strides[axis]
     else:
         return Window()
     padding = max(size - stride, 0) // 2 if layer.padding == "same" else 0
