@@ -244,7 +244,7 @@ class _Walk:
             after += (window.size - 1 - window.padding) * stride
             stride *= window.stride
         if not (
-            _is_local(operation, args, kwargs)
+            _is_local(operation, args)
             and _begins_alike(operation, window, sized)
             and (MAX_STRIDE / stride).is_integer()
         ):
@@ -286,14 +286,12 @@ def _is_graph(operation: Any) -> bool:
     )
 
 
-def _is_local(operation: Any, args: Any, kwargs: Any) -> bool:
+def _is_local(operation: Any, args: Any) -> bool:
     """Returns whether a cell depends on the cells of the operation's window only.
 
     Only what is listed here does: any other layer or operation, one of the user's too, may use
     the whole image.
     """
-    if kwargs.get("training"):  # statistics of the batch, or random numbers
-        return False
     if type(operation).__module__.startswith("keras.src.ops."):
         name = type(operation).__name__
         return name in _CELLWISE_OPS or (name == "GetItem" and _keeps_the_cells(args[1]))

@@ -7,6 +7,7 @@ from keras import layers
 
 import keras_fcn
 from keras_fcn.backbones import BACKBONES, VGG16, TappedModel, create
+from keras_fcn.layers import PadToStride
 from keras_fcn.models.receptive_field import reach_of, summarize
 from keras_fcn.prediction import KerasPredictor
 from keras_fcn.prediction.tiling import TiledPredictor
@@ -45,9 +46,9 @@ def distances_of_changes(model: keras.Model, width: int, along: str = "width") -
     Index 0 is the nearest of the changed pixels, which are all to its right (or below).
     """
     start = width - 32
-    image = np.random.default_rng(0).integers(0, 256, (1, HEIGHT, width, 3)).astype("uint8")
+    image = np.random.default_rng(0).integers(0, 64, (1, HEIGHT, width, 3)).astype("uint8")
     changed = image.copy()
-    changed[:, :, start:] = 255 - changed[:, :, start:]
+    changed[:, :, start:] += 191
     if along == "height":
         image, changed = (np.ascontiguousarray(x.swapaxes(1, 2)) for x in (image, changed))
     predictor = KerasPredictor(model)
@@ -69,7 +70,7 @@ def test_pixels_beyond_the_reach_change_nothing(name, geometry):
     # Rounding: the fastest kernels for one place of the image are not those for all.
     beyond = change[far + 1 :].max() / change.max()
     if np.isinf(reach):
-        assert beyond > 1e-4
+        assert beyond > 1e-5
     else:
         assert beyond < 1e-5
         assert change[: far // 2].max() > 1e-5 * change.max()
@@ -131,12 +132,9 @@ GLOBAL = {
         layers.LayerNormalization(axis=(1, 2, 3))(x) if x.shape[1] else MinusMean()(x)
     ),
     "UnitNormalization of rows": lambda x: layers.UnitNormalization(axis=2)(x),
-    "BatchNormalization with the statistics of the batch": lambda x: layers.BatchNormalization()(
-        x, training=True
-    ),
     "squeeze-and-excitation": squeeze_and_excitation,
     "mean over the image": lambda x: x - keras.ops.mean(x, axis=(1, 2), keepdims=True),
-    "largest value of the image": lambda x: x / keras.ops.max(x, axis=(1, 2), keepdims=True),
+    "largest value of the image": lambda x: x - keras.ops.max(x, axis=(1, 2), keepdims=True),
     "reversed image": lambda x: x + x[:, :, ::-1],
     "softmax over a row": lambda x: 100 * layers.Softmax(axis=2)(x),
     "attention": attention,
@@ -153,7 +151,7 @@ def test_networks_that_see_the_whole_image_have_no_finite_reach(make):
 
     # 500 pixels away, six times as far as the windows of this network reach.
     change = distances_of_changes(model, 640)
-    assert change[500:].max() > 1e-5 * change.max()
+    assert change[500:].max() > 1e-4 * change.max()
     assert np.isinf(reach_of(model)) and KerasPredictor(model).reach is None
     assert all(score.is_global for score in summarize(model).scores if score.name != "score_pool3")
     tiled = TiledPredictor(KerasPredictor(model), tile_size=(320, 320))
@@ -172,30 +170,44 @@ LOCAL = {
 }
 
 
-@pytest.mark.parametrize("along", ["width", "height"])
 @pytest.mark.parametrize("make", LOCAL.values(), ids=LOCAL)
-def test_local_layers_have_a_reach_that_is_kept(make, along):
+def test_local_layers_have_a_reach_that_is_kept(make):
     model = with_layer(make)
     reach = reach_of(model)
 
-    change = distances_of_changes(model, 640, along)
+    farthest = 0
+    for along in ("width", "height"):
+        change = distances_of_changes(model, 640, along)
+        farthest = max(farthest, int(np.flatnonzero(change > 1e-5 * change.max()).max()))
 
-    assert reach < 200
-    assert change[reach + 1 :].max() < 1e-5 * change.max()
-    # ... and along one of the axes it is no vague bound.
-    if "window" not in str(make) and along == "width":
-        assert np.flatnonzero(change > 1e-5 * change.max()).max() > 0.6 * reach
+    # At most the reach, and along the axis of the largest windows not much less.
+    assert 0.6 * reach < farthest <= reach < 200
 
 
-def test_a_network_whose_logits_depend_on_the_size_of_the_image_is_not_proved():
-    # Three pixels more, then "same" with a stride: whether the first window has a padding of its
-    # own depends on whether the size is even.
-    def make(x):
-        x = layers.MaxPooling2D(3, strides=2)(layers.ZeroPadding2D(1)(x))
-        x = layers.Conv2D(6, 3, padding="valid")(layers.ZeroPadding2D(1)(x))
-        return layers.UpSampling2D(2)(x)
+@pytest.mark.parametrize("is_padded", [True, False])
+def test_a_network_whose_windows_move_with_the_size_of_the_image_has_no_finite_reach(is_padded):
+    # TensorFlow puts the padding of "same" left of an image of 64 columns, but on both sides of
+    # one of 63: then the windows of all cells are one pixel further left.
+    images = keras.Input((None, None, 3))
+    x = PadToStride(2)(images) if is_padded else images
+    x = layers.Conv2D(2, 3, strides=2, padding="same")(x)
+    model = keras.Model(images, layers.Conv2DTranspose(2, 2, strides=2)(x))
+    image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype("float32")
 
-    assert np.isinf(reach_of(with_layer(make)))
+    narrower = model.predict(image[:, :, :63], verbose=0)[:, :, :50]
+
+    is_same = np.allclose(narrower, model.predict(image, verbose=0)[:, :, :50], rtol=1e-4)
+    assert is_same == is_padded
+    assert np.isinf(reach_of(model)) != is_padded
+
+
+def test_tiles_at_multiples_of_32_do_not_fit_a_coarser_stride():
+    images = keras.Input((None, None, 3))
+    for stride in (32, 64):
+        x = layers.AveragePooling2D(stride)(PadToStride(stride)(images))
+        model = keras.Model(images, layers.Conv2DTranspose(2, stride, strides=stride)(x))
+
+        assert np.isinf(reach_of(model)) == (stride == 64)
 
 
 def test_the_summary_says_which_scores_see_the_whole_image(capsys):
