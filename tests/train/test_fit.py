@@ -20,9 +20,10 @@ from keras_fcn_train import (
 )
 from keras_fcn_train.callbacks import SaveState, Tracker
 from keras_fcn_train.callbacks.log import read_log
-from keras_fcn_train.workdir import Workdir
+from keras_fcn_train.workdir import Workdir, locked_workdir
 
 from keras_fcn.confusion_matrix import ConfusionMatrix
+from keras_fcn.datasets import from_arrays
 
 from . import tiny_training
 from .tiny_training import SPEC, tiny_config, tiny_dataset
@@ -141,6 +142,36 @@ def test_training_after_sigkill_ends_as_an_undisturbed_one(finished, tmp_path):
     assert_same_training(result, finished)
 
 
+def test_measured_statistics_are_resumed_with_the_dropout_they_are_measured_with(
+    tmp_path, monkeypatch
+):
+    config = tiny_config(
+        workdir=str(tmp_path / "run"), backbone="tiny_dropped", batchnorm_batches=2
+    )
+    undisturbed = fit(config.replace(workdir=str(tmp_path / "all")), tiny_dataset())
+    press_ctrl_c_after(5, monkeypatch)
+    with pytest.raises(TrainingInterrupted):
+        fit(config, tiny_dataset())
+    monkeypatch.undo()
+
+    # After the first validation, which measured the statistics.
+    assert_same_training(fit(config.replace(resume=True), tiny_dataset()), undisturbed)
+
+
+@pytest.mark.full
+def test_efficientnet_resumes_exactly_with_measured_statistics(tmp_path, monkeypatch):
+    config = tiny_config(
+        workdir=str(tmp_path / "run"), backbone="efficientnet_v2_b0", batchnorm_batches=2
+    )
+    undisturbed = fit(config.replace(workdir=str(tmp_path / "all")), tiny_dataset())
+    press_ctrl_c_after(5, monkeypatch)
+    with pytest.raises(TrainingInterrupted):
+        fit(config, tiny_dataset())
+    monkeypatch.undo()
+
+    assert_same_training(fit(config.replace(resume=True), tiny_dataset()), undisturbed)
+
+
 def test_two_devices_train_to_the_numbers_of_one(tmp_path):
     # Dropout draws, and BatchNorm averages, on each device for itself: both are left out.
     settings = {"backbone": "tiny", "fc_filters": 0, "dropout": 0.0}
@@ -198,6 +229,98 @@ def test_divergence_keeps_the_last_good_weights(tmp_path, monkeypatch):
     assert all(np.isfinite(weight).all() for weight in weights_of(tmp_path / "run" / "last.keras"))
     with np.load(tmp_path / "run" / "state" / "state.npz") as state:
         assert all(np.isfinite(state[name]).all() for name in state.files if name != "position")
+
+
+def float_images(dataset, value, split="train", index=5):
+    """The dataset with images of floating-point numbers, one of which contains `value`."""
+    examples = {
+        name: [
+            {**example, "image": example["image"].astype("float32")}
+            for example in dataset.examples(name).as_numpy_iterator()
+        ]
+        for name in dataset.splits
+    }
+    examples[split][index]["image"][3, 4, 1] = value
+    return from_arrays(dataset.name, dataset.labels, examples)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("settings", [{}, {"augment": False, "crop_size": None, "batch_size": 1}])
+def test_images_that_are_not_finite_stop_the_training(value, settings, tmp_path):
+    config = tiny_config(workdir=str(tmp_path / "run"), epochs=1, **settings)
+
+    with pytest.raises(Exception, match=r"'train/5' must be finite\. It contains NaN or inf.* in 1"):
+        fit(config, float_images(tiny_dataset(), value))
+
+    assert not (tmp_path / "run" / "last.keras").exists()
+
+
+def test_images_of_finite_floats_train_as_those_of_bytes(finished, tmp_path):
+    dataset = float_images(tiny_dataset(), tiny_images("train")[5][3, 4, 1])
+
+    result = fit(tiny_config(workdir=str(tmp_path / "run")), dataset)
+
+    assert_same_training(result, finished)
+
+
+def tiny_images(split):
+    return [example["image"].numpy() for example in tiny_dataset().examples(split)]
+
+
+def test_weights_that_are_not_finite_are_not_trained(finished, tmp_path):
+    network = keras.models.load_model(finished.last)
+    kernel = network.get_layer("fc6").kernel
+    kernel.assign(np.full(kernel.shape, np.inf))
+    network.save(tmp_path / "spoiled.keras")
+    config = tiny_config(workdir=str(tmp_path / "run"), init=str(tmp_path / "spoiled.keras"))
+
+    with pytest.raises(TrainingDiverged, match="fc6/kernel are NaN or infinite before"):
+        fit(config, tiny_dataset())
+
+
+def test_a_workdir_is_for_one_training_at_a_time(tmp_path):
+    config = tiny_config(workdir=str(tmp_path / "run"))
+    running = f"A training is running in {tmp_path / 'run'}.*process {os.getpid()} on"
+
+    with locked_workdir(config):
+        for second in (config, config.replace(resume=True)):
+            with pytest.raises(ValueError, match=running):
+                fit(second, tiny_dataset())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_locks_its_workdir_until_it_is_killed(tmp_path, monkeypatch):
+    settings = {"workdir": str(tmp_path / "run"), "epochs": 2}
+    config = tiny_config(**settings)
+
+    def start_another(self, batch, logs=None):
+        for second in (config, config.replace(resume=True)):
+            with pytest.raises(ValueError, match=f"A training is running.* {os.getpid()} on"):
+                fit(second, tiny_dataset())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Tracker, "on_train_batch_end", start_another)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, tiny_dataset())
+    monkeypatch.undo()
+    killed = run_process(settings={**settings, "resume": True}, send="SIGKILL", at_step=1)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (tmp_path / "run" / ".lock").is_file()
+
+    fit(config.replace(resume=True), tiny_dataset())
+
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_a_training_split_that_has_shrunk_does_not_train_for_ever(tmp_path, monkeypatch):
+    config = tiny_config(workdir=str(tmp_path / "run"), batch_size=2)
+    press_ctrl_c_after(5, monkeypatch)
+    with pytest.raises(TrainingInterrupted):
+        fit(config, tiny_dataset())  # 6 steps per epoch
+
+    for num_train in (10, 8):  # 5 and 4
+        with pytest.raises(ValueError, match=f"after 5 steps.* has {num_train // 2} now"):
+            fit(config.replace(resume=True), tiny_dataset(num_train=num_train))
 
 
 def test_mixed_precision_leaves_a_float32_network(tmp_path):

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from keras_fcn_train.moving_average import MovingAverage, measure_batchnorm
+from keras_fcn_train.moving_average import AverageWeights, MovingAverage, measure_batchnorm
 
 
 def test_average_by_hand():
@@ -16,6 +16,30 @@ def test_average_by_hand():
     # From 1: d = min(0.15, 1/10), then min(0.15, 2/11) = 0.15.
     first = 0.1 * 1.0 + 0.9 * 2.0
     assert float(average.values[0][0]) == pytest.approx(0.15 * first + 0.85 * 4.0)
+
+
+@pytest.mark.parametrize("steps", [None, 2])
+def test_weights_are_averaged_once_per_update(steps):
+    # Without gradient accumulation each batch is an update.
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    model.layers[0].kernel.assign([[0.0]])
+    model.compile(keras.optimizers.SGD(0.5, gradient_accumulation_steps=steps), "mse")
+    average = MovingAverage(model, decay=0.5)
+    targets = np.array([1.0, 3.0, 2.0, 4.0, 5.0, 7.0])
+
+    model.fit(
+        np.ones((6, 1)), targets[:, None], batch_size=1, epochs=1, shuffle=False, verbose=0,
+        callbacks=[AverageWeights(average)],
+    )  # fmt: skip
+
+    # The gradient of (w - t) ** 2 is 2 (w - t): with a rate of 0.5, w becomes the mean target.
+    weight, expected = 0.0, 0.0
+    for update, mean in enumerate(targets.reshape(-1, steps or 1).mean(axis=1)):
+        weight -= 0.5 * 2 * (weight - mean)
+        decay = min(0.5, (1 + update) / (10 + update))
+        expected = decay * expected + (1 - decay) * weight
+    assert float(model.layers[0].kernel[0, 0]) == pytest.approx(weight)
+    assert float(average.values[0][0, 0]) == pytest.approx(expected, rel=1e-6)
 
 
 def test_batchnorm_statistics_are_averaged_too():

@@ -128,6 +128,62 @@ def test_accumulated_gradients_are_averaged():
     assert float(variable[0, 0]) == 0.5
 
 
+def accumulated(variable, optimizer, gradients):
+    """Returns the values of a variable after each gradient."""
+    values = [float(variable[0, 0])]
+    for gradient in gradients:
+        optimizer.apply([tf.constant([[gradient]])], [variable])
+        values.append(float(variable[0, 0]))
+    return values
+
+
+def test_schedule_and_warmup_count_updates_and_not_batches():
+    # 12 batches are 4 updates: rates 0.8 * min(1, (u + 1) / 2) * (1 - u / 4), by hand.
+    rates = [0.4, 0.6, 0.4, 0.2]
+    config = OptimizerConfig(
+        "sgd", momentum=0.0, weight_decay=0.0, learning_rate=0.8, power=1.0, warmup_steps=2,
+        gradient_accumulation_steps=3,
+    )  # fmt: skip
+    variable = keras.Variable([[0.0]], name="kernel")
+
+    values = accumulated(variable, build_optimizer(config, 12, [variable]), [1.0] * 12)
+
+    np.testing.assert_allclose(np.diff(values[::3]), -np.array(rates), rtol=1e-6)
+    assert values[0] == values[1] == values[2] != values[3]
+
+
+def test_adamw_counts_updates_and_not_batches():
+    config = OptimizerConfig(
+        "adamw", learning_rate=0.1, weight_decay=0.0, schedule="constant",
+        gradient_accumulation_steps=2,
+    )  # fmt: skip
+    variable = keras.Variable([[0.0]], name="kernel")
+    gradients = [1.0, 3.0, -2.0, 1.0, 4.0, 0.0]
+
+    values = accumulated(variable, build_optimizer(config, 6, [variable]), gradients)
+
+    # Kingma and Ba 2015, algorithm 1, with the means of two gradients each.
+    weight, mean, square = 0.0, 0.0, 0.0
+    for update, gradient in enumerate((2.0, -0.5, 2.0), 1):
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.999 * square + 0.001 * gradient**2
+        weight -= 0.1 * (mean / (1 - 0.9**update)) / (np.sqrt(square / (1 - 0.999**update)) + 1e-7)
+        assert values[2 * update] == pytest.approx(weight, rel=1e-4)
+
+
+def test_the_mean_of_accumulated_gradients_is_clipped_and_not_each():
+    config = OptimizerConfig(
+        "sgd", momentum=0.0, weight_decay=0.0, learning_rate=1.0, schedule="constant",
+        global_clipnorm=1.0, gradient_accumulation_steps=2,
+    )  # fmt: skip
+    variable = keras.Variable([[0.0]], name="kernel")
+
+    values = accumulated(variable, build_optimizer(config, 10, [variable]), [4.0, 0.0])
+
+    # The mean is 2, clipped to 1; each clipped, it would be 0.5.
+    assert values == pytest.approx([0.0, 0.0, -1.0])
+
+
 def test_gradients_are_clipped_by_their_common_norm():
     config = OptimizerConfig(
         "sgd",
@@ -165,12 +221,18 @@ def test_power_zero_is_constant_after_the_warmup():
 def test_warmup_longer_than_the_training_is_refused():
     with pytest.raises(ValueError, match="`warmup_steps` must be less than the steps"):
         WarmupPolynomialDecay(0.5, total_steps=4, warmup_steps=4)
+    with pytest.raises(ValueError, match="A step is an update, after 5 batches"):
+        WarmupPolynomialDecay(0.5, total_steps=4, warmup_steps=4, batches_per_step=5)
+    with pytest.raises(ValueError, match="`batches_per_step` must be at least 1"):
+        WarmupPolynomialDecay(0.5, total_steps=4, batches_per_step=0)
     with pytest.raises(ValueError, match="`total_steps` must be at least 1"):
         WarmupPolynomialDecay(0.5, total_steps=0)
 
 
 def test_schedule_survives_serialization():
-    schedule = WarmupPolynomialDecay(0.5, total_steps=9, power=0.9, warmup_steps=3)
+    schedule = WarmupPolynomialDecay(
+        0.5, total_steps=9, power=0.9, warmup_steps=3, batches_per_step=2
+    )
 
     again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
 

@@ -21,14 +21,19 @@ SPEC = LabelSpec(("ground", "stripe", "box"))
 HEADS = {"thing": SPEC, "light": LabelSpec(("dark", "bright"))}
 
 
-def tiny_backbone(normalized: bool) -> keras.Model:
-    """Returns three convolutions with strides 8, 16 and 32, with or without BatchNorm."""
+def tiny_backbone(normalized: bool, dropout: float = 0.0) -> keras.Model:
+    """Returns three convolutions with strides 8, 16 and 32, with or without BatchNorm.
+
+    As in EfficientNetV2, dropout comes before it.
+    """
     images = keras.Input((None, None, 3))
     x = images
     for name, filters, strides in (("s8", 4, 8), ("s16", 6, 2), ("s32", 8, 2)):
         x = layers.Conv2D(
             filters, strides + 1, strides=strides, padding="same", name=f"{name}_conv"
         )(x)
+        if dropout:
+            x = layers.Dropout(dropout)(x)
         if normalized:
             x = layers.BatchNormalization(name=f"{name}_bn")(x)
         x = layers.ReLU(name=name)(x)
@@ -53,6 +58,15 @@ class TinyNormalized(Tiny):
 
     name = "tiny_normalized"
     constructor = staticmethod(lambda **_: tiny_backbone(normalized=True))
+
+
+@keras.saving.register_keras_serializable(package="tests")
+@dataclass(frozen=True, kw_only=True)
+class TinyDropped(Tiny):
+    """A backbone of three convolutions with dropout before BatchNorm."""
+
+    name = "tiny_dropped"
+    constructor = staticmethod(lambda **_: tiny_backbone(normalized=True, dropout=0.3))
 
 
 def tiny_dataset(name: str = "tiny", *, num_train: int = 12) -> Any:
@@ -99,5 +113,5 @@ def tiny_config(**settings: Any) -> Config:
 
 def install() -> None:
     """Makes the backbones known by name."""
-    for kind in (Tiny, TinyNormalized):
+    for kind in (Tiny, TinyNormalized, TinyDropped):
         BACKBONES[kind.name] = kind
