@@ -3,7 +3,7 @@
 Importing the package registers every class that a `.keras` file of ours names.
 """
 
-from keras_fcn import backbones, initializers, layers, losses, metrics, weights
+from keras_fcn import backbones, callbacks, initializers, layers, losses, metrics, weights
 from keras_fcn.labels import LabelSpec
 from keras_fcn.models import FCN, FCN8s, FCN8sAtOnce, FCN16s, FCN32s
 
@@ -17,6 +17,7 @@ __all__ = [
     "FCN32s",
     "LabelSpec",
     "backbones",
+    "callbacks",
     "initializers",
     "layers",
     "losses",

@@ -19,9 +19,9 @@ class PixelwiseCrossentropy(keras.losses.Loss):
 
     Pixels labeled `ignore_class` add nothing to the loss, whatever their logits (infinite ones
     and NaN too), and are not counted in the mean. A batch without a counted pixel has the loss 0
-    and gradients of 0. Under `tf.distribute.MirroredStrategy` the mean is over the pixels of all replicas, which
-    may have different numbers of valid pixels: the value and the gradients are those of one device
-    with the whole batch.
+    and gradients of 0. Under `tf.distribute.MirroredStrategy` the mean is over the pixels of all
+    replicas, which may have different numbers of valid pixels: the value and the gradients are
+    those of one device with the whole batch.
 
     Weights (of classes and of samples) scale a pixel's loss and do not change the divisor, as in
     the losses of Keras: doubled weights double the loss. (The weighted mean of PyTorch divides by

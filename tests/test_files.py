@@ -11,6 +11,8 @@ import pytest
 
 from keras_fcn import files
 from keras_fcn.files import (
+    LockedError,
+    locked,
     move,
     replacing,
     temporary_folder,
@@ -272,6 +274,100 @@ def test_leftover_stays_where_no_locks_can_be_had(tmp_path, monkeypatch):
 
     assert (tmp_path / "file.txt").read_text() == "new"
     assert leftover.read_text() == "half"
+
+
+def start_holder(path):
+    """Returns a process that holds a lock."""
+    program = f"""
+        import sys
+        from pathlib import Path
+
+        sys.path.insert(0, {str(Path(files.__file__).parent)!r})
+        from files import locked
+
+        with locked(Path({str(path)!r}), "a test"):
+            print("locked", flush=True)
+            sys.stdin.readline()
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "locked\n"
+    return process
+
+
+def rejection_of(path):
+    """Returns the text of the error of a lock that another holds."""
+    with pytest.raises(LockedError) as error, locked(path, "another"):
+        pytest.fail("locked twice")
+    return str(error.value)
+
+
+def test_lock_is_held_until_its_owner_ends_and_names_it(tmp_path):
+    path = tmp_path / "new" / "lock"
+    process = start_holder(path)
+    for _ in range(2):  # a refused lock does not harm that of the owner
+        assert rejection_of(path).endswith(" (a test).")
+        assert f"process {process.pid} on " in rejection_of(path)
+    finish(process)
+    assert not path.exists()
+
+    with locked(path, "me"):
+        assert str(os.getpid()) in path.read_text()
+    assert not path.exists()
+
+
+def test_lock_of_a_killed_process_is_free(tmp_path):
+    path = tmp_path / "lock"
+    process = start_holder(path)
+    kill(process)
+    assert path.exists()
+
+    with locked(path, "me"):
+        assert str(os.getpid()) in rejection_of(path)
+
+
+def test_lock_is_free_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), locked(tmp_path / "lock", "me"):
+        1 / 0  # noqa: B018
+    with locked(tmp_path / "lock", "me"):
+        pass
+
+
+def test_one_of_many_holds_a_lock_that_is_taken_and_removed_all_the_time(tmp_path):
+    holders, most, taken = [], [], []
+
+    def work():
+        for _ in range(200):
+            try:
+                with locked(tmp_path / "lock", "a thread"):
+                    holders.append(1)
+                    most.append(len(holders))
+                    holders.pop()
+                    taken.append(1)
+            except LockedError:
+                pass
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert max(most) == 1 and len(taken) > 8
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_locked_where_no_locks_can_be_had(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError("No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", no_locks)
+    with locked(tmp_path / "lock", "me"), locked(tmp_path / "lock", "me again"):
+        pass
 
 
 def test_link_stays_a_link(tmp_path):

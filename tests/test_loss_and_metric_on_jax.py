@@ -1,4 +1,4 @@
-"""The tests of the loss and the metric once more, on the JAX backend."""
+"""The tests of the loss, the metric and the callback once more, on the JAX backend."""
 
 import os
 import subprocess
@@ -15,12 +15,12 @@ HERE = Path(__file__).parent
 @pytest.mark.parametrize(
     "selection",
     [
-        "by_hand or named or 32_bits or (fit and True and not eagerly)",
+        "by_hand or named or 32_bits or harms_no or (fit and True and not eagerly)",
         pytest.param("", marks=pytest.mark.full),
     ],
 )
 def test_loss_and_metric_on_jax(selection):
-    files = [HERE / "test_losses.py", HERE / "test_metrics.py"]
+    files = [HERE / f"test_{name}.py" for name in ("losses", "metrics", "callbacks")]
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *files]
 
     finished = subprocess.run(

@@ -56,8 +56,9 @@ class EvaluationModel:
 
     @property
     def seeds(self) -> list[Any]:
-        """The variables that are not copied: the states of dropout, which the measuring of
-        BatchNorm's statistics uses. A training that resumes must restore them.
+        """The variables that are not copied: the states of dropout.
+
+        `measure_batchnorm` changes them, so a training that resumes must restore them.
         """
         copied = {id(weight) for weight in self.network.weights}
         return [v for v in self.network.variables if id(v) not in copied]

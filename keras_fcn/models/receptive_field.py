@@ -42,9 +42,12 @@ _CELLWISE_BY_NAME = {
 }
 # Operations on tensors, by the names of Keras' classes.
 _CELLWISE_OPS = frozenset(
-    "Add Subtract Multiply Divide TrueDivide Maximum Minimum Negative Absolute Abs Square Sqrt "
-    "Exp Log Clip Cast Relu Relu6 LeakyRelu Elu Selu Gelu Silu Sigmoid HardSigmoid HardSilu Tanh "
-    "Softplus".split()
+    (
+        *("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum", "Minimum", "Negative"),
+        *("Absolute", "Abs", "Square", "Sqrt", "Exp", "Log", "Clip", "Cast", "Relu", "Relu6"),
+        *("LeakyRelu", "Elu", "Selu", "Gelu", "Silu", "Sigmoid", "HardSigmoid", "HardSilu"),
+        *("Tanh", "Softplus"),
+    )
 )
 
 

@@ -27,7 +27,8 @@ CASES = [
     pytest.param(name, geometry, marks=[] if name in NARROW else [pytest.mark.full])
     for name in BACKBONES
     for geometry in ("same", "reference")
-    if geometry == "same" or BACKBONES[name].__module__.rsplit(".")[-1] in ("vgg", "alexnet", "googlenet")
+    if geometry == "same"
+    or BACKBONES[name].__module__.rsplit(".")[-1] in ("vgg", "alexnet", "googlenet")
 ]
 
 

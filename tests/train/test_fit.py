@@ -249,7 +249,9 @@ def float_images(dataset, value, split="train", index=5):
 def test_images_that_are_not_finite_stop_the_training(value, settings, tmp_path):
     config = tiny_config(workdir=str(tmp_path / "run"), epochs=1, **settings)
 
-    with pytest.raises(Exception, match=r"'train/5' must be finite\. It contains NaN or inf.* in 1"):
+    with pytest.raises(
+        Exception, match=r"'train/5' must be finite\. It contains NaN or inf.* in 1"
+    ):
         fit(config, float_images(tiny_dataset(), value))
 
     assert not (tmp_path / "run" / "last.keras").exists()

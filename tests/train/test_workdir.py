@@ -1,6 +1,6 @@
 import pytest
 from keras_fcn_train import Config
-from keras_fcn_train.workdir import open_workdir, write_config
+from keras_fcn_train.workdir import locked_workdir, open_workdir, write_config
 
 
 def started(config):
@@ -34,6 +34,41 @@ def test_file_as_workdir_is_refused(tmp_path):
 def test_nothing_to_resume_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="There is no training to resume"):
         open_workdir(Config().replace(workdir=str(tmp_path / "typo"), resume=True))
+
+
+def test_lock_leaves_folders_that_are_refused_as_they_are(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+
+    for folder, resume, message in (
+        (tmp_path, False, "is not empty"),
+        (tmp_path / "typo" / "run", True, "There is no training to resume"),
+        (tmp_path / "thesis.txt", False, "is a file"),
+    ):
+        config = Config().replace(workdir=str(folder), resume=resume)
+        with pytest.raises(ValueError, match=message), locked_workdir(config):
+            pytest.fail("locked")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_lock_of_a_killed_training_does_not_fill_the_folder(tmp_path):
+    (tmp_path / ".lock").write_text("process 1 on another computer")
+
+    with locked_workdir(Config().replace(workdir=str(tmp_path))) as workdir:
+        assert workdir.lock.is_file()
+
+    assert list(tmp_path.iterdir()) == []  # which existed before, and stays
+
+
+def test_new_folder_stays_if_there_is_something_in_it(tmp_path):
+    config = Config().replace(workdir=str(tmp_path / "a" / "b"))
+    with locked_workdir(config):
+        pass
+    assert not (tmp_path / "a").exists()
+
+    with locked_workdir(config) as workdir:
+        write_config(workdir, config)
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["config.json"]
 
 
 def test_resume_names_the_settings_that_differ(tmp_path):
