@@ -6,7 +6,7 @@ from keras_fcn_benchmark.measurement import _rounds, benchmark
 from keras_fcn_benchmark.network import Comparison, Network
 from keras_fcn_benchmark.worker import WorkerError
 
-from ..export.export_samples import LABELS, picture, tiny_model
+from ..helpers import LABELS, picture, tiny_model
 
 
 def test_candidates_have_names_of_their_own_and_are_skipped_by_package():

@@ -6,7 +6,7 @@ import keras
 import pytest
 from keras_fcn_export import export_savedmodel
 
-from .export_samples import tiny_model
+from ..helpers import tiny_model
 
 
 @pytest.fixture(scope="session")
