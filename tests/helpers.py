@@ -98,13 +98,18 @@ def randomize_logits(model: keras.Model, seed: int = 0, scale: float = 1.0) -> k
     Args:
         model: The network; it is changed, and returned.
         seed: Equal seeds give equal weights.
-        scale: Standard deviation of the weights.
+        scale: Standard deviation of the kernels. Biases have a tenth of it, or the same class would
+            be predicted everywhere.
     """
     random = np.random.default_rng(seed)
-    score_layers = [layer for layer in model.layers if layer.name.startswith("score_")]
+    named = [layer for layer in model.layers if layer.name.startswith("score_")]
+    score_layers = [layer for layer in named if layer.weights]
     assert score_layers
     for layer in score_layers:
-        layer.set_weights([random.normal(0, scale, w.shape) for w in layer.get_weights()])
+        kernel, bias = layer.get_weights()
+        layer.set_weights(
+            [random.normal(0, scale, kernel.shape), random.normal(0, scale / 10, bias.shape)]
+        )
     return model
 
 

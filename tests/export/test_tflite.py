@@ -85,9 +85,9 @@ def test_int8_is_integer_throughout_and_per_channel(int8):
         schema.TensorType.INT8,
         schema.TensorType.INT32,
     }
-    # The first convolution: 8 filters of 3x3x3, each with a scale of its own.
-    (kernel,) = [t for t in tensors if t.ShapeAsNumpy().tolist() == [8, 3, 3, 3]]
-    assert kernel.Quantization().ScaleLength() == 8
+    # The first convolution: 4 filters of 8x8x3, each with a scale of its own.
+    (kernel,) = [t for t in tensors if t.ShapeAsNumpy().tolist() == [4, 8, 8, 3]]
+    assert kernel.Quantization().ScaleLength() == 4
 
 
 def test_int8_reads_pixels_as_they_are(int8):

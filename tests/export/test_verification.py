@@ -26,7 +26,7 @@ def test_a_savedmodel_equals_its_model(model, savedmodel):
     assert row.equal_predictions == 1
     assert row.max_logit_difference < 1e-4
     assert row.mean_iou is None
-    # 62 kB of weights and three graphs
+    # 10 kB of weights and three graphs
     assert 60e3 < report.size_bytes < 5e6
 
 

@@ -12,7 +12,7 @@ from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.evaluation import evaluate_heads
 from keras_fcn.prediction import KerasPredictor
 
-from .test_fit import press_ctrl_c_after
+from .test_training import press_ctrl_c_after
 from .tiny_training import HEADS, tiny_config, tiny_dataset
 
 CONFIG = tiny_config(
