@@ -5,18 +5,16 @@ import numpy as np
 import pytest
 
 from keras_fcn import FCN32s
-from keras_fcn.backbones import TappedModel
 from keras_fcn.callbacks import NonFiniteError, StopOnNonFinite, first_non_finite
 from keras_fcn.losses import PixelwiseCrossentropy
 from keras_fcn.metrics import SegmentationMetrics
 
+from .helpers import tiny_model
+
 
 @pytest.fixture
-def model(tiny_backbone):
-    keras.utils.set_random_seed(0)
-    model = FCN32s(
-        3, backbone=TappedModel(tiny_backbone, taps=("s8", "s16", "s32"), normalization="tf")
-    )
+def model():
+    model = tiny_model(3, variant=FCN32s, scale=0.1)
     model.compile("sgd", PixelwiseCrossentropy(), metrics=[SegmentationMetrics(3)])
     return model
 

@@ -12,6 +12,8 @@ from keras_fcn.models.receptive_field import reach_of, summarize
 from keras_fcn.prediction import KerasPredictor
 from keras_fcn.prediction.tiling import TiledPredictor
 
+from ..helpers import randomize_logits
+
 HEIGHT = 64
 # Those with a narrow variant, which take a second or two; the others only in `-m full`.
 NARROW = {
@@ -30,15 +32,6 @@ CASES = [
     if geometry == "same"
     or BACKBONES[name].__module__.rsplit(".")[-1] in ("vgg", "alexnet", "googlenet")
 ]
-
-
-def randomized(model: keras.Model) -> keras.Model:
-    """Gives the score layers weights that are not zero."""
-    generator = np.random.default_rng(0)
-    for layer in model.layers:
-        if layer.name.startswith("score_") and layer.weights:
-            layer.set_weights([generator.normal(size=w.shape) for w in layer.get_weights()])
-    return model
 
 
 def distances_of_changes(model: keras.Model, width: int, along: str = "width") -> np.ndarray:
@@ -62,7 +55,9 @@ def distances_of_changes(model: keras.Model, width: int, along: str = "width") -
 def test_pixels_beyond_the_reach_change_nothing(name, geometry):
     keras.utils.set_random_seed(0)
     options = {"geometry": geometry} if geometry == "reference" else {}
-    model = randomized(keras_fcn.FCN8s(2, backbone=create(name, **NARROW.get(name, {}), **options)))
+    model = randomize_logits(
+        keras_fcn.FCN8s(2, backbone=create(name, **NARROW.get(name, {}), **options))
+    )
     reach = reach_of(model)
     far = 1000 if np.isinf(reach) else int(reach)
 
@@ -87,7 +82,7 @@ def with_layer(make, sizes=(None, None)):
     del s8
     backbone = TappedModel(keras.Model(images, x), taps=("s8", "s16", "s32"), fc_filters=0)
     keras.utils.set_random_seed(0)
-    return randomized(keras_fcn.FCN8s(2, backbone=backbone))
+    return randomize_logits(keras_fcn.FCN8s(2, backbone=backbone))
 
 
 @keras.saving.register_keras_serializable(package="tests")

@@ -9,13 +9,8 @@ from keras_fcn.data.pipeline import evaluation_batches
 from keras_fcn.datasets import from_arrays
 from keras_fcn.labels import Heads
 
-from . import tiny_training
+from ..helpers import Tiny
 from .tiny_training import HEADS, SPEC
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_names():
-    tiny_training.install()
 
 
 def dataset_of(labels):
@@ -58,7 +53,7 @@ def test_the_loss_is_of_all_valid_pixels_whatever_the_batches(labels):
     heads = dataset.heads
     network = keras_fcn.FCN8s(
         heads.unwrapped({head: spec.num_classes for head, spec in heads.items()}),
-        backbone=tiny_training.Tiny(fc_filters=8),
+        backbone=Tiny(),
         labels=labels,
     )
     random = np.random.default_rng(1)
@@ -81,7 +76,7 @@ def test_the_loss_is_of_all_valid_pixels_whatever_the_batches(labels):
 def test_the_loss_of_no_valid_pixel_is_zero():
     dataset = dataset_of(SPEC)
     (ignored,) = [e for e in dataset.examples("val").as_numpy_iterator() if e["id"] == b"val/2"]
-    network = keras_fcn.FCN8s(3, backbone=tiny_training.Tiny(fc_filters=8), labels=SPEC)
+    network = keras_fcn.FCN8s(3, backbone=Tiny(), labels=SPEC)
     nothing = from_arrays("tiny", SPEC, {"val": [ignored]})
 
     logs = EvaluationModel(network, nothing.heads).evaluate(evaluation_batches(nothing, "val"))

@@ -25,17 +25,13 @@ from keras_fcn_train.workdir import Workdir, locked_workdir
 from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.datasets import from_arrays
 
-from . import tiny_training
 from .tiny_training import SPEC, tiny_config, tiny_dataset
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_names():
-    tiny_training.install()
+pytestmark = pytest.mark.usefixtures("tiny_backbones")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, tiny_backbones):
     """A training that nothing disturbed."""
     return fit(tiny_config(workdir=str(tmp_path_factory.mktemp("finished"))), tiny_dataset())
 
@@ -146,7 +142,7 @@ def test_measured_statistics_are_resumed_with_the_dropout_they_are_measured_with
     tmp_path, monkeypatch
 ):
     config = tiny_config(
-        workdir=str(tmp_path / "run"), backbone="tiny_dropped", batchnorm_batches=2
+        workdir=str(tmp_path / "run"), backbone="tiny_dropout", batchnorm_batches=2
     )
     undisturbed = fit(config.replace(workdir=str(tmp_path / "all")), tiny_dataset())
     press_ctrl_c_after(5, monkeypatch)
