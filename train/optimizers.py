@@ -233,13 +233,22 @@ def build_optimizer(
             offsets of normalizations) do not decay.
         backbone: Name of the network's backbone: with SGD the biases of AlexNet get the learning
             rates of the reference.
+
+    Raises:
+        ValueError: If the training is shorter than the first update or the warm-up.
     """
     steps = config.gradient_accumulation_steps
+    if num_batches < steps:
+        raise ValueError(
+            "`gradient_accumulation_steps` must be at most the steps of the whole training: the "
+            f"weights change after each {steps} steps. Received: gradient_accumulation_steps="
+            f"{steps}, {num_batches} steps."
+        )
     learning_rate: Any = config.learning_rate
     if config.schedule == "polynomial" or config.warmup_steps:
         learning_rate = WarmupPolynomialDecay(
             config.learning_rate,
-            max(1, num_batches // steps),
+            num_batches // steps,
             power=config.power if config.schedule == "polynomial" else 0.0,
             warmup_steps=config.warmup_steps,
             batches_per_step=steps,

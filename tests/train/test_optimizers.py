@@ -171,6 +171,16 @@ def test_adamw_counts_updates_and_not_batches():
         assert values[2 * update] == pytest.approx(weight, rel=1e-4)
 
 
+def test_a_training_that_ends_before_its_first_update_is_refused():
+    variable = keras.Variable([[0.0]], name="kernel")
+    for name in ("sgd", "adamw"):
+        for schedule in ("constant", "polynomial"):
+            config = OptimizerConfig(name, schedule=schedule, gradient_accumulation_steps=5)
+            build_optimizer(config, 5, [variable])
+            with pytest.raises(ValueError, match=r"change after each 5 steps\. .*, 4 steps"):
+                build_optimizer(config, 4, [variable])
+
+
 def test_the_mean_of_accumulated_gradients_is_clipped_and_not_each():
     config = OptimizerConfig(
         "sgd", momentum=0.0, weight_decay=0.0, learning_rate=1.0, schedule="constant",

@@ -154,6 +154,19 @@ def test_measured_statistics_are_resumed_with_the_dropout_they_are_measured_with
     assert_same_training(fit(config.replace(resume=True), tiny_dataset()), undisturbed)
 
 
+def test_a_training_that_stops_between_two_updates_continues_exactly(tmp_path, monkeypatch):
+    config = tiny_config(
+        workdir=str(tmp_path / "run"), gradient_accumulation_steps=2, warmup_steps=2
+    )
+    undisturbed = fit(config.replace(workdir=str(tmp_path / "all")), tiny_dataset())
+    press_ctrl_c_after(5, monkeypatch)  # two updates, and one gradient of the third
+    with pytest.raises(TrainingInterrupted):
+        fit(config, tiny_dataset())
+    monkeypatch.undo()
+
+    assert_same_training(fit(config.replace(resume=True), tiny_dataset()), undisturbed)
+
+
 @pytest.mark.full
 def test_efficientnet_resumes_exactly_with_measured_statistics(tmp_path, monkeypatch):
     config = tiny_config(

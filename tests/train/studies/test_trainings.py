@@ -4,6 +4,7 @@ import pytest
 from keras_fcn_train import Config, fit
 from keras_fcn_train.studies import networks, patch_sampling, runs, upsampling
 from keras_fcn_train.studies.runs import Run, Trained
+from keras_fcn_train.workdir import locked_workdir, write_config
 
 from .tiny_dataset import dataset_of
 
@@ -112,6 +113,17 @@ def test_a_study_wants_one_label_map_and_a_validation_split():
         runs.open_base(Config().replace(dataset="sample_geometric"))
     with pytest.raises(ValueError, match="on a validation split"):
         runs.open_base(Config().replace(validation_split=None))
+
+
+def test_a_study_does_not_train_where_another_one_does(tmp_path):
+    config = Config().replace(workdir=str(tmp_path / "first"))
+
+    for is_resumed in (False, True):
+        with locked_workdir(config) as workdir:
+            if is_resumed:
+                write_config(workdir, config)
+            with pytest.raises(ValueError, match=r"A training is running in .*first, .* process"):
+                runs.train_all([Run("first", config)], tmp_path)
 
 
 def test_a_run_starts_from_the_last_network_of_another(tmp_path, monkeypatch):
