@@ -93,8 +93,8 @@ class ConfusionMatrix:
         check_ignore_class(ignore_class, num_classes)
         check_class_names(class_names, num_classes)
         check_unscored(unscored, num_classes)
-        self.num_classes = num_classes
-        self.ignore_class = ignore_class
+        self.num_classes = int(num_classes)  # of NumPy's integers
+        self.ignore_class = None if ignore_class is None else int(ignore_class)
         self.class_names = tuple(class_names or (f"class {i}" for i in range(num_classes)))
         self.unscored = tuple(unscored)
         self.counts: IntArray = np.zeros((num_classes, num_classes), np.int64)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import Any
 
 Color = tuple[int, int, int]
@@ -55,6 +56,7 @@ class LabelSpec:
             )
         check_ignore_class(self.ignore_class, self.num_classes)
         check_is_uint8(self.ignore_class)
+        object.__setattr__(self, "ignore_class", int(self.ignore_class))  # of NumPy: not for JSON
         object.__setattr__(self, "unscored", tuple(self.unscored))
         if not set(self.unscored) < set(self.class_names):
             raise ValueError(
@@ -207,7 +209,7 @@ class Heads(Mapping[str, LabelSpec]):
 
 def check_num_classes(num_classes: int) -> None:
     """Raises ValueError unless `num_classes` is a whole number from 2 to 255."""
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int):
+    if isinstance(num_classes, bool) or not isinstance(num_classes, Integral):
         raise ValueError(
             f"`num_classes` must be a whole number. Received: num_classes={num_classes!r}."
         )
@@ -222,7 +224,7 @@ def check_ignore_class(ignore_class: int | None, num_classes: int | None = None)
     """Raises ValueError unless `ignore_class` is None or a whole number outside the classes."""
     if ignore_class is None:
         return
-    if isinstance(ignore_class, bool) or not isinstance(ignore_class, int):
+    if isinstance(ignore_class, bool) or not isinstance(ignore_class, Integral):
         raise ValueError(
             "`ignore_class` must be a whole number or None. "
             f"Received: ignore_class={ignore_class!r}."

@@ -91,7 +91,7 @@ class PixelwiseCrossentropy(keras.losses.Loss):
         # float32 under every dtype policy: a sum over pixels needs more than 8 bits.
         super().__init__(name=name, reduction="sum", dtype="float32")
         self.reduction = reduction  # read by `__call__` below only, which replaces that of Keras
-        self.ignore_class = ignore_class
+        self.ignore_class = None if ignore_class is None else int(ignore_class)  # of NumPy's
         self.class_weights = _checked_weights(class_weights)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> KerasTensor:

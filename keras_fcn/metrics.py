@@ -111,8 +111,8 @@ class SegmentationMetrics(keras.metrics.Metric):
         super().__init__(name=name, dtype=dtype)
         check_num_classes(num_classes)
         check_ignore_class(ignore_class, num_classes)
-        self.num_classes = num_classes
-        self.ignore_class = ignore_class
+        self.num_classes = num_classes = int(num_classes)  # of NumPy's integers
+        self.ignore_class = None if ignore_class is None else int(ignore_class)
         self.class_names = None if class_names is None else [str(name) for name in class_names]
         self.unscored = [int(label) for label in unscored]
         self.prefix = prefix

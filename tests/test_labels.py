@@ -1,6 +1,15 @@
+import json
+
+import numpy as np
 import pytest
 
+from keras_fcn import FCN32s
+from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.labels import Heads, LabelSpec
+from keras_fcn.losses import PixelwiseCrossentropy
+from keras_fcn.metrics import SegmentationMetrics
+
+from .helpers import Tiny
 
 SHAPES = LabelSpec(("disc", "star"))
 PLACES = LabelSpec(("left", "right"), ignore_class=9)
@@ -56,3 +65,33 @@ def test_an_ignored_label_that_uint8_cannot_hold_is_refused(ignore_class):
 def test_the_largest_labels_are_accepted():
     assert LabelSpec(("a", "b"), ignore_class=2).ignore_class == 2
     assert LabelSpec.numbered(255).num_classes == 255
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.int64])
+def test_numbers_of_numpy_are_numbers(kind):
+    labels = LabelSpec.numbered(kind(20), ignore_class=kind(100))
+    objects = (
+        FCN32s(kind(20), backbone=Tiny(), labels=labels),
+        SegmentationMetrics(kind(20), kind(100)),
+        PixelwiseCrossentropy(kind(100)),
+    )
+
+    # 20 * 20 does not fit into uint8.
+    assert objects[1].counts.shape[1] > 400
+    assert ConfusionMatrix(kind(20), kind(100)).num_classes == 20
+    assert json.loads(json.dumps(labels.to_dict()))["ignore_class"] == 100
+    for made in objects:
+        config = json.loads(json.dumps(made.get_config()))  # fails with numbers of NumPy
+        assert config.get("num_classes", 20) == 20 and config.get("ignore_class", 100) == 100
+    with pytest.raises(ValueError, match="`num_classes` must be in"):
+        LabelSpec.numbered(kind(1))
+    with pytest.raises(ValueError, match="must be outside the classes"):
+        LabelSpec.numbered(kind(20), ignore_class=kind(3))
+
+
+@pytest.mark.parametrize("value", [True, np.True_, 2.0, np.float32(2), "2", np.array([2])])
+def test_other_values_are_no_numbers_of_classes(value):
+    with pytest.raises(ValueError, match="`num_classes` must be a whole number"):
+        LabelSpec.numbered(value)
+    with pytest.raises(ValueError, match="`ignore_class` must be a whole number"):
+        LabelSpec.numbered(2, ignore_class=value)

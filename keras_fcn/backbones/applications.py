@@ -91,7 +91,8 @@ class TappedModel(ModelBackbone):
         dropout: Dropout before the coarsest score layer.
 
     Raises:
-        ValueError: If `taps` are not three, or `weights` is given.
+        ValueError: If `taps` are not three, `weights` is given, or the model takes images of
+            another size than the network gives it.
 
     Example:
         >>> import keras_fcn
@@ -120,6 +121,10 @@ class TappedModel(ModelBackbone):
     def name(self) -> str:  # type: ignore[override]
         """The name of the model."""
         return self.model.name
+
+    def __call__(self, images: KerasTensor, suffix: str = "") -> Features:
+        _check_takes(self.model, images)
+        return super().__call__(images, suffix)
 
     def network(self, num_channels: int, weights: str | None = None) -> keras.Model:
         return self.model
@@ -321,13 +326,33 @@ def _layer_output(model: keras.Model, name: str) -> KerasTensor:
     return model.get_layer(name).output
 
 
+def _check_takes(model: keras.Model, images: KerasTensor) -> None:
+    """Raises ValueError if a model is built for images of another size than these."""
+    _, *wanted, channels = model.inputs[0].shape
+    given = list(images.shape[1:3])
+    if any(size not in (None, other) for size, other in zip(wanted, given, strict=True)):
+        height, width = (size or "any" for size in wanted)
+        raise ValueError(
+            f"The model {model.name!r} of the backbone must take images of any size. It is built "
+            f"for {height}x{width} only. Build it with the input shape (None, None, {channels}), "
+            f"such as `keras.Input((None, None, {channels}))` or, in `keras.applications`, "
+            f"`include_top=False, input_shape=(None, None, {channels})`; the weights fit: "
+            "`larger.set_weights(model.get_weights())`. (Where it must have this size, give "
+            f"`input_shape=({height}, {width}, {channels})` to the network, if both are multiples "
+            "of 32.)"
+        )
+
+
 def _check_strides(features: keras.Model, taps: Taps) -> None:
-    channels = features.inputs[0].shape[-1]
-    shapes = features.compute_output_shape((1, 64, 64, channels))
+    _, height, width, channels = features.inputs[0].shape
+    size = (height or 64, width or 64)
+    shapes = features.compute_output_shape((1, *size, channels))
     for (level, stride), tap in zip(STRIDES.items(), taps, strict=True):
-        if tuple(shapes[level][1:3]) != (64 // stride, 64 // stride):
+        expected = (size[0] // stride, size[1] // stride)
+        if tuple(shapes[level][1:3]) != expected:
             raise ValueError(
-                f"The tap {tap or 'output'!r} for {level} must have stride {stride}: a 64x64 image "
-                f"should give {64 // stride}x{64 // stride} features, padded as with "
-                f'`padding="same"`. Received: {shapes[level][1]}x{shapes[level][2]}.'
+                f"The tap {tap or 'output'!r} for {level} must have stride {stride}: a "
+                f"{size[0]}x{size[1]} image should give {expected[0]}x{expected[1]} features, "
+                'padded as with `padding="same"`. '
+                f"Received: {shapes[level][1]}x{shapes[level][2]}."
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from keras_fcn.backbones import Backbone
 from keras_fcn.labels import Heads, Labels, LabelSpec, check_num_classes
 from keras_fcn.modalities import Fusion
 from keras_fcn.models.decoder import Head, Upsampling, prepare_skips
+from keras_fcn.models.fit_data import check_class_weight, warn_of_batch, watched
 from keras_fcn.models.inputs import (
     InputShape,
     check_fusion,
@@ -199,6 +201,24 @@ class FCN(keras.Model):
     @origin.setter
     def origin(self, origin: dict[str, Any]) -> None:
         self._origin = dict(origin)
+
+    def fit(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Trains the network, as `fit` of every Keras model, whose arguments these are.
+
+        The first batch is looked at. There is a warning if its images are divided by 255 already,
+        or if of two classes only one is left beside the ignored label.
+
+        Raises:
+            ValueError: If `class_weight` is given: that is an argument of the loss.
+        """
+        check_class_weight(kwargs)
+        mode = self.backbone.normalization or self.backbone.trained_with
+        is_rgb = self.inputs[0].shape[-1] == 3 and self.modalities in ((), ("rgb",))
+        look = partial(warn_of_batch, heads=self.heads, expects_bytes=is_rgb and mode != "none")
+        x, y = watched(x, y, batch_size, look)
+        return super().fit(x, y, batch_size, *args, **kwargs)
 
     def set_mean(self, mean: Sequence[float]) -> None:
         """Changes the mean that is subtracted from the images.

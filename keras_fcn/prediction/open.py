@@ -9,6 +9,7 @@ import keras
 from keras_fcn.prediction.predictor import Predictor, damaged
 
 _FORMATS = "a .keras file, the folder of a SavedModel, a .tflite file or a .onnx file"
+_HDF5 = (".h5", ".hdf5")
 
 
 def open_predictor(
@@ -51,7 +52,7 @@ def open_predictor(
         from keras_fcn.prediction.savedmodel import SavedModelPredictor
 
         return SavedModelPredictor(path)
-    if path.suffix == ".keras":
+    if path.suffix in (".keras", *_HDF5):
         from keras_fcn.prediction.keras_model import KerasPredictor
 
         return KerasPredictor(load_model(path), path)
@@ -69,25 +70,28 @@ def open_predictor(
 
 
 def load_model(path: str | Path) -> keras.Model:
-    """Opens a `.keras` file, without its optimizer.
+    """Opens a `.keras` file, or a whole model in a `.h5` file, without its optimizer.
 
     The result is that of `keras.saving.load_model(path, compile=False)`, in half the memory and a
     third of the time: the weights are read from an unpacked copy in a temporary folder, one by
     one, and no initial values are drawn for them.
 
     Args:
-        path: The file. Every class of `keras_fcn` that it names is known.
+        path: The file. Every class of `keras_fcn` that it names is known; in a `.h5` file, which
+            `keras.models.load_model` opens only with `custom_objects`, too.
 
     Returns:
         The model, not compiled.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no `.keras` file, or is damaged.
+        ValueError: If it is no such file, contains weights only, or is damaged.
     """
     import keras_fcn  # noqa: F401  (registers the classes that files name)
 
     path = _existing(path)
+    if path.is_file() and path.suffix in _HDF5:
+        return _load_hdf5(path)
     if path.is_dir() or path.suffix != ".keras":
         raise ValueError(f"A Keras model must be a .keras file. Received: {path}.")
     try:
@@ -99,6 +103,27 @@ def load_model(path: str | Path) -> keras.Model:
                 return keras.saving.load_model(folder, compile=False)
     except Exception as error:  # damaged files make Keras raise errors of many kinds
         raise damaged(path, "a Keras model", error) from error
+
+
+def _load_hdf5(path: Path) -> keras.Model:
+    """Opens Keras' older format, in which the classes are not named by their packages."""
+    if path.name.endswith((".weights.h5", ".weights.hdf5")):
+        raise ValueError(
+            f"{path} must contain a model. Its name says that it contains weights only: build the "
+            f'network, such as `keras_fcn.FCN8s(num_classes, weights="{path}")`, and save it by '
+            '`model.save("model.keras")`.'
+        )
+    registered = keras.saving.get_custom_objects().items()
+    known = {n.removeprefix("keras_fcn>"): o for n, o in registered if n.startswith("keras_fcn>")}
+    try:
+        return keras.saving.load_model(path, custom_objects=known, compile=False)
+    except Exception as error:  # of many kinds, as for `.keras` files
+        raise ValueError(
+            f"{path} could not be opened as a model in Keras' older format, HDF5. Where it was "
+            'made, save it by `model.save("model.keras")`, and give that file. (If it contains '
+            "weights only, call it `.weights.h5`, and give it to its network as `weights`.) "
+            f"Keras says: {(str(error) or type(error).__name__).splitlines()[0]}"
+        ) from error
 
 
 def _created_with_weights(folder: str) -> keras.Model:

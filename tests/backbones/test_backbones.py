@@ -215,3 +215,38 @@ def test_layers_of_the_small_network_are_called_alike_in_every_copy():
     )  # fmt: skip
 
     assert first == second
+
+
+def classifier_layers(size):
+    """A network of Keras without its classifier, as built by default: for one size only."""
+    return keras.applications.MobileNet(
+        input_shape=(*size, 3), include_top=False, weights=None, alpha=0.25
+    )
+
+
+MOBILENET_TAPS = ("conv_pw_5_relu", "conv_pw_11_relu", "conv_pw_13_relu")
+
+
+def test_a_backbone_for_one_size_says_how_to_build_it_for_any():
+    keras.utils.set_random_seed(0)
+    fixed = classifier_layers((224, 224))
+    message = (
+        r"built for 224x224 only\. Build it with the input shape \(None, None, 3\).*set_weights"
+    )
+    for input_shape in (None, (192, 224, 3)):
+        with pytest.raises(ValueError, match=message):
+            keras_fcn.FCN8s(
+                2, backbone=TappedModel(fixed, taps=MOBILENET_TAPS), input_shape=input_shape
+            )
+
+    # What the text says to do: for any size, or for this one.
+    free = classifier_layers((None, None))
+    free.set_weights(fixed.get_weights())
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3)).astype("float32")
+    np.testing.assert_allclose(free(image), fixed(image), atol=1e-5)
+    network = keras_fcn.FCN8s(2, backbone=TappedModel(free, taps=MOBILENET_TAPS))
+    assert network(image[:, :50, :70]).shape == (1, 50, 70, 2)
+    network = keras_fcn.FCN8s(
+        2, backbone=TappedModel(fixed, taps=MOBILENET_TAPS), input_shape=(224, 224, 3)
+    )
+    assert network(image).shape == (1, 224, 224, 2)

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,7 +12,7 @@ import keras_fcn
 from keras_fcn.backbones import TappedModel
 from keras_fcn.prediction import load_model, open_predictor
 
-from ..helpers import TAPS, tiny_layers
+from ..helpers import TAPS, tiny_layers, tiny_model
 
 
 def test_a_missing_model_is_named():
@@ -22,14 +23,14 @@ def test_a_missing_model_is_named():
 
 
 def test_another_kind_of_file_is_refused(tmp_path):
-    (tmp_path / "model.h5").write_text("")
+    (tmp_path / "model.pth").write_text("")
 
     with pytest.raises(
-        ValueError, match=r"a \.tflite file or a \.onnx file. Received: .*model\.h5"
+        ValueError, match=r"a \.tflite file or a \.onnx file. Received: .*model\.pth"
     ):
-        open_predictor(tmp_path / "model.h5")
-    with pytest.raises(ValueError, match=r"must be a \.keras file. Received: .*model\.h5"):
-        load_model(tmp_path / "model.h5")
+        open_predictor(tmp_path / "model.pth")
+    with pytest.raises(ValueError, match=r"must be a \.keras file. Received: .*model\.pth"):
+        load_model(tmp_path / "model.pth")
 
 
 @pytest.mark.parametrize("kind", ["keras", "tflite", "onnx"])
@@ -161,3 +162,36 @@ def test_a_fresh_process_knows_our_classes(tmp_path):
     )
 
     assert done.stdout.splitlines()[-1] == "FCN 3"
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".hdf5"])
+def test_a_model_in_the_older_format_is_opened(tmp_path, suffix):
+    path = tmp_path / f"model{suffix}"
+    model = tiny_model({"thing": 3, "light": 2}, modalities=("rgb", "depth"), upsampling="learned")
+    keras.saving.save_model(model, path)
+    image = np.random.default_rng(0).uniform(0, 255, (1, 30, 40, 4)).astype("float32")
+
+    for opened in (load_model(path), keras.models.load_model(path, {"FCN": keras_fcn.FCN})):
+        assert opened.get_config() == model.get_config()
+        for head, logits in opened.predict(image, verbose=0).items():
+            np.testing.assert_array_equal(logits, model.predict(image, verbose=0)[head])
+    assert open_predictor(path).heads == model.heads
+
+
+def test_files_of_weights_and_others_in_the_older_format_say_what_to_do(tmp_path):
+    model = tiny_model()
+    model.save_weights(tmp_path / "model.weights.h5")
+    shutil.copy(tmp_path / "model.weights.h5", tmp_path / "renamed.h5")
+    (tmp_path / "photo.h5").write_bytes(b"not HDF5")
+
+    with pytest.raises(ValueError, match=r"model\.weights\.h5 must contain a model.*, weights="):
+        load_model(tmp_path / "model.weights.h5")
+    for name in ("renamed.h5", "photo.h5"):
+        with pytest.raises(ValueError, match=rf'{name} could not.*model\.save\("model\.keras"\)'):
+            load_model(tmp_path / name)
+
+    # What the texts say to do.
+    again = tiny_model(seed=1)
+    keras_fcn.weights.load(again, tmp_path / "model.weights.h5")
+    for weight, expected in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
