@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from keras_fcn.layers.normalization import ImageNormalization
 from keras_fcn.modalities import MODALITIES
 from keras_fcn.weights.adapt import FOLDABLE_MODES, extend_input_channels, fold_normalization
 from keras_fcn.weights.caffe import open_caffemodel
+from keras_fcn.weights.means import Mean, choose_mean, find_published
+from keras_fcn.weights.published import WeightCard
 from keras_fcn.weights.pytorch import open_state_dict
 from keras_fcn.weights.source import Shape, SourceLayer, StoredTensor, WeightFile
 
@@ -89,10 +91,14 @@ def open_weight_file(path: str | Path) -> WeightFile:
 
 
 def load_weight_file(model: keras.Model, path: str | Path) -> ConversionReport:
-    """Fills a model from a weight file of Caffe's or PyTorch's.
+    """Fills a network from a weight file of Caffe's or PyTorch's.
+
+    No file contains the mean that its network subtracts from the images. It follows from the
+    file's checksum, name, classes and modalities, and becomes the model's, unless the backbone
+    names one.
 
     Args:
-        model: A network of ours, built for the classes and the backbone of the file.
+        model: The network, built for the classes and the backbone of the file.
         path: A `.caffemodel`, `.pth`, `.pt` or `.safetensors` file: a network of
             fcn.berkeleyvision.org or of wkentaro/pytorch-fcn, or an ImageNet
             classifier (VGG16, CaffeNet, GoogLeNet) to start training from.
@@ -102,12 +108,48 @@ def load_weight_file(model: keras.Model, path: str | Path) -> ConversionReport:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged or does not fit; the model is unchanged then.
+        ValueError: If the file is damaged or does not fit, or its mean is neither known nor given;
+            the model is unchanged then.
     """
-    return assign_weights(model, open_weight_file(path))
+    return fill_network(model, open_weight_file(path))
 
 
-def assign_weights(model: keras.Model, source: WeightFile) -> ConversionReport:
+def fill_network(
+    model: keras.Model, source: WeightFile, card: WeightCard | None = None
+) -> ConversionReport:
+    """Does what `load_weight_file` does with an opened file.
+
+    Args:
+        model: The network to fill. One that is not an `FCN` keeps its mean.
+        source: From `open_weight_file`.
+        card: The card of the file, if it was downloaded by it.
+
+    Raises:
+        ValueError: As for `load_weight_file`.
+    """
+    backbone = getattr(model, "backbone", None)
+    if backbone is None:
+        return assign_weights(model, source)
+    _fitting_plan(model, source)
+    num_classes = None if source.is_classifier else model.num_classes
+    published = (card, "the file was downloaded by that name") if card else None
+    published = published or find_published(source, num_classes)
+    inputs = model.modalities or ("rgb",)
+    if published and not source.is_classifier and published[0].inputs != inputs:
+        raise ValueError(
+            f"{str(source.path)!r} is for images of {', '.join(published[0].inputs)}: "
+            f"{published[1]}. Received: a network for {', '.join(inputs)}. Build it with "
+            f"modalities={published[0].inputs}."
+        )
+    if source.is_classifier and model.modalities:
+        return assign_weights(model, source)  # trained on RGB alone
+    mean = choose_mean(source, num_classes, model.modalities, published, backbone.mean)
+    return assign_weights(model, source, mean)
+
+
+def assign_weights(
+    model: keras.Model, source: WeightFile, mean: Mean | None = None
+) -> ConversionReport:
     """Fills a model from an opened weight file, one tensor at a time.
 
     All names and shapes are compared before the first tensor is read, so that
@@ -124,6 +166,8 @@ def assign_weights(model: keras.Model, source: WeightFile) -> ConversionReport:
     Args:
         model: The network to fill.
         source: From `open_weight_file`.
+        mean: For an `FCN`: what it subtracts from the images from now on; None leaves that as it
+            is.
 
     Returns:
         Which layers were loaded, and which layers of the file were not used.
@@ -131,12 +175,11 @@ def assign_weights(model: keras.Model, source: WeightFile) -> ConversionReport:
     Raises:
         ValueError: If a layer is missing or has another shape; all are listed.
     """
-    plan, report = _plan(model, source)
-    if not report.fits:
-        raise ValueError(
-            f"The weights do not fit {model.name!r}, which is unchanged. {report}\n"
-            "Build the model for the classes, the backbone, the width and the variant of the file."
-        )
+    plan, report = _fitting_plan(model, source)
+    if mean is not None:
+        # Before the normalization is folded, which needs the mean of the file.
+        model.set_mean(mean.values)
+        report = replace(report, notes=(*report.notes, f"mean of the images {mean}"))
     normalization = _other_normalization(model, source)
     for layer, stored in plan:
         kernel = _to_keras(stored.weight, layer)
@@ -161,6 +204,18 @@ def reference_name(layer_name: str) -> str:
     ('conv1_2', 'score_pool4')
     """
     return re.sub(r"^block(\d)_conv(\d)", r"conv\1_\2", layer_name)
+
+
+def _fitting_plan(
+    model: keras.Model, source: WeightFile
+) -> tuple[list[tuple[Any, SourceLayer]], ConversionReport]:
+    plan, report = _plan(model, source)
+    if not report.fits:
+        raise ValueError(
+            f"The weights do not fit {model.name!r}, which is unchanged. {report}\n"
+            "Build the model for the classes, the backbone, the width and the variant of the file."
+        )
+    return plan, report
 
 
 def _plan(

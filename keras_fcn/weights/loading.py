@@ -3,7 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_fcn.weights.convert import READERS, load_weight_file
+from keras_fcn.weights.convert import (
+    READERS,
+    ConversionReport,
+    fill_network,
+    load_weight_file,
+    open_weight_file,
+)
 from keras_fcn.weights.imagenet import load_backbone_weights
 from keras_fcn.weights.published import NETWORK_DATASETS, download, find_card
 from keras_fcn.weights.transfer import load_model_weights
@@ -54,15 +60,18 @@ def load(model: "FCN", weights: str | Path | None = None) -> None:
             at_once=model.skip_scales != _UNSCALED,
             inputs=model.modalities or ("rgb",),
         )
-        load_weight_file(model, download(card))
-        if model.backbone.mean is None:
-            model.set_mean(card.mean)
+        _note(model, fill_network(model, open_weight_file(download(card)), card))
     elif not Path(weights).is_file():
         raise ValueError(
             f'`weights` must be None, "imagenet", {", ".join(map(repr, NETWORK_DATASETS))} or an '
             f"existing file. Received: {weights}."
         )
     elif Path(weights).suffix in READERS:
-        load_weight_file(model, weights)
+        _note(model, load_weight_file(model, weights))
     else:
         load_model_weights(model, weights)
+
+
+def _note(model: "FCN", report: ConversionReport) -> None:
+    """Stores with the network what is to be known about its weights, such as its mean."""
+    model.origin = {**model.origin, "notes": list(report.notes)}

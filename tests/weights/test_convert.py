@@ -112,7 +112,7 @@ def fcn8s_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fcn8s():
-    return keras_fcn.FCN8s(3, backbone=VGG16(alpha=1 / 8, fc_filters=4))
+    return keras_fcn.FCN8s(3, backbone=VGG16(alpha=1 / 8, fc_filters=4, mean=CAFFE_MEAN))
 
 
 def test_a_whole_network_is_filled(fcn8s, fcn8s_file):
@@ -120,7 +120,8 @@ def test_a_whole_network_is_filled(fcn8s, fcn8s_file):
 
     assert report.fits
     assert len(report.loaded) == 13 + 5 + 3
-    assert report.extra == report.kept == report.notes == ()
+    assert report.extra == report.kept == ()
+    assert report.notes == ("mean of the images 103.939, 116.779, 123.68: as given",)
     stored = open_weight_file(fcn8s_file).layers
     for layer in fcn8s.layers:
         if layer.weights:

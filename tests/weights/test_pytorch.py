@@ -81,7 +81,7 @@ def test_torchvisions_vgg16_sees_what_it_was_trained_on(tmp_path):
 
 def test_pytorch_fcn_has_the_names_of_the_reference(tmp_path):
     # FCN32s(n_class=2) of wkentaro/pytorch-fcn, but narrower.
-    model = keras_fcn.FCN32s(2, backbone=VGG16(alpha=1 / 8, fc_filters=3))
+    model = keras_fcn.FCN32s(2, backbone=VGG16(alpha=1 / 8, fc_filters=3, mean=(1, 2, 3)))
     tensors, channels = {}, 3
     for name in VGG16_CONVOLUTIONS.values():
         filters = 8 * 2 ** min(int(name[4]) - 1, 3)
@@ -98,7 +98,8 @@ def test_pytorch_fcn_has_the_names_of_the_reference(tmp_path):
     report = load_weight_file(model, path)
 
     assert report.fits
-    assert report.notes == report.kept == report.extra == ()
+    assert report.kept == report.extra == ()
+    assert report.notes == ("mean of the images 1, 2, 3: as given",)
     names = {"block4_conv3": "conv4_3", "fc6": "fc6", "score_fr": "score_fr", "upscore": "upscore"}
     for layer, name in names.items():
         expected = tensors[f"module.{name}.weight"].transpose(2, 3, 1, 0)
