@@ -135,7 +135,7 @@ def command(
     model = build(
         **arguments,
         backbone=backbone.with_zeros(),  # which the file replaces
-        labels=_labels(mean and mean.dataset, arguments["num_classes"]),
+        labels=_labels(mean.dataset if mean else None, arguments["num_classes"]),
         origin=_origin(file, published),
     )
     report = assign_weights(model, file, mean)

@@ -58,11 +58,11 @@ def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -
         print(f"Started from {config.init}: {report}")
     if config.init_streams:
         streams = zip(config.modalities or (), config.init_streams, strict=True)
-        fuse_streams(
+        report = fuse_streams(
             network,
             {name: load_model(file) for name, file in streams},
         )
-        print(f"Started from {', '.join(config.init_streams)}.")
+        print(f"Started from {', '.join(config.init_streams)}: {report}")
     if config.batchnorm_momentum is not None:
         set_batchnorm_momentum(network, config.batchnorm_momentum)
     if config.freeze_batchnorm:

@@ -130,8 +130,8 @@ def _mean_of(
             if tuple(modalities) in ((), ("rgb",)):
                 return Mean(known["mean"], reason, dataset)
         elif modalities:
-            values = tuple(v for name in modalities for v in MODALITIES[name].mean)
-            return Mean(values, f"{reason}, and takes {', '.join(modalities)}", dataset)
+            by_channel = [value for name in modalities for value in MODALITIES[name].mean]
+            return Mean(tuple(by_channel), f"{reason}, and takes {', '.join(modalities)}", dataset)
         else:
             raise _undecided(
                 source,

@@ -140,10 +140,15 @@ def test_skips_are_scaled_before_their_scores():
     model = randomize(keras_fcn.FCN8sAtOnce(3, backbone=TINY))
     plain = keras_fcn.FCN8s(3, backbone=TINY)
 
-    transfer(model, plain)
-    for name, scale in (("score_pool4", 0.01), ("score_pool3", 0.0001)):
-        kernel, bias = plain.get_layer(name).get_weights()
-        plain.get_layer(name).set_weights([kernel * scale, bias])
+    kernel = model.get_layer("score_pool3").get_weights()[0]
+    report = transfer(model, plain)
+
+    # The factor moves into the weights, so that both networks compute the same.
+    np.testing.assert_allclose(
+        plain.get_layer("score_pool3").get_weights()[0], kernel * 0.0001, rtol=1e-6
+    )
+    assert set(report.adapted) == {"score_pool4", "score_pool3"}
+    assert "skip_scales: (0.01, 0.0001) there, (1.0, 1.0) here" in str(report)
 
     np.testing.assert_allclose(model(image()), plain(image()), rtol=1e-4, atol=1e-3)
     assert keras_fcn.FCN.from_config(model.get_config()).get_layer("scale_pool3").scale == 0.0001
@@ -238,8 +243,44 @@ def test_streams_of_other_networks_are_refused():
     both = keras_fcn.FCN32s(3, modalities=("rgb", "hha"), fusion="late", backbone=TINY)
     wider = keras_fcn.FCN32s(3, backbone=VGG16(alpha=0.1, fc_filters=4), modalities=("hha",))
 
-    with pytest.raises(ValueError, match="must have a layer 'block1_conv1hha' like"):
+    with pytest.raises(ValueError, match=r"modality 'hha' must .*\n  alpha: 0\.1 there, 0\.05"):
         fuse_streams(both, {"hha": wider})
+    with pytest.raises(ValueError, match="'hha' must take it alone. Received: .* takes rgb"):
+        fuse_streams(both, {"hha": keras_fcn.FCN32s(3, backbone=TINY, modalities=("rgb",))})
+    images = keras.Input((None, None, 3))
+    plain = keras.Model(images, keras.layers.Conv2D(2, 3, name="block1_conv1")(images))
+    with pytest.raises(ValueError, match="must have a layer 'block1_conv1hha' like"):
+        fuse_streams(both, {"hha": plain})
+
+
+def test_streams_with_other_classes_are_refused():
+    named = [LabelSpec(("a", "b", "c")), LabelSpec(("a", "c", "b"))]
+    both = keras_fcn.FCN32s(
+        3, modalities=("rgb", "hha"), fusion="late", backbone=TINY, labels=named[0]
+    )
+    other = keras_fcn.FCN32s(3, modalities=("hha",), backbone=TINY, labels=named[1])
+
+    with pytest.raises(ValueError, match=r"labels: \(a, c, b\) there, \(a, b, c\) here"):
+        fuse_streams(both, {"hha": other})
+
+
+def test_streams_bring_their_means():
+    sources = {
+        name: keras_fcn.FCN32s(3, modalities=(name,), backbone=TINY.replace(mean=mean))
+        for name, mean in (("rgb", (1, 2, 3)), ("hha", (4, 5, 6)))
+    }
+    both = keras_fcn.FCN32s(3, modalities=("rgb", "hha"), fusion="late", backbone=TINY)
+
+    report = fuse_streams(both, sources)
+
+    normalized = keras.Model(
+        both.input, [both.get_layer(f"normalization{name}").output for name in ("rgb", "hha")]
+    )
+    rgb, hha = normalized(np.zeros((1, 1, 1, 6)))
+    assert np.ravel(rgb).tolist() == [-1, -2, -3]
+    assert np.ravel(hha).tolist() == [-4, -5, -6]
+    assert "mean of hha: that of the source, 4, 5, 6" in str(report)
+    assert both.get_config()["backbone"]["config"]["mean"] == [1, 2, 3, 4, 5, 6]
 
 
 def test_extended_kernels_keep_the_colors():
