@@ -17,6 +17,7 @@ from keras_fcn.files import replacing
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import inference_model
 from keras_fcn.prediction.keras_model import heads_of
+from keras_fcn.weights.finite import check_finite
 
 from .model_info import (
     Size,
@@ -61,12 +62,13 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
 
     Raises:
         ImportError: If the packages of the extra `onnx` are missing.
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or a weight is NaN or infinite.
     """
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"`path` must end in .onnx. Received: {path}.")
     check_onnx_installed("onnx", "tf2onnx")
+    check_finite(model, f"The model {model.name!r} to export")
     size = network_size(model, size)
     network = _with_predictions(inference_model(float32_model(model)), size)
     weights = _large_weights(network)

@@ -12,6 +12,7 @@ from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import Precision, inference_model, with_precision
 from keras_fcn.prediction import ServingOptions
 from keras_fcn.prediction.keras_model import heads_of
+from keras_fcn.weights.finite import check_finite
 
 from .model_info import Size, image_dtype, modalities_of, network_size, num_channels
 from .signatures import (
@@ -72,11 +73,13 @@ def export_savedmodel(
         The folder of the version.
 
     Raises:
-        ValueError: If an argument is out of range, or `path` is itself a SavedModel.
+        ValueError: If an argument is out of range, a weight is NaN or infinite, or `path` is
+            itself a SavedModel.
         FileExistsError: If the version exists already.
     """
     if max_pixels < 1:
         raise ValueError(f"`max_pixels` must be at least 1. Received: max_pixels={max_pixels}.")
+    check_finite(model, f"The model {model.name!r} to export")
     options = ServingOptions(
         network_size(model, size), flip, confidence, probabilities, max_pixels, precision
     )

@@ -16,6 +16,7 @@ from keras_fcn.files import replacing
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import inference_model
 from keras_fcn.prediction.keras_model import heads_of
+from keras_fcn.weights.finite import check_finite
 
 from .calibration import calibration_inputs, check_calibration
 from .integer_network import integer_network
@@ -71,11 +72,12 @@ def export_tflite(
         The file.
 
     Raises:
-        ValueError: If an argument is out of range, the calibration images are too
-            few or noise, or the model needs operators that TFLite does not have.
+        ValueError: If an argument is out of range, a weight is NaN or infinite, the calibration
+            images are too few or noise, or the model needs operators that TFLite does not have.
     """
     path = Path(path)
     _check_arguments(path, quantize, output_type)
+    check_finite(model, f"The model {model.name!r} to export")
     size = network_size(model, size)
     if (quantize == "int8") != (calibration is not None):
         raise ValueError(

@@ -17,7 +17,13 @@ from keras_fcn.weights.caffe import open_caffemodel
 from keras_fcn.weights.means import Mean, choose_mean, find_published
 from keras_fcn.weights.published import WeightCard
 from keras_fcn.weights.pytorch import open_state_dict
-from keras_fcn.weights.source import Shape, SourceLayer, StoredTensor, WeightFile
+from keras_fcn.weights.source import (
+    Shape,
+    SourceLayer,
+    StoredTensor,
+    WeightFile,
+    WeightFileError,
+)
 
 READERS: dict[str, Callable[[str | Path], WeightFile]] = {
     ".caffemodel": open_caffemodel,
@@ -25,6 +31,9 @@ READERS: dict[str, Callable[[str | Path], WeightFile]] = {
     ".pt": open_state_dict,
     ".safetensors": open_state_dict,
 }
+
+# The names of convolutions and of fully connected layers.
+_CONVOLUTIONS = re.compile("conv|fc|score|upscore|inception|loss")
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,28 @@ def open_weight_file(path: str | Path) -> WeightFile:
         )
     if not path.is_file():
         raise FileNotFoundError(f"There is no weight file {str(path)!r}.")
-    return READERS[path.suffix](path)
+    source = READERS[path.suffix](path)
+    if source.input_layer not in source.layers:
+        raise WeightFileError(
+            f"{str(path)!r} must contain {source.input_layer}, the layer that takes the image. "
+            f"Received: {', '.join(source.layers) or 'no layer'}. The file is damaged, or of "
+            "another network."
+        )
+    for name, layer in source.layers.items():
+        if _CONVOLUTIONS.match(name):
+            _check_shape(source, layer)
+    return source
+
+
+def _check_shape(source: WeightFile, layer: SourceLayer) -> None:
+    """Raises WeightFileError if a convolution has weights that are none of a convolution."""
+    shape = layer.weight.shape
+    if len(shape) not in (2, 4) or 0 in shape:
+        raise WeightFileError(
+            f"The weight of {layer.name!r} in {str(source.path)!r} must have the axes (out, in, "
+            f"height, width), or (out, in) of a fully connected layer. Received: shape {shape}. "
+            "The file is damaged, or of another network."
+        )
 
 
 def load_weight_file(model: keras.Model, path: str | Path) -> ConversionReport:
@@ -176,6 +206,7 @@ def assign_weights(
         ValueError: If a layer is missing or has another shape; all are listed.
     """
     plan, report = _fitting_plan(model, source)
+    _check_finite(plan, source)
     if mean is not None:
         # Before the normalization is folded, which needs the mean of the file.
         model.set_mean(mean.values)
@@ -204,6 +235,19 @@ def reference_name(layer_name: str) -> str:
     ('conv1_2', 'score_pool4')
     """
     return re.sub(r"^block(\d)_conv(\d)", r"conv\1_\2", layer_name)
+
+
+def _check_finite(plan: list[tuple[Any, SourceLayer]], source: WeightFile) -> None:
+    """Raises ValueError if a tensor of the file is not all numbers; it reads each of them once."""
+    for _, stored in plan:
+        for tensor in filter(None, (stored.weight, stored.bias)):
+            number = int(np.sum(~np.isfinite(tensor.read())))
+            if number:
+                raise WeightFileError(
+                    f"{str(source.path)!r} must contain weights that are numbers. Received: NaN or "
+                    f"infinity in {stored.name} ({number} of {math.prod(tensor.shape)}). The file "
+                    "is damaged, or its training diverged: get another one."
+                )
 
 
 def _fitting_plan(
@@ -247,7 +291,7 @@ def _plan(
         missing=tuple(missing),
         mismatched=tuple(mismatched),
         extra=tuple(source.layers[name].name for name in unused),
-        notes=source.notes + _normalization_notes(model, source),
+        notes=source.notes + _normalization_notes(model, source) + _scale_notes(layers, source),
     )
 
 
@@ -328,6 +372,18 @@ def _scale_mismatches(layers: Mapping[str, Any], source: WeightFile) -> list[str
                 "the at-once network scales its skips, FCN-8s does not"
             )
     return problems
+
+
+def _scale_notes(layers: Mapping[str, Any], source: WeightFile) -> tuple[str, ...]:
+    """Returns that it was not compared how a file scales the skips that it has."""
+    if source.is_classifier or source.records_scales or "score_pool3" not in source.layers:
+        return ()
+    factors = [getattr(layers.get(f"scale_{pool}"), "scale", 1.0) for pool in ("pool4", "pool3")]
+    return (
+        "the file does not contain by what pool4 and pool3 are multiplied before their scores, "
+        f"which distinguishes FCN-8s at-once from FCN-8s; the model multiplies by {factors[0]:g} "
+        f"and {factors[1]:g}",
+    )
 
 
 def _other_normalization(model: keras.Model, source: WeightFile) -> ImageNormalization | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_fcn.backbones.applications import Application
 from keras_fcn.backbones.vgg import VGG
+from keras_fcn.files import first_line
 from keras_fcn.weights.adapt import extend_input_channels
 from keras_fcn.weights.convert import READERS, fill_network, load_weight_file, open_weight_file
 from keras_fcn.weights.published import download, find_card
@@ -108,7 +109,7 @@ def load_vgg_weights(
                 warnings.simplefilter("ignore")
                 classifier = constructor(weights=str(path), include_top=include_top)
         except (ValueError, OSError, KeyError) as error:
-            reasons.append(str(error).splitlines()[0])
+            reasons.append(first_line(error))
             continue
         return convolutionalize(classifier, model, suffix)
     raise ValueError(

@@ -10,6 +10,7 @@ from keras_fcn.weights.convert import (
     load_weight_file,
     open_weight_file,
 )
+from keras_fcn.weights.finite import check_finite
 from keras_fcn.weights.imagenet import load_backbone_weights
 from keras_fcn.weights.published import NETWORK_DATASETS, download, find_card
 from keras_fcn.weights.transfer import load_model_weights
@@ -32,12 +33,16 @@ def load(model: "FCN", weights: str | Path | None = None) -> None:
             * `"voc"`, `"pascalcontext"`, `"nyud"` or `"siftflow"`: the whole network as the
               reference published it for this dataset, which is downloaded; its mean is
               subtracted from the images then, unless the backbone names one;
-            * a `.keras` or `.weights.h5` file of a network like it, with the same classes;
+            * a `.keras` file of a network that computes the same, see
+              `keras_fcn.weights.comparison`, or a `.weights.h5` file, of which only the order and
+              the shapes of the weights can be compared;
             * a `.caffemodel`, `.pth`, `.pt` or `.safetensors` file, see `load_weight_file`;
             * `None`: what the backbone of the network names, `model.backbone.weights`.
 
     Raises:
-        ValueError: If the weights do not exist or do not fit.
+        ValueError: If the weights do not exist, do not fit, are those of a network that computes
+            something else, or are NaN or infinite; or if the mean of a file's network is neither
+            known nor given as `mean` of the backbone.
 
     Example:
         >>> import keras_fcn
@@ -52,6 +57,7 @@ def load(model: "FCN", weights: str | Path | None = None) -> None:
                 'network names none. Received: weights=None. Give "imagenet" or a file.'
             )
         load_backbone_weights(model, str(source))
+        check_finite(model, f"The weights {source}")
     elif weights in NETWORK_DATASETS:
         card = find_card(
             str(weights),

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_fcn.files import first_line
 from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.weights.adapt import extend_input_channels
 from keras_fcn.weights.comparison import (
@@ -249,7 +250,7 @@ def load_model_weights(model: keras.Model, path: str | Path) -> None:
             model.load_weights(path)
     except (ValueError, KeyError, OSError, UserWarning) as error:
         raise ValueError(
-            f"{path} does not contain the weights of {model.name!r}: {str(error).splitlines()[0]} "
+            f"{path} does not contain the weights of {model.name!r}: {first_line(error)} "
             "Expected a .keras or .weights.h5 file of a network with the same arguments."
         ) from error
     check_finite(model, str(path))

@@ -160,3 +160,28 @@ def test_a_fresh_process_knows_our_classes(tmp_path):
     )
 
     assert done.stdout.splitlines()[-1] == "FCN 3"
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_weights_that_are_no_numbers_are_told(tmp_path, value):
+    inputs = keras.Input((None, None, 3))
+    layer = keras.layers.Conv2D(2, 1, name="score")
+    model = keras.Model(inputs, layer(inputs))
+    layer.set_weights([np.array([1, 2, 3, value, 5, 6]).reshape(1, 1, 3, 2), np.zeros(2)])
+    model.save(tmp_path / "m.keras")
+
+    for opens in (load_model, open_predictor):
+        with pytest.warns(UserWarning, match=r"m\.keras contains NaN or infinity in score/kernel"):
+            opens(tmp_path / "m.keras")
+
+
+def test_large_numbers_are_numbers(tmp_path, recwarn):
+    inputs = keras.Input((None, None, 3))
+    layer = keras.layers.Conv2D(2, 1)
+    model = keras.Model(inputs, layer(inputs))
+    layer.set_weights([np.full((1, 1, 3, 2), 3e38), np.full(2, 3e38)])
+    model.save(tmp_path / "m.keras")
+
+    load_model(tmp_path / "m.keras")
+
+    assert not [w for w in recwarn if "NaN" in str(w.message)]
