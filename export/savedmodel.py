@@ -11,6 +11,7 @@ from keras_fcn.files import move, temporary_folder
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import Precision, inference_model, with_precision
 from keras_fcn.prediction import ServingOptions
+from keras_fcn.prediction.checksum import sign
 from keras_fcn.prediction.keras_model import heads_of
 from keras_fcn.weights.finite import check_finite
 
@@ -52,7 +53,8 @@ def export_savedmodel(
     A model for another number of channels than 3 takes them as float32, and has no
     `encoded`. The folder also contains the classes in `assets/labels.json`, the
     modalities that the model names in `assets/modalities.json`, these options in
-    `assets/serving.json`, and in `assets.extra` requests for the warm-up of the server.
+    `assets/serving.json`, the SHA-256 of each file in `assets/sha256.json`, and in
+    `assets.extra` requests for the warm-up of the server.
 
     Args:
         model: Takes RGB 0..255 and returns logits, as `keras_fcn.FCN` does.
@@ -112,6 +114,7 @@ def _write(model: keras.Model, folder: Path, options: ServingOptions) -> None:
         (assets / MODALITIES_FILE).write_text(json.dumps(modalities), encoding="utf-8")
     (assets / "serving.json").write_text(json.dumps(asdict(options), indent=1), encoding="utf-8")
     write_warmup_requests(folder, images[0], options)
+    sign(folder)
 
 
 def _check_path(path: Path, version: int | None) -> None:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_fcn.files import replacing
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import inference_model
+from keras_fcn.prediction.checksum import sign
 from keras_fcn.prediction.keras_model import heads_of
 from keras_fcn.weights.finite import check_finite
 
@@ -54,7 +55,8 @@ def export_tflite(
     `semantic_predictions`, ... A model for other modalities than RGB takes its
     channels as float32. The file is a zip archive as well, which contains the
     classes, `labels.json` (names, colors, ignored label) and `labels.txt` (names),
-    and the modalities that the model names, `modalities.json`.
+    and the modalities that the model names, `modalities.json`; its comment is the SHA-256 of all
+    bytes before it.
 
     Args:
         model: Takes RGB 0..255 and returns logits, as `keras_fcn.FCN` does.
@@ -98,6 +100,7 @@ def export_tflite(
         temporary.write_bytes(content)
         _append_description(temporary, model)
         _check_builtin(temporary)
+        sign(temporary)
     return path
 
 
