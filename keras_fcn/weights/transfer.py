@@ -453,8 +453,9 @@ def _labels_of(
     ours, theirs = getattr(source, "heads", None), getattr(target, "heads", None)
     if not (isinstance(ours, Heads) and isinstance(theirs, Heads)):
         return None, None
-    for stream in getattr(target, "streams", ("",)):
-        layer_name = layer_name.removesuffix(stream)
+    if layer_name.startswith("score"):  # the sums of the streams are upsampled
+        for stream in getattr(target, "streams", ("",)):
+            layer_name = layer_name.removesuffix(stream)
     # No name of a head ends with another one's, see `Heads`.
     for head in theirs:
         if head in ours and layer_name.endswith(theirs.suffix(head)):

@@ -110,6 +110,9 @@ def test_classes_of_heads_are_transferred_by_name(tiny_backbone):
     [
         ({"num_classes": {}}, "must have names of letters"),
         ({"num_classes": {"a b": 3}}, "must have names of letters"),
+        ({"num_classes": {"pool4": 2, "a": 2}}, "A head must not be called 'pool4'"),
+        ({"num_classes": {"fr": 2, "fr_fr": 2}}, "A head must not be called 'fr'"),
+        ({"num_classes": {"a": 2, "b_a": 2}}, "must not end with _ and that of another one"),
         ({"num_classes": {"a": 1}}, r"`num_classes` must be in \[2, 255\]"),
         ({"labels": LabelSpec(("a", "b"))}, "`labels` must be a dictionary with the heads"),
         (
