@@ -6,7 +6,9 @@ from keras_fcn_benchmark.measurement import _rounds, benchmark
 from keras_fcn_benchmark.network import Comparison, Network
 from keras_fcn_benchmark.worker import WorkerError
 
-from ..export.export_samples import LABELS, picture, tiny_model
+from keras_fcn.backbones import TappedModel
+
+from ..helpers import LABELS, TAPS, picture, tiny_layers, tiny_model
 
 
 def test_candidates_have_names_of_their_own_and_are_skipped_by_package():
@@ -62,7 +64,9 @@ ALIKE = {
 @pytest.mark.full
 def test_candidates_of_each_kind_run_and_agree(tmp_path):
     path = tmp_path / "tiny.keras"
-    tiny_model().save(path)
+    # Of Keras layers alone: other processes open it, which do not know the class `Tiny`.
+    backbone = TappedModel(tiny_layers(), taps=TAPS, fc_filters=8, normalization="tf")
+    tiny_model(backbone=backbone).save(path)
     pictures = [picture(64, 96, seed) for seed in range(100)]
     exported_models = ExportedModels(
         path, tmp_path / "files", (64, 96), lambda: pictures, "pictures"

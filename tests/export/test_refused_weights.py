@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from keras_fcn_export import export_onnx, export_savedmodel, export_tflite
 
-from .export_samples import tiny_model
+from ..helpers import tiny_model
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -10,8 +10,8 @@ from keras_fcn_export import export_onnx, export_savedmodel, export_tflite, veri
 
 from keras_fcn.prediction import open_predictor
 
-from ..export.export_samples import picture, tiny_model
-from .networks import FORMATS, images_of
+from ..helpers import images_of, picture, tiny_model
+from .networks import FORMATS
 
 NUM_MUTANTS = 40
 
