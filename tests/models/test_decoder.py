@@ -245,7 +245,7 @@ def test_streams_of_other_networks_are_refused():
     with pytest.raises(ValueError, match=r"modality 'hha' must .*\n  alpha: 0\.1 there, 0\.05"):
         fuse_streams(both, {"hha": wider})
     with pytest.raises(ValueError, match="'hha' must take it alone. Received: .* takes rgb"):
-        fuse_streams(both, {"hha": keras_fcn.FCN32s(3, backbone=TINY, modalities=("rgb",))})
+        fuse_streams(both, {"hha": keras_fcn.FCN32s(3, backbone=NARROW, modalities=("rgb",))})
     images = keras.Input((None, None, 3))
     plain = keras.Model(images, keras.layers.Conv2D(2, 3, name="block1_conv1")(images))
     with pytest.raises(ValueError, match="must have a layer 'block1_conv1hha' like"):
@@ -255,9 +255,9 @@ def test_streams_of_other_networks_are_refused():
 def test_streams_with_other_classes_are_refused():
     named = [LabelSpec(("a", "b", "c")), LabelSpec(("a", "c", "b"))]
     both = keras_fcn.FCN32s(
-        3, modalities=("rgb", "hha"), fusion="late", backbone=TINY, labels=named[0]
+        3, modalities=("rgb", "hha"), fusion="late", backbone=NARROW, labels=named[0]
     )
-    other = keras_fcn.FCN32s(3, modalities=("hha",), backbone=TINY, labels=named[1])
+    other = keras_fcn.FCN32s(3, modalities=("hha",), backbone=NARROW, labels=named[1])
 
     with pytest.raises(ValueError, match=r"labels: \(a, c, b\) there, \(a, b, c\) here"):
         fuse_streams(both, {"hha": other})
@@ -265,10 +265,10 @@ def test_streams_with_other_classes_are_refused():
 
 def test_streams_bring_their_means():
     sources = {
-        name: keras_fcn.FCN32s(3, modalities=(name,), backbone=TINY.replace(mean=mean))
+        name: keras_fcn.FCN32s(3, modalities=(name,), backbone=NARROW.replace(mean=mean))
         for name, mean in (("rgb", (1, 2, 3)), ("hha", (4, 5, 6)))
     }
-    both = keras_fcn.FCN32s(3, modalities=("rgb", "hha"), fusion="late", backbone=TINY)
+    both = keras_fcn.FCN32s(3, modalities=("rgb", "hha"), fusion="late", backbone=NARROW)
 
     report = fuse_streams(both, sources)
 
