@@ -73,9 +73,11 @@ def _check_folder(folder: Path) -> None:
         expected = {str(name): str(digest) for name, digest in digests.items()}
     except (OSError, ValueError, AttributeError) as error:
         raise _changed(folder, f"assets/{LIST_FILE} cannot be read") from error
-    for file in (folder / "assets").iterdir():
-        if f"assets/{file.name}" not in expected and file.name != LIST_FILE:
-            raise _changed(folder, f"the file assets/{file.name} was added")
+    for name in _files_in(folder):
+        # Further requests for the warm-up of a server, and hidden files, change no prediction.
+        is_inert = name.startswith(("assets.extra/", ".")) or "/." in name
+        if not (name in expected or name == f"assets/{LIST_FILE}" or is_inert):
+            raise _changed(folder, f"the file {name} was added")
     for name, digest in expected.items():
         if not (folder / name).is_file():
             raise _changed(folder, f"the file {name} is missing")

@@ -7,19 +7,24 @@ move from one network to another.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from keras_fcn.labels import Heads, LabelSpec
+from keras_fcn.labels import Heads
 from keras_fcn.layers import ImageNormalization
+from keras_fcn.weights.classes import is_numbered
 
 if TYPE_CHECKING:
     from keras_fcn.models import FCN
 
+# Settings that place the same features otherwise; files of the reference fit networks with either.
+PLACEMENT = ("geometry", "border")
+# What `normalizations_of` calls channels that have no names.
+UNNAMED = "channels"
 # Settings of a backbone that change training only, and those that are compared by the layers.
 _NOT_COMPARED = ("weights", "dropout", "kernel_initializer", "normalization", "mean", "model")
 # Parts of the configuration of a layer that do not change what it computes.
@@ -85,25 +90,47 @@ def compare(source: keras.Model, target: keras.Model) -> list[Difference]:
     return [pair for pair in pairs if not _equal(pair.source, pair.target)]
 
 
-def described(differences: list[Difference]) -> str:
-    """Returns the differences as lines, and the arguments that build the network that fits."""
-    lines = "\n".join(f"  {difference}" for difference in differences)
-    arguments = [
-        f"{d.setting}={d.source!r}{' in its backbone' if d.of_backbone else ''}"
-        for d in differences
-    ]
-    return f"{lines}\nThe network that fits has {', '.join(arguments)}."
+def check_same(
+    source: keras.Model,
+    target: keras.Model,
+    *,
+    allowed: Collection[str],
+    refusal: str,
+    way_out: str = "",
+) -> list[Difference]:
+    """Raises ValueError if two networks differ in other settings than those that are allowed.
 
+    Args:
+        source: The network that weights come from.
+        target: The network that they are for. One whose backbone names no mean may get that of the
+            source, so that a difference in the mean is none.
+        allowed: Names of settings that may differ.
+        refusal: What must be the same, for the message.
+        way_out: What to do, for the message; `{names!r}` in it are the settings that differ.
 
-def is_numbered(spec: LabelSpec) -> bool:
-    """Returns whether classes have no names of their own, but `class 0`, `class 1`, ..."""
-    return spec.class_names == tuple(f"class {index}" for index in range(spec.num_classes))
+    Returns:
+        The differences that are allowed.
+    """
+    names_mean = getattr(getattr(target, "backbone", None), "mean", None) is not None
+    differences = [d for d in compare(source, target) if names_mean or d.name != "mean"]
+    if refused := [d for d in differences if d.name not in allowed]:
+        names = tuple(dict.fromkeys(d.name for d in refused))
+        lines = "\n".join(f"  {difference}" for difference in refused)
+        arguments = ", ".join(
+            f"{d.setting}={d.source!r}{' in its backbone' if d.of_backbone else ''}"
+            for d in refused
+        )
+        raise ValueError(
+            f"{refusal} They differ in:\n{lines}\nThe network that fits has {arguments}."
+            + f" {way_out}".rstrip().format(names=names)
+        )
+    return differences
 
 
 def normalizations_of(model: "FCN") -> dict[str, ImageNormalization]:
-    """Returns the layer that normalizes each modality."""
+    """Returns the layer that normalizes each modality; three channels without a name are RGB."""
     layers = [layer for layer in model.layers if isinstance(layer, ImageNormalization)]
-    names = model.modalities or ("rgb" if model.input_shape[-1] == 3 else "channels",)
+    names = model.modalities or ("rgb" if model.input_shape[-1] == 3 else UNNAMED,)
     return dict(zip(names, layers, strict=True))
 
 
@@ -150,8 +177,11 @@ def _skips(source: "FCN", target: "FCN") -> list[Difference]:
 
 def _inputs(source: "FCN", target: "FCN") -> list[Difference]:
     ours, theirs = (tuple(normalizations_of(model)) for model in (source, target))
-    pairs = [Difference("modalities", ours, theirs)]
-    if ours == theirs:
+    is_unnamed = UNNAMED in (*ours, *theirs)
+    pairs = [Difference("modalities", source.modalities, target.modalities)]
+    if not is_unnamed:
+        pairs = [Difference("modalities", ours, theirs)]
+    if is_unnamed or ours == theirs:
         old, new = ((None, None, model.input_shape[-1]) for model in (source, target))
         pairs.append(Difference("input_shape", old, new))
     if len(ours) > 1 and len(theirs) > 1:
@@ -176,14 +206,38 @@ def _layers(source: keras.Model, target: keras.Model) -> list[Difference]:
     if len(source.layers) != len(target.layers):
         old, new = (f"{len(model.layers)} layers" for model in (source, target))
         return [Difference("model", old, new, of_backbone=True)]
+    pairs = zip(
+        source.layers, target.layers, _connections(source), _connections(target), strict=True
+    )
     return [
         Difference(f"model, layer {new.name!r}", _computed_by(old), _computed_by(new), True)
-        for old, new in zip(source.layers, target.layers, strict=True)
+        if _computed_by(old) != _computed_by(new)
+        else Difference(f"model, inputs of layer {new.name!r}", before, after, True)
+        for old, new, before, after in pairs
     ]
 
 
 def _computed_by(layer: Any) -> str:
     return f"{type(layer).__name__} {json.dumps(_essential(layer.get_config()), default=str)}"
+
+
+def _connections(model: keras.Model) -> list[str]:
+    """Returns for each layer which layers it takes, by their numbers, since names are inert."""
+    numbers = {layer.name: number for number, layer in enumerate(model.layers)}
+
+    def histories(value: Any) -> list[str]:
+        if isinstance(value, Mapping):
+            if "keras_history" in value:
+                name, node, tensor = value["keras_history"]
+                return [f"{numbers.get(name, name)}:{node}:{tensor}"]
+            value = list(value.values())
+        if isinstance(value, list | tuple):
+            return [found for item in value for found in histories(item)]
+        return []
+
+    layers = model.get_config().get("layers", [])
+    by_name = {entry["config"]["name"]: histories(entry.get("inbound_nodes")) for entry in layers}
+    return [f"layers {', '.join(by_name.get(layer.name, []))}" for layer in model.layers]
 
 
 def _essential(config: Any) -> Any:
@@ -199,6 +253,8 @@ def _essential(config: Any) -> Any:
 def _normalizations(source: "FCN", target: "FCN") -> list[Difference]:
     """Returns the normalization of each modality that both networks take."""
     ours, theirs = normalizations_of(source), normalizations_of(target)
+    if UNNAMED in (*ours, *theirs) and len(ours) == len(theirs) == 1:
+        ours = dict(zip(theirs, ours.values(), strict=True))
     pairs = []
     for name in ours.keys() & theirs.keys():
         old, new = ours[name], theirs[name]

@@ -1,31 +1,31 @@
-"""From one network's weights to another's: 32s to 16s to 8s, to other classes, to two streams."""
+"""From one network's weights to another's: 32s to 16s to 8s, to other classes, to more channels."""
 
-import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_fcn.files import first_line
-from keras_fcn.labels import Heads, LabelSpec
+from keras_fcn.labels import Heads
 from keras_fcn.weights.adapt import extend_input_channels
+from keras_fcn.weights.classes import (
+    ClassMatch,
+    match_heads,
+    match_of_layer,
+    merge_classes,
+)
 from keras_fcn.weights.comparison import (
-    Difference,
-    compare,
-    described,
+    PLACEMENT,
+    UNNAMED,
+    check_same,
     has_skip,
-    is_numbered,
     normalizations_of,
 )
 from keras_fcn.weights.finite import check_finite
 
 # What `transfer` is for: settings of the source that the target need not have.
 _CHANGED_ON_PURPOSE = ("num_classes", "labels", "stride")
-# Another placement of the same features; every file of the reference has only one of the two.
-_PLACEMENT = ("geometry", "border")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TransferReport:
             further channels, or that contain the factor by which the source scales the skip.
         new: Layers that kept their own weights; skips start at zero.
         unused: Layers of the source that have no counterpart.
-        classes: Head to classes, for heads whose classes differ.
+        classes: Head to its classes, which are kept or new, for heads whose classes differ.
         changes: What the target computes differently, on purpose.
     """
 
@@ -46,7 +46,7 @@ class TransferReport:
     adapted: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
-    classes: Mapping[str, "ClassTransfer"] = field(default_factory=dict)
+    classes: Mapping[str, ClassMatch] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -60,26 +60,6 @@ class TransferReport:
             parts.append(f"classes{of_head}: {classes}")
         parts += self.changes
         return "; ".join(parts)
-
-
-@dataclass(frozen=True)
-class ClassTransfer:
-    """Which classes of a head came from the source.
-
-    Args:
-        classes: Name of each class of the target, and whether it was kept.
-        left_out: Classes of the source that the target lacks.
-        by_index: Whether classes were matched by their numbers, because one network has no names.
-    """
-
-    classes: tuple[tuple[str, bool], ...]
-    left_out: tuple[str, ...] = ()
-    by_index: bool = False
-
-    def __str__(self) -> str:
-        parts = [f"{name} {'kept' if is_kept else 'new'}" for name, is_kept in self.classes]
-        parts += [f"{name} left out" for name in self.left_out]
-        return ", ".join(parts) + (" (by number, for want of names)" if self.by_index else "")
 
 
 def transfer(
@@ -116,12 +96,12 @@ def transfer(
         `expand_score` of its code.
     """
     check_finite(source, f"The network {source.name!r} to start from")
-    told = _allowed_differences(source, target, changes)
-    _check_shapes(source, target)
-    told += _adopt_means([source], target)
+    changed = _changed_on_purpose(source, target, changes)
+    matches = match_heads(source, target)
+    _check_shapes(source, target, matches)
+    changed += adopt_means([source], target)
     sources = dict(_layers_with_weights(source))
     targets = dict(_layers_with_weights(target))
-    channels = source.input_shape[-1], target.input_shape[-1]
     factors = _skip_factors(source, target)
     copied: list[str] = []
     adapted: list[str] = []
@@ -129,16 +109,16 @@ def transfer(
         if name not in sources:
             continue
         old, new = sources[name].get_weights(), layer.get_weights()
-        classes = _common_classes(*_labels_of(source, target, name))
+        classes = match_of_layer(name, matches, target)
         if name in factors:
             old = [old[0] * factors[name], *old[1:]]
-        if not _same_shapes(old, new) and not _scores_classes(name):
-            layer.set_weights([extend_input_channels(old[0], channels[1]), *old[1:]])
-            adapted.append(name)
-        elif _scores_classes(name) and not classes.is_identity:
+        if classes and not classes.is_identity:
             layer.set_weights(
-                [_merge_classes(name, o, n, classes) for o, n in zip(old, new, strict=True)]
+                [merge_classes(name, o, n, classes) for o, n in zip(old, new, strict=True)]
             )
+            adapted.append(name)
+        elif not same_shapes(old, new):
+            layer.set_weights([extend_input_channels(old[0], target.input_shape[-1]), *old[1:]])
             adapted.append(name)
         else:
             layer.set_weights(old)
@@ -149,199 +129,18 @@ def transfer(
         tuple(adapted),
         tuple(name for name in targets if name not in done),
         tuple(name for name in sources if name not in done),
-        _classes_by_head(source, target),
-        tuple(told),
+        {head: match for head, match in matches.items() if not match.is_identity},
+        tuple(changed),
     )
 
 
-def fuse_streams(target: keras.Model, sources: Mapping[str, keras.Model]) -> TransferReport:
-    """Fills a network with late fusion with networks that were trained on one modality each.
-
-    The upsampling of the sums keeps its weights, which are bilinear at first. A target whose
-    backbone names no mean gets those of the sources.
-
-    Args:
-        target: Built with `modalities=("rgb", "hha"), fusion="late"`, for example.
-        sources: Modality to network, built with the same arguments otherwise.
-
-    Returns:
-        What was copied and what was not.
-
-    Raises:
-        ValueError: If a source takes another modality, has other classes or differs in a setting
-            that changes what it computes, if a layer of a stream has no counterpart of its
-            shape, or if a weight is NaN or infinite.
-
-    Example:
-        >>> rgb, hha = (FCN32s(40, modalities=(m,)) for m in ("rgb", "hha"))  # doctest: +SKIP
-        >>> model = FCN32s(40, modalities=("rgb", "hha"), fusion="late")  # doctest: +SKIP
-        >>> fuse_streams(model, {"rgb": rgb, "hha": hha})  # doctest: +SKIP
-    """
-    told = []
-    for modality, source in sources.items():
-        check_finite(source, f"The network {source.name!r} for the modality {modality!r}")
-        told += _allowed_stream_differences(source, target, modality)
-    targets = {layer.name: layer for layer in target.layers}
-    pairs, unused = [], []
-    for modality, source in sources.items():
-        for layer in source.layers:
-            twin = targets.get(layer.name + modality)
-            old = layer.get_weights()
-            if twin is None and layer.name.startswith("upscore"):
-                unused.append(f"{layer.name} of {modality}")
-                continue
-            new = [] if twin is None else twin.get_weights()
-            if not _same_shapes(old, new):
-                raise ValueError(
-                    f"{target.name!r} must have a layer {layer.name + modality!r} like the "
-                    f"{layer.name!r} of {source.name!r}. Received: {[w.shape for w in new]} for "
-                    f"{[w.shape for w in old]}. Build both with the same arguments but "
-                    "`modalities` and `fusion`."
-                )
-            if twin is not None and old:
-                pairs.append((twin, old))
-    told += _adopt_means(sources.values(), target)
-    for twin, old in pairs:
-        twin.set_weights(old)
-    copied = {twin.name for twin, _ in pairs}
-    new_layers = [layer.name for layer in target.layers if layer.weights]
-    return TransferReport(
-        copied=tuple(copied),
-        new=tuple(name for name in new_layers if name not in copied),
-        unused=tuple(unused),
-        changes=tuple(dict.fromkeys(told)),
-    )
-
-
-def load_model_weights(model: keras.Model, path: str | Path) -> None:
-    """Fills a whole network from a file of one like it.
-
-    A network whose backbone names no mean gets that of the file. Of a `.weights.h5` file only
-    the order and the shapes of the weights can be compared, because it contains no settings.
-
-    Args:
-        model: The network to fill.
-        path: A `.keras` or `.weights.h5` file.
-
-    Raises:
-        ValueError: If the file does not fit, was saved by a network that computes something
-            else, leaves a layer without weights, or contains NaN or infinity.
-    """
-    path = Path(path)
-    if path.suffix == ".keras":
-        # Imported here, because the networks of that package import this one.
-        from keras_fcn.prediction import load_model
-
-        source = load_model(path)
-        check_finite(source, str(path))
-        _check_equal(source, model, path)
-        report = transfer(source, model)
-        if report.adapted or report.new:
-            raise ValueError(
-                f"{path} must contain all layers of {model.name!r} with its classes. Missing or of "
-                f"other classes: {', '.join((*report.adapted, *report.new))}. To start from "
-                "a network that differs, use keras_fcn.weights.transfer."
-            )
-        return
-    try:
-        with warnings.catch_warnings():
-            # Keras only warns of layers that the file does not contain.
-            warnings.simplefilter("error", UserWarning)
-            model.load_weights(path)
-    except (ValueError, KeyError, OSError, UserWarning) as error:
-        raise ValueError(
-            f"{path} does not contain the weights of {model.name!r}: {first_line(error)} "
-            "Expected a .keras or .weights.h5 file of a network with the same arguments."
-        ) from error
-    check_finite(model, str(path))
-    warnings.warn(
-        f"{path} contains no settings: only the order and the shapes of its weights were compared "
-        f"with {model.name!r}. Whether it was saved with the same classes, skip_scales, "
-        "modalities, geometry, normalization and mean cannot be checked. A .keras file contains "
-        "them.",
-        stacklevel=2,
-    )
-
-
-def _check_equal(source: keras.Model, model: keras.Model, path: Path) -> None:
-    """Raises ValueError if the network of a file computes something else than one to fill."""
-    differences = [d for d in compare(source, model) if not _is_adopted(d, model)]
-    placed = [d for d in differences if d.name in _PLACEMENT]
-    refused = [d for d in differences if d.name not in _PLACEMENT]
-    if refused:
-        raise ValueError(
-            f"{path} contains a network that computes something else than {model.name!r}, which "
-            f"is unchanged. They differ in:\n{described(refused)} "
-            "keras_fcn.prediction.load_model opens the file as it is; to start training from a "
-            "network that differs, use keras_fcn.weights.transfer."
-        )
-    if placed:
-        warnings.warn(
-            f"{path} contains a network that places its features otherwise, so logits differ a "
-            f"little: {'; '.join(map(str, placed))}.",
-            stacklevel=2,
-        )
-
-
-def _allowed_differences(
-    source: keras.Model, target: keras.Model, changes: Collection[str]
-) -> list[str]:
-    """Returns what the target computes differently on purpose; raises ValueError for the rest."""
-    differences = [d for d in compare(source, target) if not _is_adopted(d, target)]
-    if not differences:
-        return []
-    allowed = {*_CHANGED_ON_PURPOSE, *_PLACEMENT, *changes}
-    if _can_scale(source, target):
-        allowed.add("skip_scales")
-    if _is_extended(source, target):
-        allowed |= {"modalities", "input_shape"}
-    refused = [d for d in differences if d.name not in allowed]
-    if refused:
-        names = tuple(dict.fromkeys(d.name for d in refused))
-        raise ValueError(
-            f"{target.name!r} must compute the same as {source.name!r}, from which it is to "
-            f"start, but for classes, stride and skips. They differ in:\n{described(refused)} "
-            "If training shall make up for the difference, call keras_fcn.weights.transfer with "
-            f"changes={names!r}."
-        )
-    return [str(d) for d in differences if d.name not in ("num_classes", "labels")]
-
-
-def _allowed_stream_differences(
-    source: keras.Model, target: keras.Model, modality: str
-) -> list[str]:
-    """Returns what a stream computes differently on purpose; raises ValueError for the rest."""
-    differences = [
-        d
-        for d in compare(source, target)
-        if d.name not in ("modalities", "fusion") and not _is_adopted(d, target)
-    ]
-    taken = getattr(source, "modalities", ()) or (modality if modality == "rgb" else "RGB",)
-    if isinstance(getattr(source, "heads", None), Heads) and tuple(taken) != (modality,):
-        raise ValueError(
-            f"The network for the modality {modality!r} must take it alone. Received: "
-            f"{source.name!r}, which takes {', '.join(taken)}."
-        )
-    refused = [d for d in differences if d.name not in _PLACEMENT]
-    if refused:
-        raise ValueError(
-            f"The network for the modality {modality!r} must compute the same as its stream of "
-            f"{target.name!r}. They differ in:\n{described(refused)}"
-        )
-    return [str(d) for d in differences]
-
-
-def _is_adopted(difference: Difference, target: Any) -> bool:
-    return difference.name == "mean" and target.backbone.mean is None
-
-
-def _adopt_means(sources: Iterable[Any], target: Any) -> list[str]:
+def adopt_means(sources: Iterable[Any], target: Any) -> list[str]:
     """Gives a network that names no mean those of its sources; returns what changed."""
     if getattr(target, "backbone", None) is None or target.backbone.mean is not None:
         return []
     layers = normalizations_of(target)
     means = {name: layer.mean for name, layer in layers.items()}
-    told = []
+    changed = []
     for source in sources:
         if not isinstance(getattr(source, "heads", None), Heads):
             continue
@@ -350,15 +149,29 @@ def _adopt_means(sources: Iterable[Any], target: Any) -> list[str]:
                 means[name] = layer.mean
                 if layer.mode in ("caffe", "log"):
                     values = ", ".join(f"{value:g}" for value in layer.mean)
-                    told.append(f"mean of {name}: that of the source, {values}")
-    if told:
+                    changed.append(f"mean of {name}: that of the source, {values}")
+    if changed:
         target.set_mean([value for mean in means.values() for value in mean])
-    return told
+    return changed
 
 
-def _can_scale(source: Any, target: Any) -> bool:
-    """Returns whether a factor on a skip can be a factor on the weights of its score layer."""
-    return source.skip_filters == target.skip_filters == 0
+def _changed_on_purpose(source: Any, target: Any, changes: Collection[str]) -> list[str]:
+    """Returns what the target computes differently on purpose; raises ValueError for the rest."""
+    allowed = {*_CHANGED_ON_PURPOSE, *PLACEMENT, *changes}
+    if getattr(source, "skip_filters", None) == getattr(target, "skip_filters", None) == 0:
+        allowed.add("skip_scales")  # of which the weights of the score layers can take account
+    if _is_extended(source, target):
+        allowed |= {"modalities", "input_shape"}
+    differences = check_same(
+        source,
+        target,
+        allowed=allowed,
+        refusal=f"The network to start from, {source.name!r}, must compute the same as "
+        f"{target.name!r} but for classes, stride and skips.",
+        way_out="If training shall make up for the difference, call keras_fcn.weights.transfer "
+        "with changes={names!r}.",
+    )
+    return [str(d) for d in differences if d.name not in ("num_classes", "labels")]
 
 
 def _skip_factors(source: Any, target: Any) -> dict[str, float]:
@@ -377,20 +190,28 @@ def _skip_factors(source: Any, target: Any) -> dict[str, float]:
 
 
 def _is_extended(source: Any, target: Any) -> bool:
-    """Returns whether the target takes the modalities of the source, and then further ones."""
+    """Returns whether the target takes the channels of the source, and then further ones."""
+    if getattr(target, "fusion", None) != "early" or not isinstance(
+        getattr(source, "heads", None), Heads
+    ):
+        return False
     ours, theirs = tuple(normalizations_of(source)), tuple(normalizations_of(target))
-    return len(ours) < len(theirs) and theirs[: len(ours)] == ours and target.fusion == "early"
+    if theirs == (UNNAMED,):
+        return len(ours) == 1 and bool(source.input_shape[-1] < target.input_shape[-1])
+    return len(ours) < len(theirs) and theirs[: len(ours)] == ours
 
 
-def _check_shapes(source: keras.Model, target: keras.Model) -> None:
+def _check_shapes(source: keras.Model, target: keras.Model, matches: dict[str, ClassMatch]) -> None:
     """Raises ValueError unless layers of the same name fit, and there are some."""
     sources = dict(_layers_with_weights(source))
     channels = source.input_shape[-1], target.input_shape[-1]
     common = [(n, layer) for n, layer in _layers_with_weights(target) if n in sources]
     for name, layer in common:
         old, new = sources[name].get_weights(), layer.get_weights()
-        fits = _same_shapes(old, new) or _differ_in_channels_only(old, new, channels)
-        if not fits and not (_scores_classes(name) and _differ_in_classes_only(old, new)):
+        fits = same_shapes(old, new) or _differ_in_channels_only(old, new, channels)
+        if match_of_layer(name, matches, target):
+            fits = fits or _differ_in_classes_only(old, new)
+        if not fits:
             raise ValueError(
                 f"The layer {name!r} must have the same shape in both networks. Received: "
                 f"{[w.shape for w in old]} in {source.name!r}, {[w.shape for w in new]} in "
@@ -415,12 +236,9 @@ def _layers_with_weights(model: keras.Model) -> Iterator[tuple[str, Any]]:
             yield layer.name, layer
 
 
-def _same_shapes(old: list[np.ndarray], new: list[np.ndarray]) -> bool:
+def same_shapes(old: list[np.ndarray], new: list[np.ndarray]) -> bool:
+    """Returns whether two lists of weights have the same shapes."""
     return [w.shape for w in old] == [w.shape for w in new]
-
-
-def _scores_classes(layer_name: str) -> bool:
-    return layer_name.startswith(("score", "upscore"))
 
 
 def _differ_in_classes_only(old: list[np.ndarray], new: list[np.ndarray]) -> bool:
@@ -444,77 +262,3 @@ def _differ_in_channels_only(
         and tuple(shape[2] for shape in kernels) == channels
         and kernels[0][:2] + kernels[0][3:] == kernels[1][:2] + kernels[1][3:]
     )
-
-
-def _labels_of(
-    source: keras.Model, target: keras.Model, layer_name: str
-) -> tuple[LabelSpec | None, LabelSpec | None]:
-    """Returns the labels of the head that a layer belongs to, where they are known."""
-    ours, theirs = getattr(source, "heads", None), getattr(target, "heads", None)
-    if not (isinstance(ours, Heads) and isinstance(theirs, Heads)):
-        return None, None
-    if layer_name.startswith("score"):  # the sums of the streams are upsampled
-        for stream in getattr(target, "streams", ("",)):
-            layer_name = layer_name.removesuffix(stream)
-    # No name of a head ends with another one's, see `Heads`.
-    for head in theirs:
-        if head in ours and layer_name.endswith(theirs.suffix(head)):
-            return ours[head], theirs[head]
-    return None, None
-
-
-@dataclass(frozen=True)
-class _CommonClasses:
-    """Indices of the classes that two networks have in common, in the source and in the target."""
-
-    sources: list[int]
-    targets: list[int]
-    is_identity: bool
-    by_index: bool = False
-
-
-def _common_classes(old: LabelSpec | None, new: LabelSpec | None) -> _CommonClasses:
-    if old is None or new is None:
-        return _CommonClasses([], [], is_identity=True)
-    by_index = is_numbered(old) or is_numbered(new)
-    if by_index:
-        sources = targets = list(range(min(old.num_classes, new.num_classes)))
-    else:
-        names = [name for name in new.class_names if name in old.class_names]
-        sources = [old.class_names.index(name) for name in names]
-        targets = [new.class_names.index(name) for name in names]
-    is_identity = sources == targets and len(sources) == old.num_classes == new.num_classes
-    return _CommonClasses(sources, targets, is_identity, by_index)
-
-
-def _classes_by_head(source: keras.Model, target: keras.Model) -> dict[str, ClassTransfer]:
-    """Returns for heads whose classes differ which of them are kept."""
-    ours, theirs = getattr(source, "heads", None), getattr(target, "heads", None)
-    if not (isinstance(ours, Heads) and isinstance(theirs, Heads)):
-        return {}
-    found = {}
-    for head, spec in theirs.items():
-        if head not in ours:
-            continue
-        common = _common_classes(ours[head], spec)
-        if not common.is_identity:
-            found[head] = ClassTransfer(
-                tuple((name, i in common.targets) for i, name in enumerate(spec.class_names)),
-                tuple(n for i, n in enumerate(ours[head].class_names) if i not in common.sources),
-                common.by_index,
-            )
-    return found
-
-
-def _merge_classes(
-    layer_name: str, old: np.ndarray, new: np.ndarray, classes: _CommonClasses
-) -> np.ndarray:
-    """Returns `new` with the common classes from `old`."""
-    merged = new.copy()
-    sources, targets = classes.sources, classes.targets
-    if layer_name.startswith("upscore"):  # a transposed convolution: height, width, out, in
-        rows, columns = np.ix_(targets, targets)
-        merged[:, :, rows, columns] = old[:, :, sources][..., sources]
-    else:
-        merged[..., targets] = old[..., sources]
-    return merged

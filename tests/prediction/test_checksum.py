@@ -170,6 +170,13 @@ def test_missing_and_added_files_of_a_savedmodel_are_named(files, tmp_path):
     with pytest.raises(ValueError, match="the file assets/modalities.json was added"):
         open_predictor(tmp_path)
     (tmp_path / "1" / "assets" / "modalities.json").unlink()
+    (tmp_path / "1" / "saved_model.cpb").write_bytes(b"")  # which TensorFlow would prefer
+    with pytest.raises(ValueError, match=r"the file saved_model\.cpb was added"):
+        open_predictor(tmp_path)
+    (tmp_path / "1" / "saved_model.cpb").unlink()
+    (tmp_path / "1" / "assets.extra" / "requests").write_bytes(b"")
+    (tmp_path / "1" / "assets" / ".nfs").write_bytes(b"")
+    open_predictor(tmp_path)
     (tmp_path / "1" / "assets" / "serving.json").unlink()
     with pytest.raises(ValueError, match="the file assets/serving.json is missing"):
         open_predictor(tmp_path)

@@ -37,6 +37,18 @@ def user_model(activation):
     return TappedModel(keras.Model(images, x, name="mine"), taps=TAPS, fc_filters=0)
 
 
+def crossing_model(second):
+    """Returns a backbone with a sum whose second term is the output of a layer."""
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 8, 8, padding="same", name="first")(images)
+    outputs = {"first": x, "other": keras.layers.Conv2D(4, 1, name="other")(x)}
+    x = keras.layers.Add(name="both")([outputs["other"], outputs["first"]])
+    x = keras.layers.Add(name="s8")([x, outputs[second]])
+    x = keras.layers.Conv2D(6, 3, 2, padding="same", name="s16")(x)
+    x = keras.layers.Conv2D(8, 3, 2, padding="same", name="s32")(x)
+    return TappedModel(keras.Model(images, x, name="mine"), taps=TAPS, fc_filters=0)
+
+
 SETTINGS = {
     # Setting -> that of the file, that of the network, what the message contains.
     "skip_scales": (
@@ -61,9 +73,14 @@ SETTINGS = {
         {"backbone": user_model("tanh")},
         "model, layer 's8': .*relu.* there, .*tanh.* here",
     ),
-    "taps": (
-        {"backbone": VGG16(**TINY)},
-        {"backbone": VGG16(**TINY), "upsampling_kernel": "2f-1"},
+    "connections": (
+        {"backbone": crossing_model("first")},
+        {"backbone": crossing_model("other")},
+        "model, inputs of layer 's8': 'layers 3:0:0, 1:0:0' there, 'layers 3:0:0, 2:0:0' here",
+    ),
+    "upsampling_kernel": (
+        {"upsampling_kernel": "2f"},
+        {"upsampling_kernel": "2f-1"},
         "upsampling_kernel='2f'",
     ),
     "stride": ({"stride": 8}, {"stride": 16}, "stride=8"),
@@ -76,7 +93,7 @@ SETTINGS = {
     ),
 }
 # The settings that fit the same weights, so that nothing but the comparison can tell.
-FITTING = ("skip_scales", "normalization", "mean", "modalities", "model")
+FITTING = ("skip_scales", "normalization", "mean", "modalities", "model", "connections")
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -143,6 +160,57 @@ def test_a_network_that_names_no_mean_gets_that_of_its_weights(tmp_path, how):
     assert np.ravel(pixel).tolist() == [-1, -20, -90]
     image = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype("float32")
     np.testing.assert_array_equal(target(image), source(image))
+
+
+def test_weights_of_scaled_skips_are_multiplied():
+    at_once, plain = build(skip_scales=(0.01, 0.0001)), build()
+    image = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype("float32")
+    kernel = at_once.get_layer("score_pool3").get_weights()[0]
+
+    transfer(at_once, plain)
+
+    np.testing.assert_allclose(plain.get_layer("score_pool3").kernel, kernel * 1e-4, rtol=1e-6)
+    expected = np.asarray(at_once(image))
+    np.testing.assert_allclose(plain(image), expected, rtol=0, atol=1e-6 * np.ptp(expected))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "message"),
+    [
+        (
+            {"input_shape": (None, None, 5)},
+            {},
+            r"input_shape: \(None, None, 5\) there, \(None, None, 3\) here\n  normalization: "
+            "'none' there, 'caffe' here",
+        ),
+        ({}, {"input_shape": (None, None, 4)}, "normalization: 'caffe' there, 'none' here"),
+        (
+            {"input_shape": (None, None, 4)},
+            {"modalities": ("rgb", "depth")},
+            r"modalities: \(\) there, \('rgb', 'depth'\) here",
+        ),
+    ],
+)
+def test_channels_without_names_are_compared(theirs, ours, message):
+    with pytest.raises(ValueError, match=message):
+        transfer(build(**theirs), build(**ours))
+
+
+def test_channels_without_names_extend_the_colors():
+    source = build(normalization="none")
+
+    report = transfer(source, build(normalization="none", input_shape=(None, None, 4)))
+
+    assert report.adapted == ("block1_conv1",)
+    assert "input_shape: (None, None, 3) there, (None, None, 4) here" in str(report)
+
+
+def test_a_file_of_another_kind_of_network_is_named(tmp_path):
+    images = keras.Input((None, None, 3))
+    keras.Model(images, keras.layers.Conv2D(2, 3)(images)).save(tmp_path / "m.keras")
+
+    with pytest.raises(ValueError, match=r"m\.keras does not fit .*have no layer in common"):
+        keras_fcn.weights.load(build(), tmp_path / "m.keras")
 
 
 def test_colors_without_a_name_are_rgb():
