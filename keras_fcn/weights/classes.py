@@ -68,19 +68,14 @@ def match_of_layer(
     layer_name: str, matches: dict[str, ClassMatch], target: Any
 ) -> ClassMatch | None:
     """Returns the match of the head that a score or upsampling layer belongs to."""
-    if not has_classes(layer_name):
+    if not layer_name.startswith(("score", "upscore")):
         return None
     if layer_name.startswith("score"):  # the sums of the streams are upsampled
-        for stream in getattr(target, "streams", ("",)):
-            layer_name = layer_name.removesuffix(stream)
+        streams = (s for s in getattr(target, "streams", ()) if layer_name.endswith(s))
+        layer_name = layer_name.removesuffix(next(streams, ""))
     # No name of a head ends with another one's, see `Heads`.
     found = (head for head in matches if layer_name.endswith(target.heads.suffix(head)))
     return next((matches[head] for head in found), None)
-
-
-def has_classes(layer_name: str) -> bool:
-    """Returns whether the outputs of a layer are classes."""
-    return layer_name.startswith(("score", "upscore"))
 
 
 def merge_classes(

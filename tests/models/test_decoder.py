@@ -101,6 +101,22 @@ def test_classes_of_heads_are_transferred_by_name():
     assert "score_fr_a" in report.copied
 
 
+def test_a_head_with_the_name_of_a_stream_is_transferred_by_name():
+    def build(names):
+        labels = {"hha": LabelSpec(names)}
+        streams = {"modalities": ("hha", "rgb"), "fusion": "late"}
+        heads = {"hha": len(names)}
+        return keras_fcn.FCN32s(heads, backbone=NARROW, labels=labels, **streams)
+
+    source, target = randomize_all(build(("x", "y"))), build(("y", "x"))
+
+    transfer(source, target)
+
+    for layer in ("score_fr_hhahha", "score_fr_hhargb"):
+        old, new = (model.get_layer(layer).get_weights()[0] for model in (source, target))
+        np.testing.assert_array_equal(new[..., ::-1], old)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
