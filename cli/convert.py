@@ -1,6 +1,5 @@
 """`keras-fcn convert`."""
 
-import importlib
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,12 +13,21 @@ from .screen import say
 from .settings import VARIANT_NAMES
 
 if TYPE_CHECKING:
-    from keras_fcn.labels import LabelSpec
+    from keras_fcn.labels import Labels
+    from keras_fcn.models import FCN
     from keras_fcn.weights.published import WeightCard
     from keras_fcn.weights.source import WeightFile
 
-# Datasets of published networks, and the builder that names their classes.
-_BUILDERS = {"voc": "keras_fcn.datasets.voc.voc_dataset_builder"}
+    # A card, and how its file was recognized.
+    Published = tuple[WeightCard, str]
+
+# Datasets of published networks, and the dataset here that has their classes.
+_DATASETS = {
+    "voc": "voc2011_sbd",
+    "pascalcontext": "pascalcontext",
+    "nyud": "nyudv2",
+    "siftflow": "siftflow",
+}
 
 
 def _list_published(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -51,8 +59,8 @@ def _list_published(context: click.Context, _: click.Parameter, value: bool) -> 
 @click.option(
     "--variant",
     type=click.Choice(VARIANT_NAMES),
-    help="Network to build.  [default: that of the file; PyTorch files do not distinguish "
-    "fcn8s_atonce from fcn8s]",
+    help="Network to build.  [default: that of the file; needed for PyTorch's FCN-8s, whose files "
+    "do not distinguish fcn8s_atonce from fcn8s]",
 )
 @click.option(
     "--num-classes",
@@ -70,7 +78,8 @@ def _list_published(context: click.Context, _: click.Parameter, value: bool) -> 
     "--mean",
     type=numbers,
     metavar="B,G,R",
-    help="Mean that is subtracted from the image.  [default: of the published file, or ImageNet's]",
+    help="Mean that is subtracted from the image.  [default: that of the file, as far as its "
+    "checksum, name, classes and modalities determine it]",
 )
 @click.option(
     "--geometry",
@@ -107,30 +116,53 @@ def command(
     from keras_fcn.files import replacing
     from keras_fcn.models import FCN, VARIANTS
     from keras_fcn.weights.convert import assign_weights, open_weight_file
+    from keras_fcn.weights.means import choose_mean
     from keras_fcn.weights.published import CARDS, download
 
     card = CARDS.get(source)
     file = open_weight_file(download(card) if card else source)
-    card = card or next((c for c in CARDS.values() if c.filename == file.path.name), None)
-    arguments = _arguments(file, card, variant, given)
+    published = _published(file, card)
+    arguments = _arguments(file, published, variant, given)
+    mean = choose_mean(
+        file,
+        None if file.is_classifier else arguments["num_classes"],
+        arguments.get("modalities", ()),
+        published,
+        arguments["backbone"].mean,
+    )
     build = VARIANTS[variant] if variant else FCN
     backbone = arguments.pop("backbone")
     model = build(
         **arguments,
         backbone=backbone.with_zeros(),  # which the file replaces
-        labels=_labels(card, arguments),
-        origin=_origin(file, card),
+        labels=_labels(mean.dataset if mean else None, arguments["num_classes"]),
+        origin=_origin(file, published),
     )
-    report = assign_weights(model, file)
-    model.backbone = backbone  # a network made from the file's configuration has random weights
+    report = assign_weights(model, file, mean)
+    model.origin = {**model.origin, "notes": list(report.notes)}
+    # A network made from the file's configuration has random weights.
+    model.backbone = backbone.replace(mean=model.backbone.mean)
     with replacing(path) as temporary:
         model.save(temporary)
     say(str(report))
-    say(f"Network: {path} ({model.name}, {arguments['num_classes']} classes)")
+    say(f"Network: {path} ({model.name}, {_described(model)})")
+
+
+def _published(file: "WeightFile", card: "WeightCard | None") -> "Published | None":
+    """Returns the card of a file, and how it was recognized."""
+    from keras_fcn.weights.architecture import network_arguments
+    from keras_fcn.weights.means import find_published
+
+    if card is not None:
+        return card, f"the file was downloaded as {card.name}"
+    return find_published(file, network_arguments(file).get("num_classes"))
 
 
 def _arguments(
-    file: "WeightFile", card: "WeightCard | None", variant: str | None, given: dict[str, Any]
+    file: "WeightFile",
+    published: "Published | None",
+    variant: str | None,
+    given: dict[str, Any],
 ) -> dict[str, Any]:
     """Returns the arguments of a network: those of the file, of its card, and of the user.
 
@@ -141,12 +173,12 @@ def _arguments(
 
     arguments = network_arguments(file)
     given = {name: value for name, value in given.items() if value}
-    mean = given.pop("mean", None) or (card and card.mean) or None
+    mean = given.pop("mean", None)
     backbone = arguments["backbone"]
     settings = {**backbone.get_config(), "mean": mean, "geometry": given.pop("geometry")}
     arguments["backbone"] = create(backbone.name, **settings)
-    if card is not None and card.inputs != ("rgb",):
-        arguments["modalities"] = card.inputs
+    if published and published[0].inputs != ("rgb",):
+        arguments["modalities"] = published[0].inputs
     arguments |= given
     needed = {} if variant else {"stride": "--variant"}
     for name, option in {**needed, "num_classes": "--num-classes"}.items():
@@ -154,22 +186,41 @@ def _arguments(
             raise click.UsageError(
                 f"{file.path.name} is an ImageNet classifier: {option} must be given."
             )
+    if arguments.get("stride") == 8 and not (variant or file.records_scales):
+        raise click.UsageError(
+            f"--variant must be given, fcn8s or fcn8s_atonce: {file.path.name} does not contain "
+            "whether its network scales pool3 and pool4, as PyTorch files never do."
+        )
     if variant:
         arguments.pop("stride", None)
     return arguments
 
 
-def _labels(card: "WeightCard | None", arguments: dict[str, Any]) -> "LabelSpec | None":
+def _labels(dataset: str | None, num_classes: Any) -> "Labels | None":
     """Returns the classes of the dataset that the file was trained on, if they are known."""
-    if card is None or card.dataset not in _BUILDERS:
+    if dataset is None:
         return None
-    labels: LabelSpec = importlib.import_module(_BUILDERS[card.dataset]).Builder.LABELS
-    return labels if labels.num_classes == arguments["num_classes"] else None
+    from keras_fcn.datasets.tfds_reader import heads_of_dataset
+
+    heads = heads_of_dataset(_DATASETS[dataset])
+    known = heads.unwrapped({head: spec.num_classes for head, spec in heads.items()})
+    return heads.labels if known == num_classes else None
 
 
-def _origin(file: "WeightFile", card: "WeightCard | None") -> dict[str, Any]:
-    if card is None:
+def _described(model: "FCN") -> str:
+    """Describes the classes of a network, for example `21 classes: background, aeroplane, ...`."""
+    parts = []
+    for head, spec in model.heads.items():
+        names = [*spec.class_names[:3], *(["..."] if spec.num_classes > 3 else [])]
+        of_head = f" of {head}" if model.heads.is_named else ""
+        parts.append(f"{spec.num_classes} classes{of_head}: {', '.join(names)}")
+    return "; ".join(parts)
+
+
+def _origin(file: "WeightFile", published: "Published | None") -> dict[str, Any]:
+    if published is None:
         return {"converted_from": file.path.name}
+    card = published[0]
     return {
         "converted_from": card.url,
         "dataset": card.dataset,

@@ -33,7 +33,8 @@ def quiet_libraries() -> None:
 def load_tensorflow() -> None:
     """Imports TensorFlow without the lines that it prints before it reads its log level."""
     if "tensorflow" not in sys.modules:
-        with quiet_stderr():
+        with quiet_stderr(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             import tensorflow  # noqa: F401
 
 
@@ -41,24 +42,31 @@ def load_tensorflow() -> None:
 def quiet_stderr() -> Iterator[None]:
     """Drops output of C++ libraries to the standard error stream, unless the block fails.
 
-    With `--debug`, all of it is written.
+    Warnings of Python are written at the end. With `--debug`, everything is written at once.
     """
     if not _is_quiet:
         yield
         return
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as sink:
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            sink.seek(0)
-            os.write(kept, sink.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with tempfile.TemporaryFile() as sink, warnings.catch_warnings(record=True) as caught:
+            os.dup2(sink.fileno(), 2)
+            try:
+                yield
+            except BaseException:
+                sink.seek(0)
+                os.write(kept, sink.read())
+                raise
+            finally:
+                os.dup2(kept, 2)
+                os.close(kept)
+    finally:
+        for warning in caught:
+            warnings.showwarning(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
 
 
 def _one_line(message: Warning | str, *_: object, **__: object) -> str:

@@ -16,7 +16,9 @@ import tensorflow as tf
 from keras_fcn.files import replacing
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import inference_model
+from keras_fcn.prediction.checksum import sign
 from keras_fcn.prediction.keras_model import heads_of
+from keras_fcn.weights.finite import check_finite
 
 from .model_info import (
     Size,
@@ -45,7 +47,8 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
     height, width, num_classes)`; an output that is not requested is not
     computed or copied. A model with several heads has each output once per head:
     `semantic_predictions`, ... The classes are in the file's metadata under
-    `labels.json`, and the modalities that the model names under `modalities.json`.
+    `labels.json`, the modalities that the model names under `modalities.json`, and the SHA-256 of
+    all bytes before that entry, which is the last one, under `sha256`.
 
     tf2onnx copies every constant some forty times, 22 GB for VGG16. So the
     large weights are inputs of the graph that it converts, and are put into
@@ -61,12 +64,13 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
 
     Raises:
         ImportError: If the packages of the extra `onnx` are missing.
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or a weight is NaN or infinite.
     """
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"`path` must end in .onnx. Received: {path}.")
     check_onnx_installed("onnx", "tf2onnx")
+    check_finite(model, f"The model {model.name!r} to export")
     size = network_size(model, size)
     network = _with_predictions(inference_model(float32_model(model)), size)
     weights = _large_weights(network)
@@ -81,6 +85,7 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
                 input_signature=[inputs],
             )
         _complete(temporary, model, weights)
+        sign(temporary)
         _check(temporary)
     return path
 

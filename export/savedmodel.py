@@ -11,7 +11,9 @@ from keras_fcn.files import move, temporary_folder
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import Precision, inference_model, with_precision
 from keras_fcn.prediction import ServingOptions
+from keras_fcn.prediction.checksum import sign
 from keras_fcn.prediction.keras_model import heads_of
+from keras_fcn.weights.finite import check_finite
 
 from .model_info import Size, image_dtype, modalities_of, network_size, num_channels
 from .signatures import (
@@ -51,7 +53,8 @@ def export_savedmodel(
     A model for another number of channels than 3 takes them as float32, and has no
     `encoded`. The folder also contains the classes in `assets/labels.json`, the
     modalities that the model names in `assets/modalities.json`, these options in
-    `assets/serving.json`, and in `assets.extra` requests for the warm-up of the server.
+    `assets/serving.json`, the SHA-256 of each file in `assets/sha256.json`, and in
+    `assets.extra` requests for the warm-up of the server.
 
     Args:
         model: Takes RGB 0..255 and returns logits, as `keras_fcn.FCN` does.
@@ -72,11 +75,13 @@ def export_savedmodel(
         The folder of the version.
 
     Raises:
-        ValueError: If an argument is out of range, or `path` is itself a SavedModel.
+        ValueError: If an argument is out of range, a weight is NaN or infinite, or `path` is
+            itself a SavedModel.
         FileExistsError: If the version exists already.
     """
     if max_pixels < 1:
         raise ValueError(f"`max_pixels` must be at least 1. Received: max_pixels={max_pixels}.")
+    check_finite(model, f"The model {model.name!r} to export")
     options = ServingOptions(
         network_size(model, size), flip, confidence, probabilities, max_pixels, precision
     )
@@ -109,6 +114,7 @@ def _write(model: keras.Model, folder: Path, options: ServingOptions) -> None:
         (assets / MODALITIES_FILE).write_text(json.dumps(modalities), encoding="utf-8")
     (assets / "serving.json").write_text(json.dumps(asdict(options), indent=1), encoding="utf-8")
     write_warmup_requests(folder, images[0], options)
+    sign(folder)
 
 
 def _check_path(path: Path, version: int | None) -> None:

@@ -15,7 +15,9 @@ import tensorflow as tf
 from keras_fcn.files import replacing
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import inference_model
+from keras_fcn.prediction.checksum import sign
 from keras_fcn.prediction.keras_model import heads_of
+from keras_fcn.weights.finite import check_finite
 
 from .calibration import calibration_inputs, check_calibration
 from .integer_network import integer_network
@@ -53,7 +55,8 @@ def export_tflite(
     `semantic_predictions`, ... A model for other modalities than RGB takes its
     channels as float32. The file is a zip archive as well, which contains the
     classes, `labels.json` (names, colors, ignored label) and `labels.txt` (names),
-    and the modalities that the model names, `modalities.json`.
+    and the modalities that the model names, `modalities.json`; its comment is the SHA-256 of all
+    bytes before it.
 
     Args:
         model: Takes RGB 0..255 and returns logits, as `keras_fcn.FCN` does.
@@ -71,11 +74,12 @@ def export_tflite(
         The file.
 
     Raises:
-        ValueError: If an argument is out of range, the calibration images are too
-            few or noise, or the model needs operators that TFLite does not have.
+        ValueError: If an argument is out of range, a weight is NaN or infinite, the calibration
+            images are too few or noise, or the model needs operators that TFLite does not have.
     """
     path = Path(path)
     _check_arguments(path, quantize, output_type)
+    check_finite(model, f"The model {model.name!r} to export")
     size = network_size(model, size)
     if (quantize == "int8") != (calibration is not None):
         raise ValueError(
@@ -96,6 +100,7 @@ def export_tflite(
         temporary.write_bytes(content)
         _append_description(temporary, model)
         _check_builtin(temporary)
+        sign(temporary)
     return path
 
 

@@ -6,6 +6,8 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 
+from keras_fcn.weights.finite import described, not_finite
+
 
 class NonFiniteError(RuntimeError):
     """A training was stopped because its loss or a weight became NaN or infinite."""
@@ -52,10 +54,10 @@ values, or use a lower learning rate (it was 0.01) or gradient clipping.
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._kept = None
-        if name := first_non_finite(self.model):
+        if paths := not_finite(self.model):
             raise NonFiniteError(
-                f"The weights of {name} are NaN or infinite before the training begins. Build the "
-                "model again, or load other weights."
+                f"The weights of {described(paths)} are NaN or infinite before the training "
+                "begins. Build the model again, or load other weights."
             )
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -69,8 +71,8 @@ values, or use a lower learning rate (it was 0.01) or gradient clipping.
             self._stop(f"The loss became {float(loss)} in batch {batch + 1} of epoch")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if name := first_non_finite(self.model):
-            self._stop(f"The weights of {name} became NaN or infinite in epoch")
+        if paths := not_finite(self.model):
+            self._stop(f"The weights of {described(paths)} became NaN or infinite in epoch")
 
     def _stop(self, what: str) -> NoReturn:
         state = "The weights of the model are no longer usable"
@@ -82,14 +84,3 @@ values, or use a lower learning rate (it was 0.01) or gradient clipping.
             f"{what} {self._epoch + 1}. {state}. Look for images with NaN or infinite values, or "
             f"use a lower learning rate (it was {rate:g}) or gradient clipping."
         )
-
-
-def first_non_finite(model: keras.Model) -> str | None:
-    """Returns the path of the first weight of a model that is NaN or infinite; None without one."""
-    for weight in model.weights:
-        value = keras.ops.convert_to_numpy(weight)
-        if value.dtype.kind == "V":  # bfloat16
-            value = value.astype("float32")
-        if not np.isfinite(value).all():
-            return str(weight.path)
-    return None

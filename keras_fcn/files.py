@@ -250,3 +250,12 @@ def _flush(path: Path) -> None:
     except OSError:
         if not is_folder:  # which not every system can flush
             raise
+
+
+def first_line(error: Exception) -> str:
+    r"""Returns the first line of an error's text, or its kind if it has none.
+
+    >>> first_line(EOFError()), first_line(ValueError("cut\nat byte 3"))
+    ('EOFError', 'cut')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

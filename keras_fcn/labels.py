@@ -98,6 +98,8 @@ class LabelSpec:
         )
 
 
+# Names that layers (`score_fr`, `score_pool4`) and metrics (`val_loss`) have already.
+_RESERVED_HEADS = ("fr", "pool3", "pool4", "fused", "val")
 # What users pass and get: one spec for a single head, else one per head by name.
 Labels = LabelSpec | dict[str, LabelSpec]
 
@@ -115,7 +117,8 @@ class Heads(Mapping[str, LabelSpec]):
 
     Raises:
         TypeError: If `labels` is neither.
-        ValueError: If there is no head.
+        ValueError: If there is no head, or the name of one would give two layers, files or metrics
+            the same name.
 
     Example:
         >>> heads = Heads(LabelSpec(("background", "cat")))
@@ -138,6 +141,8 @@ class Heads(Mapping[str, LabelSpec]):
             )
         if not specs:
             raise ValueError("`labels` must have at least one head. Received: none.")
+        if self.is_named:
+            _check_head_names(list(specs))
         if isinstance(labels, Heads):
             self.is_named = labels.is_named
         self._specs: dict[str, LabelSpec] = specs
@@ -205,6 +210,30 @@ class Heads(Mapping[str, LabelSpec]):
         if "heads" in values:
             return cls({name: LabelSpec.from_dict(spec) for name, spec in values["heads"].items()})
         return cls(LabelSpec.from_dict(values))
+
+
+def _check_head_names(names: list[str]) -> None:
+    """Raises ValueError if the layers, files or metrics of heads would have the same names."""
+    for name in names:
+        if name in _RESERVED_HEADS or name.startswith("val_"):
+            raise ValueError(
+                f"A head must not be called {name!r}: layers or metrics have such names. "
+                f"Received: heads {', '.join(names)}. Reserved are {', '.join(_RESERVED_HEADS)}, "
+                "and names that begin with val_."
+            )
+        for other in names:
+            # The predictions for photo.jpg of `b_a` and for photo_b.jpg of `a` are photo_b_a.png.
+            if name.casefold().endswith(f"_{other.casefold()}"):
+                raise ValueError(
+                    f"The name of a head must not end with _ and that of another one, because "
+                    f"layers and files get the names of heads as suffixes. Received: {name!r} and "
+                    f"{other!r}. Rename one of them."
+                )
+            if name != other and name.casefold() == other.casefold():
+                raise ValueError(
+                    "The names of heads must differ in more than capitals, because some file "
+                    f"systems do not distinguish them. Received: {name!r} and {other!r}."
+                )
 
 
 def check_num_classes(num_classes: int) -> None:

@@ -95,3 +95,32 @@ def test_other_values_are_no_numbers_of_classes(value):
         LabelSpec.numbered(value)
     with pytest.raises(ValueError, match="`ignore_class` must be a whole number"):
         LabelSpec.numbered(2, ignore_class=value)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("pool4", "sky"), "must not be called 'pool4'"),
+        (("fr",), "must not be called 'fr'"),
+        (("val",), "must not be called 'val'"),
+        (("val_sky", "sky"), "must not be called 'val_sky'"),
+        (("a", "b_a"), "must not end with _ and that of another one.* 'b_a' and 'a'"),
+        (("B_A", "a"), "must not end with _"),
+        (("a", "A"), "differ in more than capitals"),
+    ],
+)
+def test_names_of_heads_that_collide_are_refused(names, message):
+    spec = LabelSpec(("x", "y"))
+
+    with pytest.raises(ValueError, match=message):
+        Heads(dict.fromkeys(names, spec))
+    with pytest.raises(ValueError, match=message):
+        Heads.from_dict({"heads": {name: spec.to_dict() for name in names}})
+
+
+def test_other_names_of_heads_are_taken():
+    spec = LabelSpec(("x", "y"))
+
+    heads = Heads(dict.fromkeys(("a", "ba", "a_b", "value", "pool"), spec))
+
+    assert [heads.suffix(head) for head in heads] == ["_a", "_ba", "_a_b", "_value", "_pool"]

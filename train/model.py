@@ -54,15 +54,15 @@ def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -
         dtype=config.precision,
     )
     if config.init:
-        report = transfer(load_model(config.init), network)
+        try:
+            report = transfer(load_model(config.init), network)
+        except ValueError as error:
+            raise ValueError(f"`init`, {config.init}, does not fit: {error}") from error
         print(f"Started from {config.init}: {report}")
     if config.init_streams:
         streams = zip(config.modalities or (), config.init_streams, strict=True)
-        fuse_streams(
-            network,
-            {name: load_model(file) for name, file in streams},
-        )
-        print(f"Started from {', '.join(config.init_streams)}.")
+        report = fuse_streams(network, {name: load_model(file) for name, file in streams})
+        print(f"Started from {', '.join(config.init_streams)}: {report}")
     if config.batchnorm_momentum is not None:
         set_batchnorm_momentum(network, config.batchnorm_momentum)
     if config.freeze_batchnorm:

@@ -11,6 +11,7 @@ from keras import KerasTensor
 
 from keras_fcn.backbones.backbone import Backbone, Features
 from keras_fcn.backbones.blocks import classifier_block
+from keras_fcn.files import first_line
 from keras_fcn.layers.normalization import NormalizationMode
 
 STRIDES = {"P3": 8, "P4": 16, "P5": 32}
@@ -177,7 +178,7 @@ class Application(ModelBackbone):
             raise ValueError(
                 f"{weights} does not contain the weights of {constructor.__name__} without its top"
                 f"{''.join(f' at {name}={value}' for name, value in self._width().items())}. "
-                f"Keras says: {str(error).splitlines()[0]}"
+                f"Keras says: {first_line(error)}"
             ) from error
 
     def _width(self) -> dict[str, float]:

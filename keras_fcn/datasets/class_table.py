@@ -78,9 +78,12 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     text = path.read_text(encoding="utf-8-sig")
     stripped = ((i, line.split("#")[0].strip()) for i, line in enumerate(text.splitlines(), 1))
     lines = [(number, line) for number, line in stripped if line]
-    if lines and lines[0][1].lower().replace(" ", "") in ("name,r,g,b", "name", "class,r,g,b"):
-        lines = lines[1:]  # the heading of a CSV file
-    return lines
+    first = lines[0][1].lower().replace(" ", "") if lines else ""
+    # In a text file, which has no headings, `name` alone is a class.
+    is_heading = first in ("name,r,g,b", "class,r,g,b") or (
+        path.suffix == ".csv" and first == "name"
+    )
+    return lines[1:] if is_heading else lines
 
 
 def _name_and_color(line: str, place: str) -> tuple[str, Color | None]:

@@ -114,6 +114,11 @@ def find_source_files(name: str, source: str | Path) -> tuple[SegmentationBuilde
     return builder, builder.find_files([folder], builder.builder_config.variant)
 
 
+def heads_of_dataset(name: str) -> Heads:
+    """Returns the classes of one of `BUILDERS`, which need not be prepared."""
+    return _builder(name, None, None).heads
+
+
 def _builder(
     name: str, source: str | Path | None, data_dir: str | Path | None
 ) -> SegmentationBuilder:

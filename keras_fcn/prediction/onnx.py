@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_fcn.labels import Heads
 from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.prediction.checksum import check
 from keras_fcn.prediction.predictor import (
     LOGITS,
     PREDICTIONS,
@@ -28,13 +29,15 @@ class ONNXPredictor(Predictor):
 
     Raises:
         ImportError: If ONNX Runtime is not installed.
-        ValueError: If the file is damaged, or another program wrote it.
+        ValueError: If the file is damaged (see `keras_fcn.prediction.checksum`), or another
+            program wrote it.
     """
 
     format = "onnx"
     runtime = "ONNX Runtime"
 
     def __init__(self, path: Path, *, num_threads: int | None = None) -> None:
+        check(path)
         self._session = _session(path, num_threads)
         texts = self._session.get_modelmeta().custom_metadata_map
         try:

@@ -1,12 +1,14 @@
 """Opens trained networks of every format."""
 
 import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 
 import keras
 
 from keras_fcn.prediction.predictor import Predictor, damaged
+from keras_fcn.weights.finite import described, not_finite
 
 _FORMATS = "a .keras file, the folder of a SavedModel, a .tflite file or a .onnx file"
 _HDF5 = (".h5", ".hdf5")
@@ -81,7 +83,7 @@ def load_model(path: str | Path) -> keras.Model:
             `keras.models.load_model` opens only with `custom_objects`, too.
 
     Returns:
-        The model, not compiled.
+        The model, not compiled. There is a warning if weights of it are NaN or infinite.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -98,11 +100,19 @@ def load_model(path: str | Path) -> keras.Model:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
             archive.extractall(folder)
             try:
-                return _created_with_weights(folder)
+                model = _created_with_weights(folder)
             except Exception:  # of a layer that needs values of its weights while it is built
-                return keras.saving.load_model(folder, compile=False)
+                model = keras.saving.load_model(folder, compile=False)
     except Exception as error:  # damaged files make Keras raise errors of many kinds
         raise damaged(path, "a Keras model", error) from error
+    if weights := not_finite(model):
+        warnings.warn(
+            f"{path} contains NaN or infinity in {described(weights)}: its predictions mean "
+            "nothing, and it cannot be exported. Its training diverged: use an earlier "
+            "checkpoint, or train again with a lower learning rate.",
+            stacklevel=2,
+        )
+    return model
 
 
 def _load_hdf5(path: Path) -> keras.Model:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_fcn.data.resizing import Size, resized_images, resized_labels, resized_logits
+from keras_fcn.files import first_line
 from keras_fcn.labels import Heads, Labels, LabelSpec
 from keras_fcn.modalities import image_dtype
 
@@ -209,10 +210,9 @@ def highest_class(logits: np.ndarray) -> np.ndarray:
 
 def damaged(path: Path, kind: str, error: Exception) -> ValueError:
     """Returns the error for a file that cannot be opened, with the first line of its cause."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return ValueError(
         f"{path} cannot be read as {kind}: it is damaged, or another program wrote it. "
-        f"({reason.rstrip('.')[:300]}.)"
+        f"({first_line(error).rstrip('.')[:300]}.)"
     )
 
 

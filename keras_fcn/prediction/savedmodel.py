@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_fcn.labels import Heads
 from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.prediction.checksum import check
 from keras_fcn.prediction.predictor import (
     LOGITS,
     PREDICTIONS,
@@ -28,7 +29,8 @@ class SavedModelPredictor(Predictor):
             which the highest is opened.
 
     Raises:
-        ValueError: If the folder is damaged, or another program wrote it.
+        ValueError: If the folder is damaged (see `keras_fcn.prediction.checksum`), or another
+            program wrote it.
     """
 
     format = "savedmodel"
@@ -44,6 +46,7 @@ class SavedModelPredictor(Predictor):
                 f"{path} must contain assets/labels.json, the classes of the network. It is "
                 "missing: this SavedModel was not written by `keras-fcn export`."
             )
+        check(path)
         try:
             heads = Heads.from_json(_text(assets / "labels.json"))
             modalities = json.loads(_text(assets / MODALITIES_FILE) or "[]")

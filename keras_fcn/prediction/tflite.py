@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_fcn.labels import Heads
 from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.prediction.checksum import check
 from keras_fcn.prediction.predictor import (
     LOGITS,
     PREDICTIONS,
@@ -40,7 +41,8 @@ class TFLitePredictor(Predictor):
             also gives the logits of which they are the highest. That takes more memory.
 
     Raises:
-        ValueError: If the file is damaged, or another program wrote it.
+        ValueError: If the file is damaged (see `keras_fcn.prediction.checksum`), or another
+            program wrote it.
     """
 
     format = "tflite"
@@ -53,6 +55,7 @@ class TFLitePredictor(Predictor):
         use_delegate: bool = True,
         keep_tensors: bool = False,
     ) -> None:
+        check(path)
         heads, modalities = _description_in(path)
         self.runtime = "TFLite, XNNPACK" if use_delegate else "TFLite, no delegate"
         self._interpreter = _interpreter(path, num_threads, use_delegate, keep_tensors)
@@ -142,10 +145,10 @@ def _description_in(path: Path) -> tuple[Heads, tuple[str, ...]]:
             heads = Heads.from_json(archive.read("labels.json").decode())
             is_named = MODALITIES_FILE in archive.namelist()
             modalities = json.loads(archive.read(MODALITIES_FILE)) if is_named else ()
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
         raise ValueError(
             f"{path} must contain its classes (a member labels.json at its end). They are "
-            "missing: the file is cut off, or was not written by `keras-fcn export`."
+            "missing: the file was not written by `keras-fcn export`."
         ) from error
     return heads, tuple(modalities)
 

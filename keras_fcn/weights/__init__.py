@@ -3,7 +3,8 @@
 from keras_fcn.weights.adapt import extend_input_channels
 from keras_fcn.weights.imagenet import convolutionalize
 from keras_fcn.weights.loading import load
-from keras_fcn.weights.transfer import TransferReport, fuse_streams, transfer
+from keras_fcn.weights.streams import fuse_streams
+from keras_fcn.weights.transfer import TransferReport, transfer
 
 __all__ = [
     "TransferReport",

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,16 @@ from keras_fcn.layers.normalization import ImageNormalization
 from keras_fcn.modalities import MODALITIES
 from keras_fcn.weights.adapt import FOLDABLE_MODES, extend_input_channels, fold_normalization
 from keras_fcn.weights.caffe import open_caffemodel
+from keras_fcn.weights.means import Mean, choose_mean, find_published
+from keras_fcn.weights.published import WeightCard
 from keras_fcn.weights.pytorch import open_state_dict
-from keras_fcn.weights.source import Shape, SourceLayer, StoredTensor, WeightFile
+from keras_fcn.weights.source import (
+    Shape,
+    SourceLayer,
+    StoredTensor,
+    WeightFile,
+    WeightFileError,
+)
 
 READERS: dict[str, Callable[[str | Path], WeightFile]] = {
     ".caffemodel": open_caffemodel,
@@ -23,6 +31,9 @@ READERS: dict[str, Callable[[str | Path], WeightFile]] = {
     ".pt": open_state_dict,
     ".safetensors": open_state_dict,
 }
+
+# The names of convolutions and of fully connected layers.
+_CONVOLUTIONS = re.compile("conv|fc|score|upscore|inception|loss")
 
 
 @dataclass(frozen=True)
@@ -85,14 +96,39 @@ def open_weight_file(path: str | Path) -> WeightFile:
         )
     if not path.is_file():
         raise FileNotFoundError(f"There is no weight file {str(path)!r}.")
-    return READERS[path.suffix](path)
+    source = READERS[path.suffix](path)
+    if source.input_layer not in source.layers:
+        raise WeightFileError(
+            f"{str(path)!r} must contain {source.input_layer}, the layer that takes the image. "
+            f"Received: {', '.join(source.layers) or 'no layer'}. The file is damaged, or of "
+            "another network."
+        )
+    for name, layer in source.layers.items():
+        if _CONVOLUTIONS.match(name):
+            _check_shape(source, layer)
+    return source
+
+
+def _check_shape(source: WeightFile, layer: SourceLayer) -> None:
+    """Raises WeightFileError if a convolution has weights that are none of a convolution."""
+    shape = layer.weight.shape
+    if len(shape) not in (2, 4) or 0 in shape:
+        raise WeightFileError(
+            f"The weight of {layer.name!r} in {str(source.path)!r} must have the axes (out, in, "
+            f"height, width), or (out, in) of a fully connected layer. Received: shape {shape}. "
+            "The file is damaged, or of another network."
+        )
 
 
 def load_weight_file(model: keras.Model, path: str | Path) -> ConversionReport:
-    """Fills a model from a weight file of Caffe's or PyTorch's.
+    """Fills a network from a weight file of Caffe's or PyTorch's.
+
+    No file contains the mean that its network subtracts from the images. It follows from the
+    file's checksum, name, classes and modalities, and becomes the model's, unless the backbone
+    names one.
 
     Args:
-        model: A network of ours, built for the classes and the backbone of the file.
+        model: The network, built for the classes and the backbone of the file.
         path: A `.caffemodel`, `.pth`, `.pt` or `.safetensors` file: a network of
             fcn.berkeleyvision.org or of wkentaro/pytorch-fcn, or an ImageNet
             classifier (VGG16, CaffeNet, GoogLeNet) to start training from.
@@ -102,12 +138,48 @@ def load_weight_file(model: keras.Model, path: str | Path) -> ConversionReport:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged or does not fit; the model is unchanged then.
+        ValueError: If the file is damaged or does not fit, or its mean is neither known nor given;
+            the model is unchanged then.
     """
-    return assign_weights(model, open_weight_file(path))
+    return fill_network(model, open_weight_file(path))
 
 
-def assign_weights(model: keras.Model, source: WeightFile) -> ConversionReport:
+def fill_network(
+    model: keras.Model, source: WeightFile, card: WeightCard | None = None
+) -> ConversionReport:
+    """Does what `load_weight_file` does with an opened file.
+
+    Args:
+        model: The network to fill. One that is not an `FCN` keeps its mean.
+        source: From `open_weight_file`.
+        card: The card of the file, if it was downloaded by it.
+
+    Raises:
+        ValueError: As for `load_weight_file`.
+    """
+    backbone = getattr(model, "backbone", None)
+    if backbone is None:
+        return assign_weights(model, source)
+    _fitting_plan(model, source)
+    num_classes = None if source.is_classifier else model.num_classes
+    published = (card, "the file was downloaded by that name") if card else None
+    published = published or find_published(source, num_classes)
+    inputs = model.modalities or ("rgb",)
+    if published and not source.is_classifier and published[0].inputs != inputs:
+        raise ValueError(
+            f"{str(source.path)!r} is for images of {', '.join(published[0].inputs)}: "
+            f"{published[1]}. Received: a network for {', '.join(inputs)}. Build it with "
+            f"modalities={published[0].inputs}."
+        )
+    if source.is_classifier and model.modalities:
+        return assign_weights(model, source)  # trained on RGB alone
+    mean = choose_mean(source, num_classes, model.modalities, published, backbone.mean)
+    return assign_weights(model, source, mean)
+
+
+def assign_weights(
+    model: keras.Model, source: WeightFile, mean: Mean | None = None
+) -> ConversionReport:
     """Fills a model from an opened weight file, one tensor at a time.
 
     All names and shapes are compared before the first tensor is read, so that
@@ -124,6 +196,8 @@ def assign_weights(model: keras.Model, source: WeightFile) -> ConversionReport:
     Args:
         model: The network to fill.
         source: From `open_weight_file`.
+        mean: For an `FCN`: what it subtracts from the images from now on; None leaves that as it
+            is.
 
     Returns:
         Which layers were loaded, and which layers of the file were not used.
@@ -131,12 +205,12 @@ def assign_weights(model: keras.Model, source: WeightFile) -> ConversionReport:
     Raises:
         ValueError: If a layer is missing or has another shape; all are listed.
     """
-    plan, report = _plan(model, source)
-    if not report.fits:
-        raise ValueError(
-            f"The weights do not fit {model.name!r}, which is unchanged. {report}\n"
-            "Build the model for the classes, the backbone, the width and the variant of the file."
-        )
+    plan, report = _fitting_plan(model, source)
+    _check_finite(plan, source)
+    if mean is not None:
+        # Before the normalization is folded, which needs the mean of the file.
+        model.set_mean(mean.values)
+        report = replace(report, notes=(*report.notes, f"mean of the images {mean}"))
     normalization = _other_normalization(model, source)
     for layer, stored in plan:
         kernel = _to_keras(stored.weight, layer)
@@ -161,6 +235,31 @@ def reference_name(layer_name: str) -> str:
     ('conv1_2', 'score_pool4')
     """
     return re.sub(r"^block(\d)_conv(\d)", r"conv\1_\2", layer_name)
+
+
+def _check_finite(plan: list[tuple[Any, SourceLayer]], source: WeightFile) -> None:
+    """Raises ValueError if a tensor of the file is not all numbers; it reads each of them once."""
+    for _, stored in plan:
+        for tensor in filter(None, (stored.weight, stored.bias)):
+            number = int(np.sum(~np.isfinite(tensor.read())))
+            if number:
+                raise WeightFileError(
+                    f"{str(source.path)!r} must contain weights that are numbers. Received: NaN or "
+                    f"infinity in {stored.name} ({number} of {math.prod(tensor.shape)}). The file "
+                    "is damaged, or its training diverged: get another one."
+                )
+
+
+def _fitting_plan(
+    model: keras.Model, source: WeightFile
+) -> tuple[list[tuple[Any, SourceLayer]], ConversionReport]:
+    plan, report = _plan(model, source)
+    if not report.fits:
+        raise ValueError(
+            f"The weights do not fit {model.name!r}, which is unchanged. {report}\n"
+            "Build the model for the classes, the backbone, the width and the variant of the file."
+        )
+    return plan, report
 
 
 def _plan(
@@ -192,7 +291,7 @@ def _plan(
         missing=tuple(missing),
         mismatched=tuple(mismatched),
         extra=tuple(source.layers[name].name for name in unused),
-        notes=source.notes + _normalization_notes(model, source),
+        notes=source.notes + _normalization_notes(model, source) + _scale_notes(layers, source),
     )
 
 
@@ -273,6 +372,18 @@ def _scale_mismatches(layers: Mapping[str, Any], source: WeightFile) -> list[str
                 "the at-once network scales its skips, FCN-8s does not"
             )
     return problems
+
+
+def _scale_notes(layers: Mapping[str, Any], source: WeightFile) -> tuple[str, ...]:
+    """Returns that it was not compared how a file scales the skips that it has."""
+    if source.is_classifier or source.records_scales or "score_pool3" not in source.layers:
+        return ()
+    factors = [getattr(layers.get(f"scale_{pool}"), "scale", 1.0) for pool in ("pool4", "pool3")]
+    return (
+        "the file does not contain by what pool4 and pool3 are multiplied before their scores, "
+        f"which distinguishes FCN-8s at-once from FCN-8s; the model multiplies by {factors[0]:g} "
+        f"and {factors[1]:g}",
+    )
 
 
 def _other_normalization(model: keras.Model, source: WeightFile) -> ImageNormalization | None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from keras_fcn.backbones.applications import Application
 from keras_fcn.backbones.vgg import VGG
+from keras_fcn.files import first_line
 from keras_fcn.weights.adapt import extend_input_channels
-from keras_fcn.weights.convert import READERS, load_weight_file
+from keras_fcn.weights.convert import READERS, fill_network, load_weight_file, open_weight_file
 from keras_fcn.weights.published import download, find_card
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def load_backbone_weights(model: "FCN", weights: str) -> None:
         for suffix in model.streams:
             load_vgg_weights(model, type(backbone).constructor, weights, suffix)
     elif weights == "imagenet":
-        load_weight_file(model, download(find_card("imagenet", backbone=backbone.name)))
+        card = find_card("imagenet", backbone=backbone.name)
+        fill_network(model, open_weight_file(download(card)), card)
     elif is_foreign and Path(weights).is_file():
         load_weight_file(model, weights)
     else:
@@ -107,7 +109,7 @@ def load_vgg_weights(
                 warnings.simplefilter("ignore")
                 classifier = constructor(weights=str(path), include_top=include_top)
         except (ValueError, OSError, KeyError) as error:
-            reasons.append(str(error).splitlines()[0])
+            reasons.append(first_line(error))
             continue
         return convolutionalize(classifier, model, suffix)
     raise ValueError(

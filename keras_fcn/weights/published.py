@@ -17,7 +17,7 @@ _VOC_MEAN = (104.00699, 116.66877, 122.67892)
 _CONTEXT_MEAN = (104.007, 116.669, 122.679)
 _NYUD_MEAN = (116.190, 97.203, 92.318)
 _SIFTFLOW_MEAN = (114.578, 115.294, 108.353)
-_CAFFENET_MEAN = (104.0, 117.0, 123.0)
+CAFFENET_MEAN = (104.0, 117.0, 123.0)
 _HHA_MEAN = (132.431, 94.076, 118.477)  # disparity, height, angle: the channels as they are stored
 
 
@@ -201,11 +201,12 @@ def _reference(name: str, filename: str, dataset: str, stride: int, **details: A
         f"http://dl.caffe.berkeleyvision.org/{filename}.caffemodel",
         dataset,
         stride=stride,
-        **{**_DATASETS[dataset], **details},
+        **{**DATASETS[dataset], **details},
     )
 
 
-_DATASETS: dict[str, dict[str, Any]] = {
+# Classes and mean of the datasets that whole networks were published for.
+DATASETS: dict[str, dict[str, Any]] = {
     "voc": {"num_classes": 21, "mean": _VOC_MEAN},
     "pascalcontext": {"num_classes": 60, "mean": _CONTEXT_MEAN},
     "nyud": {"num_classes": 40, "mean": _NYUD_MEAN},
@@ -293,7 +294,7 @@ _CARDS = (
         "imagenet",
         1000,
         backbone="alexnet",
-        mean=_CAFFENET_MEAN,
+        mean=CAFFENET_MEAN,
         sha1="4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46",
         checksum_source="BVLC/caffe, models/bvlc_reference_caffenet/readme.md",
     ),
@@ -303,7 +304,7 @@ _CARDS = (
         "imagenet",
         1000,
         backbone="googlenet",
-        mean=_CAFFENET_MEAN,
+        mean=CAFFENET_MEAN,
         sha256="6f7101e3a2183738a7125a0c5021ba82a1feb4228c5ca0924d991b6daf6f6fad",
         checksum_source=_OPENVINO.format("googlenet-v1"),
     ),
@@ -335,5 +336,4 @@ _CARDS = (
     ),
 )
 CARDS: dict[str, WeightCard] = {card.name: card for card in _CARDS}
-# Datasets that whole networks were published for.
-NETWORK_DATASETS = tuple(_DATASETS)
+NETWORK_DATASETS = tuple(DATASETS)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_fcn.files import first_line
 from keras_fcn.weights.source import SourceLayer, StoredTensor, WeightFile, WeightFileError
 
 Tensors = Mapping[str, StoredTensor]
@@ -158,6 +159,7 @@ def _vgg_names(blocks: tuple[int, ...]) -> dict[str, str]:
 
 
 def _googlenet(path: Path, tensors: Tensors) -> WeightFile:
+    _check_batch_norms(path, tensors)
     layers = {ours: _without_batch_norm(tensors, theirs) for theirs, ours in _googlenet_names()}
     if "fc.weight" in tensors:
         layers["loss3_classifier"] = _layer(tensors, "fc")
@@ -171,6 +173,21 @@ def _googlenet(path: Path, tensors: Tensors) -> WeightFile:
         backbone="googlenet_torchvision",
         notes=(_GOOGLENET_NOTE,),
     )
+
+
+def _check_batch_norms(path: Path, tensors: Tensors) -> None:
+    """Raises WeightFileError unless each convolution has the four tensors of its BatchNorm."""
+    for name, _ in _googlenet_names():
+        convolution = tensors.get(f"{name}.conv.weight")
+        wanted = {f"{name}.bn.{part}" for part in ("weight", "bias", "running_mean", "running_var")}
+        shapes = {key: tensors[key].shape for key in wanted & tensors.keys()}
+        if convolution is None or shapes != dict.fromkeys(wanted, convolution.shape[:1]):
+            raise WeightFileError(
+                f"{str(path)!r} must contain {name}.conv.weight, and of its BatchNorm weight, "
+                "bias, running_mean and running_var with a number per filter. Received: "
+                f"{'none' if convolution is None else convolution.shape} with {shapes}. The file "
+                "is damaged, or of another network."
+            )
 
 
 def _googlenet_names() -> Iterator[tuple[str, str]]:
@@ -237,7 +254,7 @@ def _read_pickle(path: Path) -> dict[str, StoredTensor]:
     except Exception as error:  # torch raises whatever zipfile, pickle and its own reader raise
         raise WeightFileError(
             f"{str(path)!r} must be a PyTorch state dict; it is cut short or of another kind "
-            f"({str(error).splitlines()[0]}). Get the file again, or save `model.state_dict()`."
+            f"({first_line(error)}). Get the file again, or save `model.state_dict()`."
         ) from error
     for key in _STATE_KEYS:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):

@@ -1,15 +1,31 @@
-"""From one network's weights to another's: 32s to 16s to 8s, to other classes, to two streams."""
+"""From one network's weights to another's: 32s to 16s to 8s, to other classes, to more channels."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_fcn.labels import Heads, LabelSpec
+from keras_fcn.labels import Heads
 from keras_fcn.weights.adapt import extend_input_channels
+from keras_fcn.weights.classes import (
+    ClassMatch,
+    match_heads,
+    match_of_layer,
+    merge_classes,
+)
+from keras_fcn.weights.comparison import (
+    PLACEMENT,
+    UNNAMED,
+    check_same,
+    has_skip,
+    normalizations_of,
+)
+from keras_fcn.weights.finite import check_finite
+
+# What `transfer` is for: settings of the source that the target need not have.
+_CHANGED_ON_PURPOSE = ("num_classes", "labels", "stride")
 
 
 @dataclass(frozen=True)
@@ -18,15 +34,20 @@ class TransferReport:
 
     Args:
         copied: Layers that got all their weights.
-        adapted: Layers that got those of the classes both networks have.
+        adapted: Layers that got those of the classes both networks have, that were extended for
+            further channels, or that contain the factor by which the source scales the skip.
         new: Layers that kept their own weights; skips start at zero.
         unused: Layers of the source that have no counterpart.
+        classes: Head to its classes, which are kept or new, for heads whose classes differ.
+        changes: What the target computes differently, on purpose.
     """
 
     copied: tuple[str, ...] = ()
     adapted: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    classes: Mapping[str, ClassMatch] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = [f"{len(self.copied)} layers copied"]
@@ -34,140 +55,173 @@ class TransferReport:
             names = getattr(self, label)
             if names:
                 parts.append(f"{label}: {', '.join(names)}")
+        for head, classes in self.classes.items():
+            of_head = "" if head == Heads.ONLY else f" of {head}"
+            parts.append(f"classes{of_head}: {classes}")
+        parts += self.changes
         return "; ".join(parts)
 
 
-def transfer(source: keras.Model, target: keras.Model) -> TransferReport:
+def transfer(
+    source: keras.Model, target: keras.Model, *, changes: Collection[str] = ()
+) -> TransferReport:
     """Copies weights from `source` to `target` wherever layers have the same name and shape.
 
     Between the stages of the paper nothing else is needed: the score layers of
     the new skips are zero, and new upsampling is bilinear, so FCN-16s starts as
-    the FCN-32s it came from. Where the number of classes differs, score layers
-    keep the classes that both have: by name if the networks share names, else
-    by index; new classes keep the target's initial weights. A network for
-    further channels, such as depth, starts with their mean over the colors,
-    see `extend_input_channels`.
+    the FCN-32s it came from. Where both networks name their classes, score layers keep those
+    that both have, by name, else by number; new classes keep the target's initial weights. A
+    network for further channels, such as depth, starts with their mean over the colors,
+    see `extend_input_channels`. Where only one of two networks scales its skips, as FCN-8s
+    at-once does, their score layers are multiplied by the factor.
+
+    A target whose backbone names no mean gets that of the source. In all other settings that
+    change what a network computes the two must agree, see `keras_fcn.weights.comparison`.
 
     Args:
         source: A trained network.
         target: The network to fill.
+        changes: Settings that may differ all the same, for training to make up for it, such as
+            `("normalization",)`.
 
     Returns:
-        What was copied and what was not.
+        What was copied and what was not, and in which settings the two differ.
 
     Raises:
-        ValueError: If no layer fits, or a layer other than a score layer has another shape.
+        ValueError: If no layer fits, a layer other than a score layer has another shape, the
+            two compute something else, or a weight of the source is NaN or infinite.
 
     Reference:
         Long, Shelhamer and Darrell, CVPR 2015, section 4.2; `transplant` and
         `expand_score` of its code.
     """
+    check_finite(source, f"The network {source.name!r} to start from")
+    changed = _changed_on_purpose(source, target, changes)
+    matches = match_heads(source, target)
+    _check_shapes(source, target, matches)
+    changed += adopt_means([source], target)
     sources = dict(_layers_with_weights(source))
     targets = dict(_layers_with_weights(target))
-    channels = source.input_shape[-1], target.input_shape[-1]
-    copied, adapted = [], []
+    factors = _skip_factors(source, target)
+    copied: list[str] = []
+    adapted: list[str] = []
     for name, layer in targets.items():
         if name not in sources:
             continue
         old, new = sources[name].get_weights(), layer.get_weights()
-        classes = _common_classes(_labels_of(source, name), _labels_of(target, name))
-        if [w.shape for w in old] == [w.shape for w in new] and not _is_reordered(name, classes):
-            layer.set_weights(old)
-            copied.append(name)
-        elif _scores_classes(name) and _differ_in_classes_only(old, new):
+        classes = match_of_layer(name, matches, target)
+        if name in factors:
+            old = [old[0] * factors[name], *old[1:]]
+        if classes and not classes.is_identity:
             layer.set_weights(
-                [_merge_classes(name, o, n, classes) for o, n in zip(old, new, strict=True)]
+                [merge_classes(name, o, n, classes) for o, n in zip(old, new, strict=True)]
             )
             adapted.append(name)
-        elif _differ_in_channels_only(old, new, channels):
-            layer.set_weights([extend_input_channels(old[0], channels[1]), *old[1:]])
+        elif not same_shapes(old, new):
+            layer.set_weights([extend_input_channels(old[0], target.input_shape[-1]), *old[1:]])
             adapted.append(name)
         else:
-            raise ValueError(
-                f"The layer {name!r} must have the same shape in both networks. Received: "
-                f"{[w.shape for w in old]} in {source.name!r}, {[w.shape for w in new]} in "
-                f"{target.name!r}. Build both with the same backbone, alpha and fc_filters."
-            )
-    if not copied and not adapted:
-        raise ValueError(
-            f"{source.name!r} and {target.name!r} have no layer in common. "
-            "Start from a network with the same backbone."
-        )
+            layer.set_weights(old)
+            (adapted if name in factors else copied).append(name)
     done = {*copied, *adapted}
     return TransferReport(
         tuple(copied),
         tuple(adapted),
         tuple(name for name in targets if name not in done),
         tuple(name for name in sources if name not in done),
+        {head: match for head, match in matches.items() if not match.is_identity},
+        tuple(changed),
     )
 
 
-def fuse_streams(target: keras.Model, sources: Mapping[str, keras.Model]) -> None:
-    """Fills a network with late fusion with networks that were trained on one modality each.
-
-    The upsampling of the sums keeps its weights, which are bilinear at first.
-
-    Args:
-        target: Built with `modalities=("rgb", "hha"), fusion="late"`, for example.
-        sources: Modality to network, built with the same arguments otherwise.
-
-    Raises:
-        ValueError: If a layer of a stream has no counterpart of its shape.
-
-    Example:
-        >>> rgb, hha = (FCN32s(40, modalities=(m,)) for m in ("rgb", "hha"))  # doctest: +SKIP
-        >>> model = FCN32s(40, modalities=("rgb", "hha"), fusion="late")  # doctest: +SKIP
-        >>> fuse_streams(model, {"rgb": rgb, "hha": hha})  # doctest: +SKIP
-    """
-    targets = {layer.name: layer for layer in target.layers}
-    for modality, source in sources.items():
-        for layer in source.layers:
-            twin = targets.get(layer.name + modality)
-            if twin is None and layer.name.startswith("upscore"):
-                continue
-            old = layer.get_weights()
-            new = [] if twin is None else twin.get_weights()
-            if [w.shape for w in old] != [w.shape for w in new]:
-                raise ValueError(
-                    f"{target.name!r} must have a layer {layer.name + modality!r} like the "
-                    f"{layer.name!r} of {source.name!r}. Received: {[w.shape for w in new]} for "
-                    f"{[w.shape for w in old]}. Build both with the same arguments but "
-                    "`modalities` and `fusion`."
-                )
-            if twin is not None and old:
-                twin.set_weights(old)
+def adopt_means(sources: Iterable[Any], target: Any) -> list[str]:
+    """Gives a network that names no mean those of its sources; returns what changed."""
+    if getattr(target, "backbone", None) is None or target.backbone.mean is not None:
+        return []
+    layers = normalizations_of(target)
+    means = {name: layer.mean for name, layer in layers.items()}
+    changed = []
+    for source in sources:
+        if not isinstance(getattr(source, "heads", None), Heads):
+            continue
+        for name, layer in normalizations_of(source).items():
+            if name in means and layer.mode == layers[name].mode and layer.mean != means[name]:
+                means[name] = layer.mean
+                if layer.mode in ("caffe", "log"):
+                    values = ", ".join(f"{value:g}" for value in layer.mean)
+                    changed.append(f"mean of {name}: that of the source, {values}")
+    if changed:
+        target.set_mean([value for mean in means.values() for value in mean])
+    return changed
 
 
-def load_model_weights(model: keras.Model, path: str | Path) -> None:
-    """Fills a whole network from a file of one like it.
+def _changed_on_purpose(source: Any, target: Any, changes: Collection[str]) -> list[str]:
+    """Returns what the target computes differently on purpose; raises ValueError for the rest."""
+    allowed = {*_CHANGED_ON_PURPOSE, *PLACEMENT, *changes}
+    if getattr(source, "skip_filters", None) == getattr(target, "skip_filters", None) == 0:
+        allowed.add("skip_scales")  # of which the weights of the score layers can take account
+    if _is_extended(source, target):
+        allowed |= {"modalities", "input_shape"}
+    differences = check_same(
+        source,
+        target,
+        allowed=allowed,
+        refusal=f"The network to start from, {source.name!r}, must compute the same as "
+        f"{target.name!r} but for classes, stride and skips.",
+        way_out="If training shall make up for the difference, call keras_fcn.weights.transfer "
+        "with changes={names!r}.",
+    )
+    return [str(d) for d in differences if d.name not in ("num_classes", "labels")]
 
-    Args:
-        model: The network to fill.
-        path: A `.keras` or `.weights.h5` file.
 
-    Raises:
-        ValueError: If the file does not fit, or leaves a layer without weights.
-    """
-    path = Path(path)
-    if path.suffix == ".keras":
-        # Imported here, because the networks of that package import this one.
-        from keras_fcn.prediction import load_model
+def _skip_factors(source: Any, target: Any) -> dict[str, float]:
+    """Returns the factors by which score layers of skips are multiplied, by layer."""
+    if not hasattr(source, "skip_scales") or not hasattr(target, "skip_scales"):
+        return {}
+    return {
+        f"score_{pool}{target.heads.suffix(head)}{stream}": old / new
+        for pool, old, new in zip(
+            ("pool4", "pool3"), source.skip_scales, target.skip_scales, strict=True
+        )
+        if old != new and has_skip(source, pool) and has_skip(target, pool)
+        for head in target.heads
+        for stream in target.streams
+    }
 
-        report = transfer(load_model(path), model)
-        if report.adapted or report.new:
+
+def _is_extended(source: Any, target: Any) -> bool:
+    """Returns whether the target takes the channels of the source, and then further ones."""
+    if getattr(target, "fusion", None) != "early" or not isinstance(
+        getattr(source, "heads", None), Heads
+    ):
+        return False
+    ours, theirs = tuple(normalizations_of(source)), tuple(normalizations_of(target))
+    if theirs == (UNNAMED,):
+        return len(ours) == 1 and bool(source.input_shape[-1] < target.input_shape[-1])
+    return len(ours) < len(theirs) and theirs[: len(ours)] == ours
+
+
+def _check_shapes(source: keras.Model, target: keras.Model, matches: dict[str, ClassMatch]) -> None:
+    """Raises ValueError unless layers of the same name fit, and there are some."""
+    sources = dict(_layers_with_weights(source))
+    channels = source.input_shape[-1], target.input_shape[-1]
+    common = [(n, layer) for n, layer in _layers_with_weights(target) if n in sources]
+    for name, layer in common:
+        old, new = sources[name].get_weights(), layer.get_weights()
+        fits = same_shapes(old, new) or _differ_in_channels_only(old, new, channels)
+        if match_of_layer(name, matches, target):
+            fits = fits or _differ_in_classes_only(old, new)
+        if not fits:
             raise ValueError(
-                f"{path} must contain all layers of {model.name!r} with its classes. Missing or of "
-                f"other classes: {', '.join((*report.adapted, *report.new))}. To start from "
-                "a network that differs, use keras_fcn.weights.transfer."
+                f"The layer {name!r} must have the same shape in both networks. Received: "
+                f"{[w.shape for w in old]} in {source.name!r}, {[w.shape for w in new]} in "
+                f"{target.name!r}. Build both with the same backbone, alpha and fc_filters."
             )
-        return
-    try:
-        model.load_weights(path)
-    except (ValueError, KeyError, OSError) as error:
+    if not common:
         raise ValueError(
-            f"{path} does not contain the weights of {model.name!r}: {str(error).splitlines()[0]} "
-            "Expected a .keras or .weights.h5 file of a network with the same arguments."
-        ) from error
+            f"{source.name!r} and {target.name!r} have no layer in common. "
+            "Start from a network with the same backbone."
+        )
 
 
 def _layers_with_weights(model: keras.Model) -> Iterator[tuple[str, Any]]:
@@ -182,8 +236,9 @@ def _layers_with_weights(model: keras.Model) -> Iterator[tuple[str, Any]]:
             yield layer.name, layer
 
 
-def _scores_classes(layer_name: str) -> bool:
-    return layer_name.startswith(("score", "upscore"))
+def same_shapes(old: list[np.ndarray], new: list[np.ndarray]) -> bool:
+    """Returns whether two lists of weights have the same shapes."""
+    return [w.shape for w in old] == [w.shape for w in new]
 
 
 def _differ_in_classes_only(old: list[np.ndarray], new: list[np.ndarray]) -> bool:
@@ -207,44 +262,3 @@ def _differ_in_channels_only(
         and tuple(shape[2] for shape in kernels) == channels
         and kernels[0][:2] + kernels[0][3:] == kernels[1][:2] + kernels[1][3:]
     )
-
-
-def _labels_of(model: keras.Model, layer_name: str) -> LabelSpec | None:
-    """Returns the labels of the head that a layer belongs to; None if nothing names them."""
-    heads = getattr(model, "heads", None)
-    if not isinstance(heads, Heads):
-        return None
-    named = [head for head in heads if heads.suffix(head) in layer_name]
-    return heads[max(named, key=len)] if named else None
-
-
-def _common_classes(old: LabelSpec | None, new: LabelSpec | None) -> tuple[list[int], list[int]]:
-    """Returns the indices of the classes that both have, in the source and in the target."""
-    if old is None or new is None:
-        return [], []
-    names = [name for name in old.class_names if name in new.class_names]
-    if names and not names[0].startswith("class "):
-        return (
-            [old.class_names.index(name) for name in names],
-            [new.class_names.index(name) for name in names],
-        )
-    common = list(range(min(old.num_classes, new.num_classes)))
-    return common, common
-
-
-def _is_reordered(layer_name: str, classes: tuple[list[int], list[int]]) -> bool:
-    return _scores_classes(layer_name) and classes[0] != classes[1]
-
-
-def _merge_classes(
-    layer_name: str, old: np.ndarray, new: np.ndarray, classes: tuple[list[int], list[int]]
-) -> np.ndarray:
-    """Returns `new` with the common classes from `old`."""
-    merged = new.copy()
-    sources, targets = classes
-    if layer_name.startswith("upscore"):  # a transposed convolution: height, width, out, in
-        rows, columns = np.ix_(targets, targets)
-        merged[:, :, rows, columns] = old[:, :, sources][..., sources]
-    else:
-        merged[..., targets] = old[..., sources]
-    return merged

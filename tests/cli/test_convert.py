@@ -43,19 +43,23 @@ def run(tmp_path, monkeypatch):
 
 
 def test_converts_what_the_file_holds(run, tmp_path, fcn32s_file):
-    result = run("--from", fcn32s_file, "--output", "fcn.keras")
+    result = run("--from", fcn32s_file, "--mean", "1,2,3", "--output", "fcn.keras")
 
     assert result.exit_code == 0, result.output
     assert "17 layers loaded" in result.output
-    assert "Network: fcn.keras (fcn32s_vgg16, 2 classes)" in result.output
+    assert "Network: fcn.keras (fcn32s_vgg16, 2 classes: class 0, class 1)" in result.output
     model = keras.saving.load_model("fcn.keras")
     assert (model.stride, model.num_classes) == (32, 2)
-    assert model.origin == {"converted_from": "fcn32s.safetensors"}
+    assert model.origin == {
+        "converted_from": "fcn32s.safetensors",
+        "notes": ["mean of the images 1, 2, 3: as given"],
+    }
     assert [path.name for path in tmp_path.iterdir()] == ["fcn.keras"]
 
 
 def test_what_does_not_fit_leaves_no_output(run, tmp_path, fcn32s_file):
-    result = run("--from", fcn32s_file, "--variant", "fcn16s", "--output", "fcn.keras")
+    options = ("--variant", "fcn16s", "--mean", "1,2,3")
+    result = run("--from", fcn32s_file, *options, "--output", "fcn.keras")
 
     assert isinstance(result.exception, ValueError)
     assert "upscore16: [(32, 32, 2, 2)]" in str(result.exception)
@@ -80,6 +84,18 @@ def test_a_classifier_needs_the_network_to_make_of_it(run):
 
     assert result.exit_code == 2
     assert "--variant must be given" in result.output
+
+
+def test_the_variant_of_a_pytorch_fcn8s_is_asked_for(run):
+    """The file of FCN8sAtOnce has the same layers; it scales pool3 and pool4 in its code."""
+    tensors = layer("conv1_1", 64, 3, 3, 3) | layer("fc7", 3, 3, 1, 1)
+    tensors |= layer("score_fr", 21, 3, 1, 1) | layer("upscore8", 21, 21, 16, 16, bias=False)
+    save_file(tensors, "fcn8s.safetensors")
+
+    result = run("--from", "fcn8s.safetensors", "--output", "fcn.keras")
+
+    assert result.exit_code == 2
+    assert "--variant must be given, fcn8s or fcn8s_atonce" in " ".join(result.output.split())
 
 
 def test_published_files_are_listed(run):

@@ -135,3 +135,18 @@ def test_every_subcommand_has_a_file():
     folder = Path(main_module.__file__).parent
 
     assert all((folder / f"{name}.py").is_file() for name in SUBCOMMANDS)
+
+
+def test_warnings_are_written_while_libraries_are_quiet():
+    program = (
+        "import os, warnings\n"
+        "from keras_fcn_cli import quiet\n"
+        "quiet.quiet_libraries()\n"
+        "with quiet.quiet_stderr():\n"
+        "    os.write(2, b'from a library')\n"
+        "    warnings.warn('from us')\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert done.stderr == "Warning: from us\n"

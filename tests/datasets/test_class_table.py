@@ -40,6 +40,13 @@ def test_names_with_colors(tmp_path, text):
 
 
 @pytest.mark.parametrize(
+    ("file", "expected"), [("classes.txt", ("name", "sky", "car")), ("classes.csv", ("sky", "car"))]
+)
+def test_a_class_called_name_is_no_heading(tmp_path, file, expected):
+    assert table(tmp_path, "name\nsky\ncar\n", file).labels.class_names == expected
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("sky 1 2\ncar 1 2 3\n", "line 1: expected `name` or `name red green blue`"),

@@ -101,11 +101,30 @@ def test_classes_of_heads_are_transferred_by_name():
     assert "score_fr_a" in report.copied
 
 
+def test_a_head_with_the_name_of_a_stream_is_transferred_by_name():
+    def build(names):
+        labels = {"hha": LabelSpec(names)}
+        streams = {"modalities": ("hha", "rgb"), "fusion": "late"}
+        heads = {"hha": len(names)}
+        return keras_fcn.FCN32s(heads, backbone=NARROW, labels=labels, **streams)
+
+    source, target = randomize_all(build(("x", "y"))), build(("y", "x"))
+
+    transfer(source, target)
+
+    for layer in ("score_fr_hhahha", "score_fr_hhargb"):
+        old, new = (model.get_layer(layer).get_weights()[0] for model in (source, target))
+        np.testing.assert_array_equal(new[..., ::-1], old)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"num_classes": {}}, "must have names of letters"),
         ({"num_classes": {"a b": 3}}, "must have names of letters"),
+        ({"num_classes": {"pool4": 2, "a": 2}}, "A head must not be called 'pool4'"),
+        ({"num_classes": {"fr": 2, "fr_fr": 2}}, "A head must not be called 'fr'"),
+        ({"num_classes": {"a": 2, "b_a": 2}}, "must not end with _ and that of another one"),
         ({"num_classes": {"a": 1}}, r"`num_classes` must be in \[2, 255\]"),
         ({"labels": LabelSpec(("a", "b"))}, "`labels` must be a dictionary with the heads"),
         (
@@ -136,10 +155,15 @@ def test_skips_are_scaled_before_their_scores():
     model = randomize_all(keras_fcn.FCN8sAtOnce(3, backbone=NARROW))
     plain = keras_fcn.FCN8s(3, backbone=NARROW)
 
-    transfer(model, plain)
-    for name, scale in (("score_pool4", 0.01), ("score_pool3", 0.0001)):
-        kernel, bias = plain.get_layer(name).get_weights()
-        plain.get_layer(name).set_weights([kernel * scale, bias])
+    kernel = model.get_layer("score_pool3").get_weights()[0]
+    report = transfer(model, plain)
+
+    # The factor moves into the weights, so that both networks compute the same.
+    np.testing.assert_allclose(
+        plain.get_layer("score_pool3").get_weights()[0], kernel * 0.0001, rtol=1e-6
+    )
+    assert set(report.adapted) == {"score_pool4", "score_pool3"}
+    assert "skip_scales: (0.01, 0.0001) there, (1.0, 1.0) here" in str(report)
 
     np.testing.assert_allclose(model(image()), plain(image()), rtol=1e-4, atol=1e-3)
     assert keras_fcn.FCN.from_config(model.get_config()).get_layer("scale_pool3").scale == 0.0001
@@ -234,8 +258,44 @@ def test_streams_of_other_networks_are_refused():
     both = keras_fcn.FCN32s(3, modalities=("rgb", "hha"), fusion="late", backbone=NARROW)
     wider = keras_fcn.FCN32s(3, backbone=VGG16(alpha=0.1, fc_filters=4), modalities=("hha",))
 
-    with pytest.raises(ValueError, match="must have a layer 'block1_conv1hha' like"):
+    with pytest.raises(ValueError, match=r"modality 'hha' must .*\n  alpha: 0\.1 there, 0\.05"):
         fuse_streams(both, {"hha": wider})
+    with pytest.raises(ValueError, match="'hha' must take it alone. Received: .* takes rgb"):
+        fuse_streams(both, {"hha": keras_fcn.FCN32s(3, backbone=NARROW, modalities=("rgb",))})
+    images = keras.Input((None, None, 3))
+    plain = keras.Model(images, keras.layers.Conv2D(2, 3, name="block1_conv1")(images))
+    with pytest.raises(ValueError, match="must have a layer 'block1_conv1hha' like"):
+        fuse_streams(both, {"hha": plain})
+
+
+def test_streams_with_other_classes_are_refused():
+    named = [LabelSpec(("a", "b", "c")), LabelSpec(("a", "c", "b"))]
+    both = keras_fcn.FCN32s(
+        3, modalities=("rgb", "hha"), fusion="late", backbone=NARROW, labels=named[0]
+    )
+    other = keras_fcn.FCN32s(3, modalities=("hha",), backbone=NARROW, labels=named[1])
+
+    with pytest.raises(ValueError, match=r"labels: \(a, c, b\) there, \(a, b, c\) here"):
+        fuse_streams(both, {"hha": other})
+
+
+def test_streams_bring_their_means():
+    sources = {
+        name: keras_fcn.FCN32s(3, modalities=(name,), backbone=NARROW.replace(mean=mean))
+        for name, mean in (("rgb", (1, 2, 3)), ("hha", (4, 5, 6)))
+    }
+    both = keras_fcn.FCN32s(3, modalities=("rgb", "hha"), fusion="late", backbone=NARROW)
+
+    report = fuse_streams(both, sources)
+
+    normalized = keras.Model(
+        both.input, [both.get_layer(f"normalization{name}").output for name in ("rgb", "hha")]
+    )
+    rgb, hha = normalized(np.zeros((1, 1, 1, 6)))
+    assert np.ravel(rgb).tolist() == [-1, -2, -3]
+    assert np.ravel(hha).tolist() == [-4, -5, -6]
+    assert "mean of hha: that of the source, 4, 5, 6" in str(report)
+    assert both.get_config()["backbone"]["config"]["mean"] == [1, 2, 3, 4, 5, 6]
 
 
 def test_extended_kernels_keep_the_colors():

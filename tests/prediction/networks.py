@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fcn.labels import Heads, Labels, LabelSpec
+from keras_fcn.prediction.checksum import sign
 
 from ..helpers import channel_model
 
@@ -51,6 +52,7 @@ def save_module(folder: Path, signatures: dict, labels: Labels) -> Path:
     labels_file.write_text(Heads(labels).to_json())
     module.asset = tf.saved_model.Asset(str(labels_file))
     tf.saved_model.save(module, str(folder), signatures=signatures)
+    sign(folder)
     return folder
 
 
@@ -68,9 +70,10 @@ def write_tflite(path: Path, size: Size = ANY, *, logits: bool = False) -> Path:
 
 
 def add_labels(path: Path, labels: Labels) -> Path:
-    """Makes a `.tflite` file a zip archive with its classes, too."""
+    """Makes a `.tflite` file a zip archive with its classes, too, and signs it."""
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("labels.json", Heads(labels).to_json())
+    sign(path)
     return path
 
 
@@ -99,4 +102,5 @@ def write_onnx(path: Path, size: Size = ANY, *, metadata: dict[str, str] | None 
         metadata = {"labels.json": Heads(SPEC).to_json()}
     helper.set_model_props(model, metadata)
     onnx.save(model, str(path))
+    sign(path)
     return path

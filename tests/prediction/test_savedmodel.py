@@ -5,6 +5,7 @@ import pytest
 
 from keras_fcn.labels import Heads
 from keras_fcn.prediction import ImageSizeError, ServingOptions, open_predictor
+from keras_fcn.prediction.checksum import sign
 
 from ..helpers import images_of
 from .networks import SPEC, write_savedmodel
@@ -28,6 +29,8 @@ def test_options_are_those_in_its_folder(tmp_path):
 
     options = {"size": [20, 30], "flip": True, "max_pixels": 100, "of_a_newer_version": 1}
     (folder / "assets" / "serving.json").write_text(json.dumps(options))
+    (folder / "assets" / "sha256.json").unlink()
+    sign(folder)
     predictor = open_predictor(folder)
 
     assert predictor.options == ServingOptions(size=(20, 30), flip=True, max_pixels=100)
@@ -44,6 +47,7 @@ def test_a_damaged_or_foreign_folder_is_one_error(tmp_path):
 
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "labels.json").write_text(Heads(SPEC).to_json())
+    sign(tmp_path)
     with pytest.raises(ValueError, match="cannot be read as a SavedModel"):
         open_predictor(tmp_path)
 

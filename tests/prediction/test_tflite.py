@@ -1,10 +1,7 @@
-import zipfile
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fcn.labels import Heads
 from keras_fcn.prediction import open_predictor
 
 from ..helpers import images_of
@@ -83,8 +80,7 @@ def test_several_heads_are_told_apart_by_name(tmp_path):
 def test_a_foreign_file_is_refused(tmp_path):
     path = tmp_path / "m.tflite"
     path.write_bytes(b"\0" * 100)
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("labels.json", Heads(SPEC).to_json())
+    add_labels(path, SPEC)
 
     with pytest.raises(ValueError, match=r"m\.tflite cannot be read as a TFLite model"):
         open_predictor(path)

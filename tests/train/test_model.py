@@ -56,13 +56,54 @@ def test_classes_with_the_same_name_are_kept(tmp_path):
     np.testing.assert_array_equal(new.get_layer("score_fr").bias, [3.0, 1.0, 0.0, 0.0])
 
 
+VGG = {"backbone": "vgg16", "alpha": 0.05, "fc_filters": 4}
+
+
+def test_init_from_at_once_computes_the_same(tmp_path, capsys):
+    at_once = built(variant="fcn8s_atonce")
+    for weight in at_once.weights:
+        weight.assign(np.random.default_rng(0).uniform(0.1, 1, weight.shape))
+    at_once.save(tmp_path / "m.keras")
+    image = np.random.default_rng(1).uniform(0, 255, (1, 64, 64, 3)).astype("float32")
+
+    fcn8s = built(variant="fcn8s", init=str(tmp_path / "m.keras"))
+
+    np.testing.assert_allclose(fcn8s(image), at_once(image), rtol=1e-5)
+    assert "skip_scales: (0.01, 0.0001) there, (1.0, 1.0) here" in capsys.readouterr().out
+
+
+def test_init_from_a_network_that_computes_something_else_is_refused(tmp_path):
+    built(mean=(1, 2, 3), **VGG).save(tmp_path / "m.keras")
+
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)`init`, .*m\.keras, does not fit: .*mean: \(1\.0, .* there, \(4\.0, ",
+    ):
+        built(mean=(4, 5, 6), init=str(tmp_path / "m.keras"), **VGG)
+
+
+def test_streams_that_compute_something_else_are_refused(tmp_path):
+    files = {name: str(tmp_path / f"{name}.keras") for name in ("rgb", "hha")}
+    built(modalities=("rgb",), variant="fcn8s", **VGG).save(files["rgb"])
+    built(modalities=("hha",), variant="fcn8s_atonce", **VGG).save(files["hha"])
+
+    with pytest.raises(ValueError, match=r"(?s)'hha' must compute the same .*skip_scales: \(0\.01"):
+        built(
+            modalities=("rgb", "hha"),
+            fusion="late",
+            variant="fcn8s",
+            init_streams=tuple(files.values()),
+            **VGG,
+        )
+
+
 def test_missing_init_is_refused():
     with pytest.raises(ValueError, match=r"`init` must be a \.keras file"):
         built(init="nowhere.keras")
 
 
 def test_streams_start_from_the_networks_that_saw_one_modality(tmp_path):
-    settings = {"backbone": "vgg16", "alpha": 0.05, "fc_filters": 4, "variant": "fcn32s"}
+    settings = {**VGG, "variant": "fcn32s"}
     files, kernels = {}, {}
     for value, modality in enumerate(("rgb", "hha"), start=1):
         single = built(modalities=(modality,), **settings)

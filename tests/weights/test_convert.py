@@ -112,7 +112,7 @@ def fcn8s_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fcn8s():
-    return keras_fcn.FCN8s(3, backbone=VGG16(alpha=1 / 8, fc_filters=4))
+    return keras_fcn.FCN8s(3, backbone=VGG16(alpha=1 / 8, fc_filters=4, mean=CAFFE_MEAN))
 
 
 def test_a_whole_network_is_filled(fcn8s, fcn8s_file):
@@ -120,7 +120,8 @@ def test_a_whole_network_is_filled(fcn8s, fcn8s_file):
 
     assert report.fits
     assert len(report.loaded) == 13 + 5 + 3
-    assert report.extra == report.kept == report.notes == ()
+    assert report.extra == report.kept == ()
+    assert report.notes == ("mean of the images 103.939, 116.779, 123.68: as given",)
     stored = open_weight_file(fcn8s_file).layers
     for layer in fcn8s.layers:
         if layer.weights:
@@ -390,3 +391,18 @@ def test_the_other_classifiers(tmp_path, shapes, backbone, extra, v1):
     assert len(report.loaded) == len(shapes) - len(extra)
     assert report.extra == extra
     assert report.kept == ("score_fr", "upscore")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(fcn8s, tmp_path, value):
+    layers = fcn_layers(stride=8)
+    layers["conv4_2"][0][3, 2, 1, 0] = value
+    path = write_caffemodel(tmp_path / "n.caffemodel", layers)
+    before = fcn8s.get_weights()
+
+    # conv4_2: 512 / 8 filters of 3x3 over as many
+    with pytest.raises(ValueError, match=r"NaN or infinity in conv4_2 \(1 of 36864\)"):
+        load_weight_file(fcn8s, path)
+
+    for old, new in zip(before, fcn8s.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)

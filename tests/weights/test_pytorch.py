@@ -1,3 +1,4 @@
+import re
 import sys
 
 import keras
@@ -9,7 +10,7 @@ import keras_fcn
 from keras_fcn.backbones import VGG16, create
 from keras_fcn.layers import ImageNormalization
 from keras_fcn.weights.architecture import network_arguments
-from keras_fcn.weights.convert import load_weight_file
+from keras_fcn.weights.convert import load_weight_file, open_weight_file
 from keras_fcn.weights.pytorch import open_state_dict, read_state_dict
 from keras_fcn.weights.source import WeightFileError
 
@@ -81,7 +82,7 @@ def test_torchvisions_vgg16_sees_what_it_was_trained_on(tmp_path):
 
 def test_pytorch_fcn_has_the_names_of_the_reference(tmp_path):
     # FCN32s(n_class=2) of wkentaro/pytorch-fcn, but narrower.
-    model = keras_fcn.FCN32s(2, backbone=VGG16(alpha=1 / 8, fc_filters=3))
+    model = keras_fcn.FCN32s(2, backbone=VGG16(alpha=1 / 8, fc_filters=3, mean=(1, 2, 3)))
     tensors, channels = {}, 3
     for name in VGG16_CONVOLUTIONS.values():
         filters = 8 * 2 ** min(int(name[4]) - 1, 3)
@@ -98,7 +99,8 @@ def test_pytorch_fcn_has_the_names_of_the_reference(tmp_path):
     report = load_weight_file(model, path)
 
     assert report.fits
-    assert report.notes == report.kept == report.extra == ()
+    assert report.kept == report.extra == ()
+    assert report.notes == ("mean of the images 1, 2, 3: as given",)
     names = {"block4_conv3": "conv4_3", "fc6": "fc6", "score_fr": "score_fr", "upscore": "upscore"}
     for layer, name in names.items():
         expected = tensors[f"module.{name}.weight"].transpose(2, 3, 1, 0)
@@ -252,3 +254,60 @@ def test_damaged_pickles_and_other_objects_are_refused(tmp_path):
         read_state_dict(tmp_path / "cut.pth")
     with pytest.raises(WeightFileError, match="Received: a list"):
         read_state_dict(tmp_path / "list.pth")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_cut_pickle_is_one_error(tmp_path, zipped):
+    torch = pytest.importorskip("torch")
+    state = {"conv1_1.weight": torch.zeros(4, 3, 3, 3), "conv1_1.bias": torch.zeros(4)}
+    torch.save(state, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
+    whole = (tmp_path / "x.pth").read_bytes()
+
+    for length in (0, 1, 2, 10, 100, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "x.pth").write_bytes(whole[:length])
+        with pytest.raises(WeightFileError, match=r"x\.pth' must be a PyTorch state dict; it is"):
+            read_state_dict(tmp_path / "x.pth")
+
+
+def test_an_error_of_pytorch_without_a_text_is_named(tmp_path, monkeypatch):
+    """As some files that are cut short raise."""
+
+    class Torch:
+        Tensor = object
+
+        @staticmethod
+        def load(*_, **__):
+            raise EOFError
+
+    monkeypatch.setitem(sys.modules, "torch", Torch)
+    (tmp_path / "x.pth").write_bytes(b"")
+
+    with pytest.raises(WeightFileError, match=r"cut short or of another kind \(EOFError\)"):
+        read_state_dict(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("name", ["conv1_1", "fc7", "score_fr", "upscore"])
+@pytest.mark.parametrize("shape", [(), (4,), (0, 3, 3, 3), (2, 3, 4)])
+def test_weights_of_no_convolution_are_refused(tmp_path, name, shape):
+    tensors = {
+        f"{layer}.weight": np.zeros((4, 4, 1, 1), "float32")
+        for layer in ("conv1_1", "fc7", "score_fr", "upscore")
+    }
+    path = write(tmp_path / "x.safetensors", tensors | {f"{name}.weight": np.zeros(shape)})
+
+    message = (
+        rf"The weight of '{name}' in .*x\.safetensors' must have .* shape {re.escape(str(shape))}"
+    )
+    with pytest.raises(WeightFileError, match=message):
+        open_weight_file(path)
+
+
+def test_missing_layers_are_named(tmp_path, googlenet_tensors):
+    vgg = {"features.28.weight": np.zeros((8, 8, 3, 3), "float32")}
+    with pytest.raises(WeightFileError, match="must contain conv1_1, the layer that takes"):
+        open_weight_file(write(tmp_path / "vgg.safetensors", vgg))
+
+    tensors = dict(googlenet_tensors)
+    del tensors["inception4c.branch3.1.bn.running_mean"]
+    with pytest.raises(WeightFileError, match=r"must contain inception4c\.branch3\.1\.conv"):
+        open_weight_file(write(tmp_path / "googlenet.safetensors", tensors))

@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 
-from keras_fcn.callbacks import first_non_finite
 from keras_fcn.confusion_matrix import ConfusionMatrix
+from keras_fcn.weights.finite import described, not_finite
 
 from ..config import Config
 from ..evaluation_model import EvaluationModel
@@ -38,10 +38,10 @@ class StopOnDivergence(keras.callbacks.Callback):
         self._tracker = tracker
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if name := first_non_finite(self.model):
+        if paths := not_finite(self.model):
             raise TrainingDiverged(
-                f"The weights of {name} are NaN or infinite before the training begins. Start "
-                "from other weights (--init, --init-streams or --backbone-weights)."
+                f"The weights of {described(paths)} are NaN or infinite before the training "
+                "begins. Start from other weights (--init, --init-streams or --backbone-weights)."
             )
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -53,8 +53,8 @@ class StopOnDivergence(keras.callbacks.Callback):
 
     def check_weights(self) -> None:
         """Raises TrainingDiverged unless all weights are finite."""
-        if name := first_non_finite(self.model):
-            self._stop(f"The weights of {name} are no longer finite")
+        if paths := not_finite(self.model):
+            self._stop(f"The weights of {described(paths)} are no longer finite")
 
     def _stop(self, what: str) -> NoReturn:
         config, tracker = self._config, self._tracker
