@@ -22,7 +22,8 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_fcn.data.dataset import Example, SegmentationDataset
-from keras_fcn.data.image_io import check_labels, check_size, read_image, read_mask
+from keras_fcn.data.image_io import check_size, read_image
+from keras_fcn.data.masks import check_labels, read_mask
 from keras_fcn.data.parallel import parallel_map
 from keras_fcn.datasets.class_table import ClassTable, find_class_table
 from keras_fcn.labels import LabelSpec

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_fcn.data.image_io import read_image, read_mask
+from keras_fcn.data.image_io import read_image
+from keras_fcn.data.masks import read_mask
 
 from ..prediction.networks import FORMATS, write
 from ..prediction.networks import channel_model as make_channel_model

@@ -10,13 +10,8 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_fcn import LabelSpec
-from keras_fcn.data.image_io import (
-    check_labels,
-    decode_image,
-    decode_label,
-    read_image,
-    read_mask,
-)
+from keras_fcn.data.image_io import decode_image, decode_label, read_image
+from keras_fcn.data.masks import check_labels, read_mask
 from keras_fcn.labels import voc_palette
 
 
