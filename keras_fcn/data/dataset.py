@@ -47,6 +47,8 @@ class SegmentationDataset:
         description: A few sentences: what it shows, where it comes from.
         citation: BibTeX of the papers to cite, or "".
         modalities: The modalities that every example has, of those in `IMAGE_KEYS`.
+        notes: What a user should know of how it is read, a sentence each.
+        pixels: By split, the pixels of each class, then those ignored, where they are counted.
 
     Example:
         >>> import numpy as np
@@ -65,6 +67,8 @@ class SegmentationDataset:
     description: str = field(default="", repr=False)
     citation: str = field(default="", repr=False)
     modalities: tuple[str, ...] = ("rgb",)
+    notes: tuple[str, ...] = field(default=(), repr=False)
+    pixels: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def heads(self) -> Heads:

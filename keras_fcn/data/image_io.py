@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+_SAMPLES_PER_PIXEL = 277  # tag of TIFF
+
 # Pillow's modes of 16-bit gray PNG files: "I;16", and "I" in older versions.
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
@@ -31,6 +33,7 @@ def read_image(path: str | Path) -> np.ndarray:
         FileNotFoundError: If there is no such file.
     """
     with opened_image(path) as image:
+        _check_bands(image, path)
         # Orientation first: it is found in what `convert` would drop.
         image = ImageOps.exif_transpose(image)
         if image.mode in DEEP_MODES:
@@ -197,6 +200,19 @@ def check_size(
         raise ValueError(
             f"{mask}: the {kind} is {mask_width}x{mask_height}, its image {image} is "
             f"{width}x{height} (width x height). They must be equal.{cause}"
+        )
+
+
+def _check_bands(image: Image.Image, path: str | Path) -> None:
+    """Raises ValueError if Pillow would drop bands that are no alpha channel."""
+    if image.format != "TIFF":
+        return
+    tags = getattr(image, "tag_v2", {})
+    num_bands = int(tags.get(_SAMPLES_PER_PIXEL, 1))
+    if num_bands > len(image.getbands()) or image.mode in ("RGBX", "LX"):
+        raise ValueError(
+            f"{path}: the image has {num_bands} bands ({num_bands} channels), of which only "
+            f"{len(image.getbands())} would be read. Save the three that the network sees as RGB."
         )
 
 

@@ -6,8 +6,12 @@ when a dataset that it prepares is opened, not before.
 
 import difflib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_fcn.data.dataset import Example, SegmentationDataset, from_arrays
+
+if TYPE_CHECKING:
+    from keras_fcn.datasets.folder import FolderOptions
 
 # What `open_dataset` opens, one line each; `folder` takes a path, as in `folder:path/to/data`.
 SUMMARIES = {
@@ -46,6 +50,7 @@ def open_dataset(
     source: str | Path | None = None,
     data_dir: str | Path | None = None,
     seed: int = 0,
+    options: "FolderOptions | None" = None,
 ) -> SegmentationDataset:
     """Opens a dataset by name, and prepares it first if `source` is given.
 
@@ -57,6 +62,7 @@ def open_dataset(
             changes. Without it, the dataset must have been prepared before.
         data_dir: Folder of the prepared datasets; `~/tensorflow_datasets` by default.
         seed: Seed of the generated sample, and of a folder's split.
+        options: What the user says about a folder (`keras_fcn.datasets.folder.FolderOptions`).
 
     Raises:
         ValueError: If the name is unknown, the dataset is not prepared, or its
@@ -74,7 +80,7 @@ def open_dataset(
     if kind == "folder":
         from keras_fcn.datasets.folder import open_folder
 
-        return open_folder(path, seed=seed)
+        return open_folder(path, seed, options)
     from keras_fcn.datasets.tfds_reader import open_prepared
 
     return open_prepared(name, source, data_dir)
