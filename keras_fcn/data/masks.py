@@ -392,9 +392,10 @@ def _is_irreversible(path: Path) -> bool:
 
 def _raw_mode(image: Image.Image) -> tuple[str, int | None]:
     """Returns how the pixels are stored, and the value of white of a PGM that is not 255."""
-    if not getattr(image, "tile", None):
+    tiles = getattr(image, "tile", None)
+    if not tiles:
         return "", None
-    arguments = image.tile[0][3]
+    arguments = tiles[0][3]
     if image.format == "PPM":
         maximum = arguments[1] if isinstance(arguments, tuple) and len(arguments) == 2 else None
         return "", maximum if isinstance(maximum, int) and maximum != 255 else None

@@ -454,7 +454,7 @@ def _entries_with_colors(lines: list[tuple[str, str]], tails: list[list[str]]) -
             "numbers before the color are ids, write them first (`1 car 64 0 128`); if they are "
             "part of the names, separate with commas (`Grade 2,64,0,128`)."
         )
-    entries = []
+    entries: list[_Entry] = []
     for (place, line), tail in zip(lines, tails, strict=True):
         words = line.split()
         if not tail and entries:

@@ -201,7 +201,8 @@ def find_folder_files(
     how = "" if layout.is_split else " (at random, the same ones each time)"
     notes.insert(
         0,
-        f"Images in {_places(root, images)}, masks in {_places(root, masks)}, splits: {places}{how}.",
+        f"Images in {_places(root, images)}, masks in {_places(root, masks)}, splits: "
+        f"{places}{how}.",
     )
     return FolderFiles(
         splits, table, chosen.reading, chosen.counts, notes + chosen.notes, problems, chosen.wrong
@@ -223,7 +224,7 @@ def _raise_first(files: FolderFiles, path: str | Path) -> None:
         others = len(files.problems) + len(files.wrong) - 1
         raise ValueError(
             problem
-            + f" {others} more problems; run: keras-fcn datasets check --dataset folder:{path}"
+            + f" {others} more files are wrong; run: keras-fcn datasets check --dataset folder:{path}"
             * (others > 0)
         )
 
@@ -340,9 +341,9 @@ def _check_depth(images: Sequence[Path]) -> list[str]:
         return []
     bits = highest.bit_length()
     return [
-        f"{first}: images of 16 bits are read by their upper 8 bits, and the values go from {lowest} "
-        f"to {highest} only ({bits} bits), which would be nearly black. Save them with 8 bits, or "
-        "stretched to 0..65535."
+        f"{first}: images of 16 bits are read by their upper 8 bits, and the values go from "
+        f"{lowest} to {highest} only ({bits} bits), which would be nearly black. Save them "
+        "with 8 bits, or stretched to 0..65535."
     ]
 
 

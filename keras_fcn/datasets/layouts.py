@@ -44,10 +44,10 @@ _OTHER_WORDS = (
 # Words in the names of folders that carry no meaning of their own.
 _FILLERS = ("dir", "folder", "set", "split", "dataset", "prepped", "png", "jpg", "trainvaltest")
 # Words of folders that may be splits.
-_SUSPICIOUS = re.compile(
-    r"trn|train|val|test|tst|eval|dev|hold|hidden|unseen|fold|split|subset|part|set\b|private|public|"
-    r"final|submission|unlabel|extra|query|gallery|calib|sanity|infer|predict|ood|bench|backup|old|"
-    r"trash|reject|bad\b"
+_SPLIT_LIKE = re.compile(
+    r"(train|test|valid|eval|hold|unlab|infer|predict|calib|bench|unseen|hidden|reject).*|"
+    r"trn|val|tst|dev|folds?|splits?|subsets?|parts?|sets?|private|public|final|submissions?|extra|"
+    r"query|gallery|sanity|ood|backup|old|trash|bad"
 )
 _LEFTOVERS = re.compile(
     r"\..*|@eaDir|__MACOSX|__pycache__|\$RECYCLE\.BIN|#recycle|lost\+found|Thumbs\.db|desktop\.ini|"
@@ -176,6 +176,11 @@ def parse_folder(name: str) -> tuple[str | None, str, str | None] | None:
     return (role, word, split) if role or split else None
 
 
+def _may_be_split(name: str) -> bool:
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return any(_SPLIT_LIKE.fullmatch(token) for token in re.findall(r"[a-z]+", spaced))
+
+
 def is_leftover(name: str) -> bool:
     """Returns whether a file or folder is hidden, or was left there by a tool."""
     return _LEFTOVERS.fullmatch(name) is not None
@@ -237,6 +242,7 @@ class _Search:
         self.notes: list[str] = []
         self.problems: list[str] = []
         self.class_masks: dict[Path, str] = {}
+        self.missing: set[_File] = set()
         self.base = self._base()
 
     def layout(self, class_names: Callable[[Path], Sequence[str]]) -> Layout:
@@ -345,14 +351,14 @@ class _Search:
                     continue
                 inner_roles = {file.role for file in below[name]} - {None}
                 if has_split:
-                    reason = "lies beside folders of splits and is none that is known"
+                    reason = "lies beside folders of splits and is no split that is known"
                 elif above_role and inner_roles and (has_role or len(below) > 1):
                     reason = "contains images or masks of its own and is no split that is known"
                 elif has_role and above_role:
                     self._note_once(f"Not read: {self._shown(self.base.joinpath(*parent, name))}.")
                     continue
-                elif _SUSPICIOUS.search(name.lower()) and len(parent) + len(below) > 1:
-                    reason = "may be a split, and is none that is known"
+                elif _may_be_split(name) and len(parent) + len(below) > 1:
+                    reason = "may be a split, and is no split that is known"
                 else:
                     continue
                 self._problem(
@@ -371,8 +377,8 @@ class _Search:
             twice = [part for part in file.groups if (place := parse_folder(part)) and place[2]]
             if twice:
                 self._problem(
-                    f"{self.base.joinpath(*file.parts)}: the folder {twice[0]!r} lies in one of the "
-                    f"split {file.split!r}; it is not clear which is meant. Move the files, or "
+                    f"{self.base.joinpath(*file.parts)}: the folder {twice[0]!r} lies in one of "
+                    f"the split {file.split!r}; it is not clear which is meant. Move the files, or "
                     "choose with --images GLOB --masks GLOB."
                 )
 
@@ -497,8 +503,6 @@ class _Search:
             for mask in masks:
                 if mask.path not in used:
                     self._problem(f"{mask.path}: there is no image of that name in {shown}.")
-        by_folder = Counter(self._shown(path.parent) for m in result.values() for path in m)
-        self.mask_places = _short_places(by_folder)
         return result
 
     def _check_missing(
@@ -509,9 +513,8 @@ class _Search:
         are_listed: bool,
     ) -> None:
         if are_listed:
-            self.missing = {image for image in missing}
+            self.missing = set(missing)
             return
-        self.missing = set()
         splits_with_masks = {i.split for i in images} - {
             split
             for split in {i.split for i in images}
@@ -601,7 +604,7 @@ class _Search:
                 continue
             if not found:
                 self._problem(
-                    f"{path}: the file lists images, and its name is that of no split that is known "
+                    f"{path}: the file lists images, and its name is that of no known split "
                     f"({', '.join(f'{word}.txt' for word in SPLIT_WORDS)}). Rename or remove it."
                 )
             else:
@@ -653,29 +656,29 @@ class _Search:
                 if not entry:
                     continue
                 place = f"{path}, line {number}"
-                image = _listed_image(entry, by_name)
-                if image is None:
+                listed = _listed_image(entry, by_name)
+                if listed is None:
                     self._problem(f"{place}: there is no image {entry!r}.")
-                elif image in first and first[image][0] == split:
+                elif listed in first and first[listed][0] == split:
                     self._problem(f"{place}: {entry!r} is listed twice.")
-                elif image in first:
+                elif listed in first:
                     self._problem(
                         f"{place}: {entry!r} is also in the list of the split "
-                        f"{first[image][0]!r} ({first[image][1]})."
+                        f"{first[listed][0]!r} ({first[listed][1]})."
                     )
-                elif image.split and image.split != split:
+                elif listed.split and listed.split != split:
                     self._problem(
-                        f"{place}: {entry!r} lies in a folder of the split {image.split!r}."
+                        f"{place}: {entry!r} lies in a folder of the split {listed.split!r}."
                     )
                 else:
-                    first[image] = split, f"{path.name}, line {number}"
-                    if image in self.missing:
+                    first[listed] = split, f"{path.name}, line {number}"
+                    if listed in self.missing:
                         self._problem(
-                            f"{image.path}: there is no mask of that name (expected "
-                            f"{image.path.stem}.png, say)."
+                            f"{listed.path}: there is no mask of that name (expected "
+                            f"{listed.path.stem}.png, say)."
                         )
-                    elif image in pairs:
-                        found[image.key()] = image.path, pairs[image]
+                    elif listed in pairs:
+                        found[listed.key()] = listed.path, pairs[listed]
             splits[split] = found
         left = len(images) - len(first)
         if left > 0 and not self.problems:
@@ -854,7 +857,20 @@ def _match(
         lambda i: lowered(i.key(form) for form in image_forms[i]),
         lambda m: lowered(m.key(form) for form in mask_forms[m]),
     )
-    # Folders that only one side has: the names alone, if each is there once.
+    # Without the folders that only one side has; then the names alone, if each is there once.
+    shared = {group for image in images for group in image.groups} & {
+        group for mask in masks for group in mask.groups
+    }
+
+    def reduced(file: _File, forms: Iterable[str]) -> list[tuple[str, ...]]:
+        kept = tuple(group for group in file.groups if group in shared)
+        return [(*kept, form) for form in forms]
+
+    attempt(
+        lambda i: [(i.split, *key) for key in reduced(i, image_forms[i])],
+        lambda m: [(m.split, *key) for key in reduced(m, mask_forms[m])],
+        only_single=True,
+    )
     names = Counter(image.path.stem for image in images)
     attempt(
         lambda i: image_forms[i] if names[i.path.stem] == 1 else (),
@@ -980,11 +996,6 @@ def _common(root: Path, folders: Iterable[Path]) -> str:
     while not all(path.is_relative_to(common) for path in found):
         common = common.parent
     return str(common)
-
-
-def _short_places(places: Counter[str]) -> str:
-    shown = [place for place, _ in places.most_common()]
-    return ", ".join(shown[:3]) + (", ..." if len(shown) > 3 else "")
 
 
 def _listing(root: Path) -> str:

@@ -17,7 +17,7 @@ def test_names_alone(tmp_path):
 
     assert read.labels.class_names == ("sky", "traffic sign", "car")
     assert read.colors is None
-    assert read.label_of_line == (0, 1, 2)
+    assert read.numbers == {0: 0, 1: 1, 2: 2}
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_names_with_colors(tmp_path, text):
     assert read.labels.class_names == ("sky", "traffic sign")
     assert read.labels.palette == ((0, 0, 255), (1, 2, 3))
     assert read.colors == {(0, 0, 255): 0, (1, 2, 3): 1, (9, 9, 9): 255}
-    assert read.label_of_line == (0, 1, 255)
+    assert read.numbers == {0: 0, 1: 1, 2: 255}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_names_with_colors(tmp_path, text):
         ("sky 1 2 3\ncar\n", "line 2: either all lines have a color or none"),
         ("sky\ncar 1 2 3\n", "line 2: either all lines have a color or none"),
         ("sky 1 2 3\n#\ncar 1 2 3\n", "line 3: the color (1, 2, 3) repeats"),
-        ("sky\nsky\n", "classes.txt: `class_names` must not repeat"),
+        ("sky\nsky\n", "line 2: the name 'sky' repeats (first in line 1)"),
         ("sky\n", "classes.txt: `num_classes` must lie in [2, 255]"),
         ("", "classes.txt: `num_classes` must lie in [2, 255]"),
     ],

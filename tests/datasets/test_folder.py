@@ -155,12 +155,10 @@ def test_void_lines_make_numbers_void(folder):
         )
 
 
-def test_wrong_labels_are_named_when_they_are_read(folder):
+def test_wrong_labels_are_named_when_the_folder_is_opened(folder):
     (folder / "classes.txt").write_text("sky\nroad\n")
-    dataset = open_dataset(f"folder:{folder}")
 
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"masks/scene\d\.png: labels must"):
-        list(dataset.examples("train"))
+    opening(folder, r"masks/scene\d\.png: labels must.* 9 more files are wrong")
 
 
 def test_masks_of_another_size_are_named_when_they_are_read(folder):
@@ -202,7 +200,7 @@ def test_no_images_at_all(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
 
-    opening(tmp_path, "there are no images in the split 'train'")
+    opening(tmp_path, "there are no images in it")
 
 
 def test_one_image_is_not_split(tmp_path):

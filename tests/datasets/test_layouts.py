@@ -1,0 +1,547 @@
+"""Where images and masks lie in folders, and which belong together."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_fcn.datasets import open_dataset
+from keras_fcn.datasets.folder import FolderOptions, find_folder_files
+from keras_fcn.datasets.layouts import parse_folder
+
+# Each row: image, mask, split ("" if the folder does not say), id. `*` stands for two names.
+LAYOUTS = {
+    "plain": [("images/*.jpg", "masks/*.png", "", "*")],
+    "upper case": [("Images/*.JPG", "Masks/*.PNG", "", "*")],
+    "imgs and labels": [("imgs/*.png", "labels/*.png", "", "*")],
+    "img and annot": [("img/*.png", "annot/*.png", "", "*")],
+    "data and gt": [("data/*.png", "gt/*.png", "", "*")],
+    "image and mask": [("image/*.png", "mask/*.png", "", "*")],
+    "in a lone folder": [("Photos of us/images/*.png", "Photos of us/masks/*.png", "", "*")],
+    "in data": [("data/images/*.png", "data/masks/*.png", "", "*")],
+    "data with splits": [
+        ("data/train/images/*.png", "data/train/masks/*.png", "train", "*"),
+        ("data/test/images/*.png", "data/test/masks/*.png", "test", "*"),
+    ],
+    "split below": [
+        ("images/training/*.png", "annotations/training/*.png", "train", "*"),
+        ("images/validation/*.png", "annotations/validation/*.png", "val", "*"),
+    ],
+    "split above": [
+        ("Train/Images/*.png", "Train/Labels/*.png", "train", "*"),
+        ("Dev/Images/*.png", "Dev/Labels/*.png", "val", "*"),
+        ("Testing/Images/*.png", "Testing/Labels/*.png", "test", "*"),
+    ],
+    "CamVid": [
+        ("train/*.png", "trainannot/*.png", "train", "*"),
+        ("val/*.png", "valannot/*.png", "val", "*"),
+        ("test/*.png", "testannot/*.png", "test", "*"),
+    ],
+    "CamVid's suffix": [
+        ("train/*.png", "train_labels/*_L.png", "train", "*"),
+        ("val/*.png", "val_labels/*_L.png", "val", "*"),
+    ],
+    "Kaggle": [("train/*.jpg", "train_masks/*_mask.gif", "train", "*")],
+    "Keras tutorials": [
+        ("images_prepped_train/*.png", "annotations_prepped_train/*.png", "train", "*"),
+        ("images_prepped_test/*.png", "annotations_prepped_test/*.png", "test", "*"),
+    ],
+    "split and role in one": [
+        ("train_images/*.jpg", "train_masks/*.png", "train", "*"),
+        ("valid_images/*.jpg", "valid_masks/*.png", "val", "*"),
+    ],
+    "camel case": [
+        ("TrainImages/*.jpg", "TrainMasks/*.png", "train", "*"),
+        ("ValImages/*.jpg", "ValMasks/*.png", "val", "*"),
+    ],
+    "years": [
+        ("images/train2017/*.jpg", "annotations/train2017/*.png", "train", "*"),
+        ("images/val2017/*.jpg", "annotations/val2017/*.png", "val", "*"),
+    ],
+    "mmsegmentation": [
+        ("img_dir/train/*.jpg", "ann_dir/train/*.png", "train", "*"),
+        ("img_dir/val/*.jpg", "ann_dir/val/*.png", "val", "*"),
+    ],
+    "Cityscapes": [
+        (
+            "leftImg8bit/train/bonn/*_leftImg8bit.png",
+            "gtFine/train/bonn/*_gtFine_labelTrainIds.png",
+            "train",
+            "bonn/*_leftImg8bit",
+        ),
+        (
+            "leftImg8bit/val/ulm/*_leftImg8bit.png",
+            "gtFine/val/ulm/*_gtFine_labelTrainIds.png",
+            "val",
+            "ulm/*_leftImg8bit",
+        ),
+    ],
+    "side by side": [("*.jpg", "*_mask.png", "", "*")],
+    "side by side in splits": [
+        ("train/*.jpg", "train/*_mask.png", "train", "*"),
+        ("valid/*.jpg", "valid/*_mask.png", "val", "*"),
+        ("test/*.jpg", "test/*_mask.png", "test", "*"),
+    ],
+    "satellite": [("train/*_sat.jpg", "train/*_mask.png", "train", "*_sat")],
+    "two kinds of files": [("*.jpg", "*.png", "", "*")],
+    "doubled extension": [("images/*.jpg", "masks/*.jpg.png", "", "*")],
+    "prefixes": [("images/image_*.png", "masks/mask_*.png", "", "image_*")],
+    "label suffix": [("images/*.png", "labels/*_label.png", "", "*")],
+    "gt suffix": [("images/*.png", "gt/*_gt.png", "", "*")],
+    "hyphen": [("images/*.png", "masks/*-mask.png", "", "*")],
+    "dots in names": [("images/v1.2.*.png", "masks/v1.2.*.png", "", "v1.2.*")],
+    "other case": [("images/IMG_*.JPG", "masks/img_*.png", "", "IMG_*")],
+    "cities": [
+        ("images/train/bonn/*.png", "masks/train/bonn/*.png", "train", "bonn/*"),
+        ("images/val/ulm/*.png", "masks/val/ulm/*.png", "val", "ulm/*"),
+    ],
+    "groups without splits": [
+        ("images/bonn/*.png", "masks/bonn/*.png", "", "bonn/*"),
+        ("images/ulm/*.png", "masks/ulm/*.png", "", "ulm/*"),
+    ],
+    "masks in a folder of their own": [("images/*.png", "annotations/trimaps/*.png", "", "*")],
+    "labelme": [("JPEGImages/*.jpg", "SegmentationClassPNG/*.png", "", "*")],
+    "Label Studio": [("JPEGImages/*.jpg", "SegmentationClass/*.png", "", "*")],
+    "masks in one folder for all splits": [
+        ("images/train/*.png", "masks/*.png", "train", "*"),
+        ("images/val/*.png", "masks/*.png", "val", "*"),
+    ],
+}
+
+
+def write_image(path: Path, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((16, 16, 3), 8 * number + 40, np.uint8)).save(path, quality=100)
+
+
+def mask_of(number: int) -> np.ndarray:
+    """Class 1 in as many pixels as the number says, and class 0."""
+    return (np.arange(256) < number).astype(np.uint8).reshape(16, 16)
+
+
+def write_mask(path: Path, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mask = Image.fromarray(mask_of(number))
+    mask.putpalette([0, 0, 0, 200, 0, 0])
+    mask.save(path)
+
+
+def write(root: Path, rows: list[tuple[str, str, str, str]]) -> dict[str, tuple[str, int]]:
+    """Writes two pairs of each row; returns the split and number of each id."""
+    expected = {}
+    number = 0
+    for image, mask, split, name in rows:
+        for letter in "ab":
+            number += 1
+            stem = f"{letter}{number}"
+            write_image(root / image.replace("*", stem), number)
+            write_mask(root / mask.replace("*", stem), number)
+            expected[name.replace("*", stem)] = split, number
+    return expected
+
+
+def read(root: Path, **options) -> dict[str, tuple[str, int]]:
+    """Returns split and number of each example, after comparing those of image and mask."""
+    dataset = open_dataset(f"folder:{root}", options=FolderOptions(**options))
+    found = {}
+    for split in dataset.splits:
+        for example in dataset.examples(split).as_numpy_iterator():
+            number = int((example["label"] == 1).sum())
+            np.testing.assert_array_equal(example["label"], mask_of(number))
+            assert abs(int(example["image"][0, 0, 0]) - 8 * number - 40) <= 2
+            found[example["id"].decode()] = split, number
+    return found
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_layout_is_read(tmp_path, name):
+    expected = write(tmp_path, LAYOUTS[name])
+
+    found = read(tmp_path)
+
+    assert sorted(found) == sorted(expected)
+    assert {key: number for key, (_, number) in found.items()} == {
+        key: number for key, (_, number) in expected.items()
+    }
+    if all(split for split, _ in expected.values()):
+        assert found == expected
+    else:
+        assert {split for split, _ in found.values()} == {"train", "val"}
+
+
+def notes(root: Path, **options) -> str:
+    return "\n".join(find_folder_files(root, options=FolderOptions(**options)).notes)
+
+
+def refused(root: Path, expected: str, **options) -> None:
+    with pytest.raises(ValueError, match=expected):
+        open_dataset(f"folder:{root}", options=FolderOptions(**options))
+
+
+def test_what_was_taken_is_told(tmp_path):
+    write(tmp_path, LAYOUTS["split below"])
+
+    assert notes(tmp_path).splitlines()[0] == (
+        "Images in images/training/, images/validation/, masks in annotations/training/, "
+        "annotations/validation/, splits: train 2, val 2."
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("images/holdout/{}.png", "holdout"),
+        ("images/train_old/{}.png", "train_old"),
+        ("images/fold1/{}.png", "fold1"),
+        ("images/val2/{}.png", "val2"),
+        ("images/Unseen/{}.png", "Unseen"),
+        ("images/bonn/{}.png", "bonn"),
+    ],
+)
+def test_unknown_folders_beside_splits_are_named(tmp_path, path, name):
+    write(tmp_path, [("images/train/*.png", "masks/train/*.png", "train", "*")])
+    write(tmp_path, [(path.format("*"), path.format("*").replace("images", "masks"), "", "")])
+
+    refused(tmp_path, f"images/{name}: this folder .*no.*split that is known.*--images")
+
+
+@pytest.mark.parametrize("name", ["holdout", "fold_1", "set2", "testset_b", "unlabeled"])
+def test_folders_that_may_be_splits_are_named_without_known_ones(tmp_path, name):
+    write(tmp_path, [(f"images/{name}/*.png", f"masks/{name}/*.png", "", "")])
+    write(tmp_path, [("images/more/*.png", "masks/more/*.png", "", "")])
+
+    refused(tmp_path, f"{name}: this folder may be a split")
+
+
+@pytest.mark.parametrize("layout", ["{}/images/*.png", "{}/*.jpg"])
+def test_unknown_folders_above_images_are_named(tmp_path, layout):
+    mask = layout.replace("images", "masks").replace(".jpg", "_mask.png")
+    for split in ("train", "valid", "extra"):
+        write(tmp_path, [(layout.format(split), mask.format(split), "", "")])
+
+    refused(tmp_path, "extra: this folder")
+
+
+def test_folders_above_images_without_any_split_are_named(tmp_path):
+    for site in ("alpha", "beta"):
+        write(tmp_path, [(f"{site}/images/*.png", f"{site}/masks/*.png", "", "")])
+
+    refused(tmp_path, "alpha: this folder contains images or masks of its own")
+
+
+def test_files_beside_folders_of_splits_are_named(tmp_path):
+    write(tmp_path, LAYOUTS["split below"])
+    write_image(tmp_path / "images" / "stray.png", 9)
+    write_mask(tmp_path / "annotations" / "stray.png", 9)
+
+    refused(tmp_path, r"stray\.png: 1 files lie beside the folders of splits")
+
+
+def test_a_split_in_a_split_is_named(tmp_path):
+    write(tmp_path, [("train/test/images/*.png", "train/test/masks/*.png", "", "")])
+
+    refused(tmp_path, "'test' lies in one of the split 'train'")
+
+
+def test_images_without_masks_in_test_are_left_out(tmp_path):
+    expected = write(tmp_path, [("train/*.jpg", "train_masks/*_mask.png", "train", "*")])
+    write_image(tmp_path / "test" / "x.jpg", 9)
+
+    assert read(tmp_path) == expected
+    assert "1 images of the split 'test' have no masks and are left out" in notes(tmp_path)
+
+
+def test_images_without_masks_in_other_splits_are_problems(tmp_path):
+    write(tmp_path, [("images/train/*.png", "masks/train/*.png", "train", "*")])
+    write_image(tmp_path / "images" / "val" / "x.png", 9)
+
+    refused(tmp_path, r"val/x\.png: there is no mask")
+
+
+@pytest.mark.parametrize(
+    "leftover",
+    [
+        ".ipynb_checkpoints/a1-checkpoint.png",
+        "@eaDir/a1.png",
+        "__MACOSX/a1.png",
+        ".thumbnails/a1.png",
+        "._a1.png",
+        "__pycache__/a1.png",
+    ],
+)
+def test_leftovers_are_skipped(tmp_path, leftover):
+    expected = write(tmp_path, LAYOUTS["plain"])
+    for folder in ("images", "masks"):
+        write_image(tmp_path / folder / leftover, 9)
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store"):
+        (tmp_path / "images" / name).write_bytes(b"no image")
+
+    assert sorted(read(tmp_path)) == sorted(expected)
+
+
+def test_what_tools_write_beside_masks_is_no_mask(tmp_path):
+    expected = write(tmp_path, LAYOUTS["labelme"])
+    for folder in ("SegmentationClassVisualization", "SegmentationObject", "predictions"):
+        write_image(tmp_path / folder / "a1.jpg", 9)
+    (tmp_path / "SegmentationClass").mkdir()
+    np.save(tmp_path / "SegmentationClass" / "a1.npy", mask_of(1))
+    (tmp_path / "class_names.txt").write_text("_background_\ncat\n")
+
+    assert sorted(read(tmp_path)) == sorted(expected)
+    labels = open_dataset(f"folder:{tmp_path}").labels
+    assert labels.class_names == ("_background_", "cat")
+
+
+def test_of_several_folders_of_masks_one_is_taken_and_the_others_are_told(tmp_path):
+    rows = LAYOUTS["Label Studio"]
+    expected = write(tmp_path, rows)
+    for name, (_, number) in expected.items():
+        write_mask(tmp_path / "SegmentationClassAug" / f"{name}.png", number + 9)
+
+    assert sorted(read(tmp_path).items())[0][1][1] == 1
+    assert "Masks not read: SegmentationClassAug/" in notes(tmp_path)
+    found = read_numbers(tmp_path, masks="SegmentationClassAug/*.png")
+    assert found == {name: number + 9 for name, (_, number) in expected.items()}
+
+
+def read_numbers(root: Path, **options) -> dict[str, int]:
+    dataset = open_dataset(f"folder:{root}", options=FolderOptions(**options))
+    return {
+        example["id"].decode(): int((example["label"] == 1).sum())
+        for split in dataset.splits
+        for example in dataset.examples(split).as_numpy_iterator()
+    }
+
+
+def test_the_train_ids_of_cityscapes_are_taken(tmp_path):
+    expected = write(tmp_path, LAYOUTS["Cityscapes"])
+    for path in sorted((tmp_path / "gtFine").rglob("*.png")):
+        for ending in ("labelIds", "color", "instanceIds"):
+            write_mask(path.with_name(path.name.replace("labelTrainIds", ending)), 77)
+
+    assert read(tmp_path) == expected
+    assert "Masks not read: *labelids in gtFine/train/bonn/" in notes(tmp_path)
+
+
+def test_patterns_choose_the_files(tmp_path):
+    expected = {}
+    for site in ("alpha", "beta"):
+        for number in (1, 2):
+            write_image(tmp_path / site / "pictures of day" / f"{number}.png", number)
+            write_mask(tmp_path / site / "drawn" / f"{number}.png", number)
+            write_mask(tmp_path / site / "other" / f"{number}.png", number + 9)
+            expected[f"{site}/{number}"] = number
+    refused(tmp_path, "alpha|no masks")
+
+    found = read_numbers(tmp_path, images="*/pictures of day/*.png", masks="*/drawn/*.png")
+
+    assert found == expected
+    wild = read_numbers(tmp_path, images="**/pictures*/*.png", masks="**/drawn/*.png")
+    assert wild == {
+        name.replace("/", "/pictures of day/"): number for name, number in expected.items()
+    }
+
+
+def test_patterns_keep_the_splits(tmp_path):
+    for split in ("train", "valid", "holdout"):
+        write(tmp_path, [(f"{split}/rgb8/*.png", f"{split}/truth/*.png", "", "")])
+
+    dataset = open_dataset(
+        f"folder:{tmp_path}",
+        options=FolderOptions(images="[tv]*/rgb8/*.png", masks="[tv]*/truth/*.png"),
+    )
+
+    assert dict(dataset.splits) == {"train": 2, "val": 2}
+
+
+def test_patterns_that_match_nothing_are_named(tmp_path):
+    write(tmp_path, LAYOUTS["plain"])
+
+    refused(tmp_path, r"no images match nowhere/\*\.png", images="nowhere/*.png", masks="no/*.png")
+
+
+# Lists
+
+
+@pytest.mark.parametrize("folder", ["", "ImageSets/Segmentation", "ImageSets", "splits"])
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "Val"])
+def test_lists_give_the_splits(tmp_path, folder, val):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "*")] * 2)
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / folder / "train.txt").write_text("a1\nb2\n")
+    (tmp_path / folder / f"{val}.txt").write_text("a3\n")
+
+    assert read(tmp_path) == {"a1": ("train", 1), "b2": ("train", 2), "a3": ("val", 3)}
+    assert "1 images are in no list and are left out" in notes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "images/a1.png masks/a1.png\nimages/b2.png masks/b2.png\n",
+        "/home/me/set/images/a1.png\n/home/me/set/images/b2.png\n",
+        ".\\images\\a1.png\r\n.\\images\\b2.png\r\n",
+        "a1.png,a1.png\nb2.png,b2.png\n",
+    ],
+    ids=["pairs", "absolute", "Windows", "commas"],
+)
+def test_lines_of_lists_may_be_paths_and_pairs(tmp_path, lines):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "*")] * 2)
+    (tmp_path / "train.txt").write_text(lines)
+    (tmp_path / "val.txt").write_text("a3\nb4\n")
+
+    assert {name for name, (split, _) in read(tmp_path).items() if split == "train"} == {
+        "a1",
+        "b2",
+    }
+
+
+def test_lists_of_unknown_splits_are_named(tmp_path):
+    write(tmp_path, LAYOUTS["plain"])
+    (tmp_path / "holdout.txt").write_text("a1\n")
+
+    refused(
+        tmp_path, r"holdout\.txt: the file lists images, and its name is that of no known split"
+    )
+
+
+def test_other_texts_are_no_lists(tmp_path):
+    expected = write(tmp_path, LAYOUTS["plain"])
+    (tmp_path / "README.txt").write_text("These are my photos.\n")
+    (tmp_path / "requirements.txt").write_text("numpy\n")
+
+    assert sorted(read(tmp_path)) == sorted(expected)
+
+
+def test_an_image_in_two_lists_is_named(tmp_path):
+    write(tmp_path, LAYOUTS["plain"])
+    (tmp_path / "train.txt").write_text("a1\nb2\n")
+    (tmp_path / "val.txt").write_text("b2\n")
+
+    refused(tmp_path, r"val\.txt, line 1: 'b2' is also in the list of the split 'train'")
+
+
+def test_lists_that_contradict_folders_are_named(tmp_path):
+    write(tmp_path, LAYOUTS["split below"])
+    (tmp_path / "train.txt").write_text("a1\na3\n")
+
+    refused(tmp_path, r"train\.txt, line 2: 'a3' lies in a folder of the split 'val'")
+
+
+# One mask per class
+
+
+def write_class_masks(root: Path, pattern: str) -> None:
+    (root / "classes.txt").write_text("background\ncat\nbig dog\n")
+    for number, name in enumerate(("p", "q", "r"), 1):
+        write_image(root / "images" / f"{name}.jpg", number)
+        cat, dog = np.zeros((2, 16, 16), np.uint8)
+        cat[:number], dog[10:] = 255, 255
+        for word, mask in (("cat", cat), ("big_dog", dog)):
+            path = root / "masks" / pattern.format(image=name, name=word)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(mask).save(path)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "{image}_{name}.png",
+        "{image}-{name}.png",
+        "{image}/{name}.png",
+        "{name}/{image}.png",
+        "{name}_{image}.png",
+        "{image}_{name}_mask.png",
+        "{name}/{image}_mask.png",
+    ],
+)
+def test_one_mask_per_class_is_read_by_the_table(tmp_path, pattern):
+    write_class_masks(tmp_path, pattern)
+    dataset = open_dataset(f"folder:{tmp_path}")
+
+    found = {
+        example["id"].decode(): np.bincount(example["label"].reshape(-1), minlength=256)
+        for split in dataset.splits
+        for example in dataset.examples(split).as_numpy_iterator()
+    }
+
+    assert sorted(found) == ["p", "q", "r"]
+    for number, name in enumerate("pqr", 1):
+        # Rows 0 to number - 1 are the cat, 10 to 15 the dog, the others background.
+        assert found[name][:3].tolist() == [16 * (10 - number), 16 * number, 16 * 6]
+    assert "'background'" in " ".join(dataset.notes)
+
+
+def test_masks_per_class_without_a_table_say_so(tmp_path):
+    write_class_masks(tmp_path, "{image}_{name}.png")
+    (tmp_path / "classes.txt").unlink()
+
+    refused(tmp_path, r"there is no mask of that name.*masks per class\?.*classes\.txt")
+
+
+def test_pixels_of_two_classes_are_refused(tmp_path):
+    write_class_masks(tmp_path, "{image}_{name}.png")
+    both = np.full((16, 16), 255, np.uint8)
+    Image.fromarray(both).save(tmp_path / "masks" / "p_cat.png")
+
+    with pytest.raises(Exception, match="96 of its pixels are in the mask of another class"):
+        read_numbers(tmp_path)
+
+
+def test_smoothed_masks_of_a_class_are_refused(tmp_path):
+    write_class_masks(tmp_path, "{image}_{name}.png")
+    smooth = np.repeat(np.array([0, 90, 255, 255], np.uint8), 64).reshape(16, 16)
+    Image.fromarray(smooth).save(tmp_path / "masks" / "p_cat.png")
+
+    refused(tmp_path, r"p_cat\.png: the mask of one class must have two values")
+
+
+# Labels that are no masks
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "tool"),
+    [
+        ("labels/a.txt", "0 0.1 0.2 0.3 0.2 0.3 0.4\n", "yolo"),
+        ("labels/train/a.txt", "3 0.5 0.5 0.25 0.125\n", "yolo"),
+        ("annotations/instances.json", '{"images": [], "annotations": []}', "coco"),
+        ("images/a.json", '{"version": "5", "shapes": []}', "labelme"),
+        ("export.json", '[{"id": 1, "annotations": [{"from_name": "x"}]}]', "labelstudio"),
+        ("annotations.xml", "<?xml version='1.0'?><annotations></annotations>", "cvat"),
+    ],
+)
+def test_polygons_point_to_the_import(tmp_path, path, text, tool):
+    write_image(tmp_path / "images" / "a.jpg", 1)
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text(text)
+
+    refused(tmp_path, f"keras-fcn datasets import --from {tool} {tmp_path} --output FOLDER")
+
+
+def test_images_without_any_masks_say_how_to_choose(tmp_path):
+    write_image(tmp_path / "images" / "a.jpg", 1)
+
+    refused(tmp_path, "1 images .*no masks that are recognized.*--images")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("train", (None, "", "train")),
+        ("VALIDATION", (None, "", "val")),
+        ("train-masks", ("mask", "masks", "train")),
+        ("masks_train", ("mask", "masks", "train")),
+        ("imagestrain", ("image", "images", "train")),
+        ("test_set", (None, "", "test")),
+        ("leftImg8bit", ("image", "leftimg8bit", None)),
+        ("SegmentationClassAug", ("mask", "segmentationclassaug", None)),
+        ("train1", None),
+        ("train_val", None),
+        ("holdout", None),
+        ("traininglog", None),
+        ("bonn", None),
+    ],
+)
+def test_words_of_folders(name, expected):
+    assert parse_folder(name) == expected
