@@ -370,6 +370,9 @@ def _check_form(image: Image.Image, path: str | Path) -> None:
         lossy, kind = True, "a lossy WebP"
     if image.format == "JPEG2000" and _is_irreversible(Path(path)):
         lossy, kind = True, "a lossy JPEG 2000"
+    if image.format == "AVIF":
+        # Nothing in the file says whether it is lossless, and small labels hide the loss.
+        lossy, kind = True, "an AVIF"
     if lossy:
         raise ValueError(
             f"{path}: a mask must not be {kind}, whose compression changes labels. Export it "
