@@ -1,7 +1,7 @@
 """`keras-fcn datasets`: list, prepare, check, show."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
@@ -34,7 +34,7 @@ def list_() -> None:
 
 
 @command.command(short_help="Prepare a dataset once.")
-@dataset_options()
+@dataset_options(folder=False)
 def prepare(dataset: str, source: Path | None, data_dir: Path | None) -> None:
     """Prepare a dataset once: from --source, else from the archives, which are downloaded."""
     load_tensorflow()
@@ -47,18 +47,18 @@ def prepare(dataset: str, source: Path | None, data_dir: Path | None) -> None:
 
 @command.command(short_help="List what is wrong with a dataset.")
 @dataset_options()
-def check(dataset: str, source: Path | None, data_dir: Path | None) -> None:
+def check(dataset: str, source: Path | None, data_dir: Path | None, folder: dict[str, Any]) -> None:
     """Read all of a dataset and list what is wrong with it, one line per problem.
 
-    Checked are sizes, values, colors, smoothed edges and palettes of the masks, missing and
-    damaged files, and images that occur in two splits. With --source the files themselves are
-    checked. After problems that would spoil training or metrics the exit status is 1.
+    Checked are the layout of a folder and its table of classes, sizes, values, colors, smoothed
+    edges and palettes of the masks, missing and damaged files, and images that occur in two
+    splits. With --source the files themselves are checked. After problems that would spoil training or metrics the exit status is 1.
     """
     load_tensorflow()
     from keras_fcn.datasets.checks import check as check_dataset
 
     with output.status("Reading..."):
-        report = check_dataset(dataset, source, data_dir)
+        report = check_dataset(dataset, source, data_dir, **folder)
     _print_contents(report)
     for problem in report.problems:
         say(f"{'Problem' if problem.severe else 'Hint'}: {problem}")
@@ -93,13 +93,14 @@ def show(
     split: str,
     path: Path | None,
     examples: int,
+    folder: dict[str, Any],
 ) -> None:
     """Write a picture of images with their masks."""
     load_tensorflow()
     from keras_fcn.datasets import open_dataset
     from keras_fcn.datasets.gallery import save_examples
 
-    opened = open_dataset(dataset, source, data_dir)
+    opened = open_dataset(dataset, source, data_dir, **folder)
     path = path or Path(f"{Path(dataset.replace(':', '/')).name}_{split}.png")
     say(f"Gallery: {save_examples(opened, path, split, examples)}")
 
@@ -108,6 +109,8 @@ def _print_contents(report: "CheckReport") -> None:
     """Prints how often each class and each size occurs, by split and head."""
     splits = list(report.num_examples)
     say(report.name, style="bold")
+    for note in report.notes:
+        say(note)
     for split in splits:
         say(f"{split}: {report.num_examples[split]:,} examples, {_sizes(report, split)}")
     for head, counts in report.counts.items():

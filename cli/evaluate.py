@@ -8,6 +8,7 @@ import click
 from .options import (
     NETWORK_FILE,
     dataset_options,
+    folder_of_training,
     inference_options,
     model_option,
     names,
@@ -70,6 +71,7 @@ def command(
     classes: tuple[str, ...],
     batch_size: int,
     modalities: tuple[str, ...] | None,
+    folder: dict[str, Any],
     **inference: Any,
 ) -> None:
     """Score a network on a dataset.
@@ -83,8 +85,10 @@ def command(
     from keras_fcn.prediction import open_predictor
 
     with quiet_stderr():  # TFLite says there which kernels it takes
-        predictor = with_inference_options(open_predictor(model), **inference)
-    data = open_dataset(dataset, source, data_dir)
+        network = open_predictor(model)
+        predictor = with_inference_options(network, **inference)
+    folder = folder_of_training(network, dataset, folder)
+    data = open_dataset(dataset, source, data_dir, **folder)
     data.check_split(split)
     with progress("Evaluating", data.splits[split]) as bar:
         results = evaluate_heads(

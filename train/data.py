@@ -48,7 +48,9 @@ class TrainingData:
             )
         # The seed of the training is not the dataset's: else another seed would move images
         # between the splits of a folder, and `evaluate` would see what was trained on.
-        self.dataset = dataset or open_dataset(config.dataset, config.source, config.data_dir)
+        self.dataset = dataset or open_dataset(
+            config.dataset, config.source, config.data_dir, **config.folder
+        )
         self.dataset.check_modalities(modalities)
         self.steps_per_epoch = steps_per_epoch(
             self.dataset, config.train_split, config.batch_size, limit=config.limit
@@ -65,6 +67,28 @@ class TrainingData:
     def heads(self) -> Heads:
         """The classes by head."""
         return self.dataset.heads
+
+    @property
+    def description(self) -> list[str]:
+        """How the dataset is read, and the classes with their shares of the training pixels."""
+        lines = list(self.dataset.notes)
+        pixels = self.dataset.pixels.get(self._config.train_split)
+        if pixels:
+            for spec in self.heads.values():
+                shares = [
+                    f"{name} {count / max(sum(pixels), 1):.2%}"
+                    for name, count in zip((*spec.class_names, "ignored"), pixels, strict=True)
+                ]
+                lines.append(f"Pixels in {self._config.train_split}: {', '.join(shares)}.")
+                absent = [
+                    name for name, count in zip(spec.class_names, pixels, strict=False) if not count
+                ]
+                if absent:
+                    names = ", ".join(absent[:8]) + f" and {len(absent) - 8} more" * (
+                        len(absent) > 8
+                    )
+                    lines.append(f"Classes without a pixel to train on: {names}.")
+        return lines
 
     @property
     def num_examples(self) -> int:

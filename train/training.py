@@ -108,6 +108,8 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
         # The metrics follow when `fit` has reset them.
         position = state.restore("model", "optimizer", "average")
     write_config(workdir, config)
+    for line in data.description:
+        print(line)
     print(_summary(config, data, devices, position))
     if warning := rate_warning(
         config.optimizer,

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_fcn.data.image_io import read_depth, read_image
 from keras_fcn.data.parallel import parallel_map
-from keras_fcn.datasets import SegmentationDataset, open_dataset
+from keras_fcn.datasets import SegmentationDataset, check_folder_options, open_dataset
 from keras_fcn.datasets.example_checks import (
     Findings,
     Problem,
@@ -76,7 +77,7 @@ def check(
     source: str | Path | None = None,
     data_dir: str | Path | None = None,
     seed: int = 0,
-    options: FolderOptions | None = None,
+    **folder: Any,
 ) -> CheckReport:
     """Reads all of a dataset and lists what is wrong with it.
 
@@ -92,7 +93,7 @@ def check(
             themselves are checked, before anything is prepared.
         data_dir: As for `open_dataset`.
         seed: As for `open_dataset`.
-        options: As for `open_dataset`.
+        **folder: As for `open_dataset`.
 
     Raises:
         ValueError: If there is no such dataset.
@@ -108,7 +109,8 @@ def check(
     if isinstance(dataset, SegmentationDataset):
         return _report(_opened(dataset))
     if dataset.startswith("folder:"):
-        return _report(_folder(dataset, seed, options))
+        return _report(_folder(dataset, seed, FolderOptions(**folder)))
+    check_folder_options(dataset, folder)
     if source is not None:
         return _report(_source(dataset, source))
     return _report(_opened(open_dataset(dataset, data_dir=data_dir, seed=seed)))
@@ -135,7 +137,7 @@ class _Contents:
     is_counted: bool = False
 
 
-def _folder(name: str, seed: int, options: FolderOptions | None) -> _Contents:
+def _folder(name: str, seed: int, options: FolderOptions) -> _Contents:
     root = Path(name.removeprefix("folder:")).expanduser()
     files = find_folder_files(root, seed, options)
     examples = [
@@ -150,7 +152,7 @@ def _folder(name: str, seed: int, options: FolderOptions | None) -> _Contents:
     ]
     problems = [_problem_of_text(text) for text in files.problems]
     heads = Heads(files.reading.labels) if files.reading else None
-    is_counted = files.table is None and not (options and options.num_classes)
+    is_counted = files.table is None and options.num_classes is None
     return _Contents(name, heads, examples, problems, files.notes, is_counted)
 
 

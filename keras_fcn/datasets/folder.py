@@ -40,17 +40,17 @@ class FolderOptions:
     """What the user says about a folder where it can be read in several ways.
 
     Args:
-        images: Pattern of the images, relative to the folder, such as `photos/**/*.jpg`.
-        masks: Pattern of the masks.
+        image_files: Pattern of the images, relative to the folder, such as `photos/**/*.jpg`.
+        mask_files: Pattern of the masks.
         ignore: Numbers in the masks that are ignored; the classes above them move down.
         num_classes: Number of classes: the numbers in the masks are class numbers, whether
             they occur or not.
         write_classes: Whether to write a table of the values that occur, if there is none.
     """
 
-    images: str | None = None
-    masks: str | None = None
-    ignore: tuple[int, ...] = ()
+    image_files: str | None = None
+    mask_files: str | None = None
+    ignore: Sequence[int] = ()
     num_classes: int | None = None
     write_classes: bool = False
 
@@ -166,7 +166,7 @@ def find_folder_files(
             be understood.
     """
     options = options or FolderOptions()
-    layout = find_layout(root, _names_in, options.images, options.masks)
+    layout = find_layout(root, _names_in, options.image_files, options.mask_files)
     notes, problems = list(layout.notes), list(layout.problems)
     splits = dict(layout.splits) if layout.is_split else _split_by_seed(root, layout, seed)
     empty = [split for split, pairs in splits.items() if not pairs]
@@ -222,11 +222,8 @@ def _raise_first(files: FolderFiles, path: str | Path) -> None:
             problem = str(error)
     if problem:
         others = len(files.problems) + len(files.wrong) - 1
-        raise ValueError(
-            problem
-            + f" {others} more files are wrong; run: keras-fcn datasets check --dataset folder:{path}"
-            * (others > 0)
-        )
+        more = f" {others} more files are wrong; run: keras-fcn datasets check --dataset folder:"
+        raise ValueError(problem + (f"{more}{path}" if others > 0 else ""))
 
 
 def _names_in(table: Path) -> tuple[str, ...]:

@@ -143,7 +143,7 @@ def write(root: Path, rows: list[tuple[str, str, str, str]]) -> dict[str, tuple[
 
 def read(root: Path, **options) -> dict[str, tuple[str, int]]:
     """Returns split and number of each example, after comparing those of image and mask."""
-    dataset = open_dataset(f"folder:{root}", options=FolderOptions(**options))
+    dataset = open_dataset(f"folder:{root}", **options)
     found = {}
     for split in dataset.splits:
         for example in dataset.examples(split).as_numpy_iterator():
@@ -176,7 +176,7 @@ def notes(root: Path, **options) -> str:
 
 def refused(root: Path, expected: str, **options) -> None:
     with pytest.raises(ValueError, match=expected):
-        open_dataset(f"folder:{root}", options=FolderOptions(**options))
+        open_dataset(f"folder:{root}", **options)
 
 
 def test_what_was_taken_is_told(tmp_path):
@@ -301,12 +301,12 @@ def test_of_several_folders_of_masks_one_is_taken_and_the_others_are_told(tmp_pa
 
     assert sorted(read(tmp_path).items())[0][1][1] == 1
     assert "Masks not read: SegmentationClassAug/" in notes(tmp_path)
-    found = read_numbers(tmp_path, masks="SegmentationClassAug/*.png")
+    found = read_numbers(tmp_path, mask_files="SegmentationClassAug/*.png")
     assert found == {name: number + 9 for name, (_, number) in expected.items()}
 
 
 def read_numbers(root: Path, **options) -> dict[str, int]:
-    dataset = open_dataset(f"folder:{root}", options=FolderOptions(**options))
+    dataset = open_dataset(f"folder:{root}", **options)
     return {
         example["id"].decode(): int((example["label"] == 1).sum())
         for split in dataset.splits
@@ -334,10 +334,12 @@ def test_patterns_choose_the_files(tmp_path):
             expected[f"{site}/{number}"] = number
     refused(tmp_path, "alpha|no masks")
 
-    found = read_numbers(tmp_path, images="*/pictures of day/*.png", masks="*/drawn/*.png")
+    found = read_numbers(
+        tmp_path, image_files="*/pictures of day/*.png", mask_files="*/drawn/*.png"
+    )
 
     assert found == expected
-    wild = read_numbers(tmp_path, images="**/pictures*/*.png", masks="**/drawn/*.png")
+    wild = read_numbers(tmp_path, image_files="**/pictures*/*.png", mask_files="**/drawn/*.png")
     assert wild == {
         name.replace("/", "/pictures of day/"): number for name, number in expected.items()
     }
@@ -349,7 +351,8 @@ def test_patterns_keep_the_splits(tmp_path):
 
     dataset = open_dataset(
         f"folder:{tmp_path}",
-        options=FolderOptions(images="[tv]*/rgb8/*.png", masks="[tv]*/truth/*.png"),
+        image_files="[tv]*/rgb8/*.png",
+        mask_files="[tv]*/truth/*.png",
     )
 
     assert dict(dataset.splits) == {"train": 2, "val": 2}
@@ -358,7 +361,12 @@ def test_patterns_keep_the_splits(tmp_path):
 def test_patterns_that_match_nothing_are_named(tmp_path):
     write(tmp_path, LAYOUTS["plain"])
 
-    refused(tmp_path, r"no images match nowhere/\*\.png", images="nowhere/*.png", masks="no/*.png")
+    refused(
+        tmp_path,
+        r"no images match nowhere/\*\.png",
+        image_files="nowhere/*.png",
+        mask_files="no/*.png",
+    )
 
 
 # Lists

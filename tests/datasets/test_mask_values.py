@@ -25,7 +25,7 @@ def write(root: Path, masks: dict[str, Image.Image], suffix: str = ".png", **opt
 
 
 def read(root: Path, **options) -> dict[str, np.ndarray]:
-    dataset = open_dataset(f"folder:{root}", options=FolderOptions(**options))
+    dataset = open_dataset(f"folder:{root}", **options)
     return {
         example["id"].decode(): example["label"]
         for split in dataset.splits
@@ -34,12 +34,12 @@ def read(root: Path, **options) -> dict[str, np.ndarray]:
 
 
 def names(root: Path, **options) -> tuple[str, ...]:
-    return open_dataset(f"folder:{root}", options=FolderOptions(**options)).labels.class_names
+    return open_dataset(f"folder:{root}", **options).labels.class_names
 
 
 def refused(root: Path, expected: str, **options) -> None:
     with pytest.raises(ValueError, match=expected):
-        open_dataset(f"folder:{root}", options=FolderOptions(**options))
+        open_dataset(f"folder:{root}", **options)
 
 
 def notes(root: Path, **options) -> str:
