@@ -52,7 +52,8 @@ def check(dataset: str, source: Path | None, data_dir: Path | None, folder: dict
 
     Checked are the layout of a folder and its table of classes, sizes, values, colors, smoothed
     edges and palettes of the masks, missing and damaged files, and images that occur in two
-    splits. With --source the files themselves are checked. After problems that would spoil training or metrics the exit status is 1.
+    splits. With --source the files themselves are checked. After problems that would spoil
+    training or metrics the exit status is 1.
     """
     load_tensorflow()
     from keras_fcn.datasets.checks import check as check_dataset

@@ -199,10 +199,13 @@ class StoredMask:
         )
 
     def _rgb_needs_table(self) -> str:
+        found = [color_of(int(code)) for code in np.unique(self.values)]
+        shown = ", ".join(map(str, found[:6])) + f" and {len(found) - 6} more" * (len(found) > 6)
         return (
             f"{self.path}: the mask is an RGB image. Give a table of colors that says which color "
             "is which class (classes.txt, lines such as `car 64 0 128`; --write-classes writes one "
-            "of the colors that occur), or save the labels as a palette or gray PNG."
+            "of the colors that occur), or save the labels as a palette or gray PNG. Its colors: "
+            f"{shown}."
         )
 
 

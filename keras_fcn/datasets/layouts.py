@@ -717,8 +717,9 @@ class _Search:
             )
         if files:
             return (
-                f"{self.root}: there are masks, and no images that are recognized. Choose the "
-                f'images by --images "GLOB". Found: {_listing(self.root)}.{problem}'
+                f"{files[0].path}: there is no image of that name, nor are other images recognized "
+                f'in {self.root}. Choose them by --images "GLOB". Found: {_listing(self.root)}.'
+                f"{problem}"
             )
         given = [pattern for pattern in self.patterns.values() if pattern]
         if given:

@@ -222,7 +222,11 @@ def choose_reading(
     if table is not None and table.colors:
         by_color = _kinds_by_color(result, readable, table)
     numbered = [summary for summary in readable if summary.kind not in by_color]
-    if not _check_colored(result, numbered, table, place):
+    # Reading them says that they need a table of colors.
+    colored = [summary for summary in numbered if summary.kind == "rgb" and not summary.is_gray]
+    result.wrong += [summary.path for summary in colored]
+    numbered = [summary for summary in numbered if summary not in colored]
+    if not numbered and not by_color:
         return result
     gray_palettes = _palettes_by_level(result, numbered, table)
     if gray_palettes is None:
@@ -238,7 +242,7 @@ def choose_reading(
         frozenset(by_color),
         gray_palettes,
     )
-    _count(result, readable)
+    _count(result, [summary for summary in readable if summary not in colored])
     return result
 
 
@@ -369,28 +373,6 @@ def _check_agreement(
                     "all masks in color."
                 )
                 return
-
-
-def _check_colored(
-    result: Reading,
-    summaries: Sequence[MaskSummary],
-    table: ClassTable | None,
-    place: str,
-) -> bool:
-    """Adds a problem if there are color masks and no table of colors; returns whether not."""
-    colored = [s for s in summaries if s.kind == "rgb" and not s.is_gray]
-    if not colored:
-        return True
-    found = {int(code) for summary in colored for code in summary.codes}
-    shown = ", ".join(str(color_of(code)) for code in sorted(found)[:6])
-    shown += f" and {len(found) - 6} more" * (len(found) > 6)
-    what = f"{table.path.name} has no colors" if table else "there is no table of colors"
-    result.problems.append(
-        f"{colored[0].path}: the mask is an RGB image, and {what}. Give a table of colors that "
-        "says which color is which class: a classes.txt with lines such as `car 64 0 128`; "
-        f"--write-classes writes one of the colors that occur, here {shown}."
-    )
-    return False
 
 
 def _palettes_by_level(
