@@ -287,9 +287,18 @@ def _missing_classes(found: ClassCounts, head: str, heads: Heads) -> list[Proble
     for split, counts in found.pixels.items():
         names = found.spec.class_names
         missing = [name for name, count in zip(names, counts, strict=False) if count == 0]
+        elsewhere = [
+            name
+            for k, name in enumerate(names)
+            if name in missing and any(other[k] for other in found.pixels.values())
+        ]
         if missing:
             shown = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" * (len(missing) > 8))
             text = f"these classes never occur: {shown}."
+            if split == "train" and elsewhere:
+                text += (
+                    f" Other splits contain {', '.join(elsewhere[:8])}, which cannot be learned."
+                )
             problems.append(Problem(_of_head(split, head, heads), text, False))
     return problems
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
@@ -161,16 +162,16 @@ def parse_folder(name: str) -> tuple[str | None, str, str | None] | None:
     if known:
         return known, plain, None
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-    for token in re.findall(r"[a-z]+|\d+", spaced):
+    spaced = re.sub(r"ground[-_ ]truth", "groundtruth", spaced)
+    for token in re.findall(r"[a-z]+|\d+", re.sub(r"^\d+[-_. ]+", "", spaced)):
         for part in _unglued(token):
             if part in SPLIT_WORDS:
                 if split is not None:
                     return None
                 split = SPLIT_WORDS[part]
             elif _role_of(part):
-                if role is not None and _role_of(part) != role:
-                    return None
-                role, word = _role_of(part), part
+                if role != "mask":  # `mask_images` are masks
+                    role, word = _role_of(part), part
             elif part not in _FILLERS and not re.fullmatch(r"(19|20)\d\d", part):
                 return None
     return (role, word, split) if role or split else None
@@ -186,9 +187,10 @@ def is_leftover(name: str) -> bool:
     return _LEFTOVERS.fullmatch(name) is not None
 
 
-def picture_suffixes() -> set[str]:
+@cache
+def picture_suffixes() -> frozenset[str]:
     """Returns the extensions of images that can be read."""
-    return set(Image.registered_extensions()) - _NO_PICTURES
+    return frozenset(Image.registered_extensions()) - _NO_PICTURES
 
 
 def _role_of(word: str) -> str | None:
@@ -211,24 +213,23 @@ def _unglued(token: str) -> list[str]:
 def _walk(root: Path) -> _Tree:
     tree = _Tree()
     suffixes = picture_suffixes()
-    seen: set[Path] = set()
 
-    def visit(folder: Path) -> None:
+    def visit(folder: Path, above: frozenset[Path]) -> None:
         resolved = folder.resolve()
-        if resolved in seen:  # a link to a folder above
+        if resolved in above:  # a link to a folder above
             return
-        seen.add(resolved)
+        above = above | {resolved}
         for path in sorted(folder.iterdir()):
             if is_leftover(path.name):
                 tree.skipped[path.name] += 1
             elif path.is_dir():
-                visit(path)
+                visit(path, above)
             elif path.suffix.lower() in suffixes:
                 tree.pictures.append(path)
             else:
                 tree.others.append(path)
 
-    visit(root)
+    visit(root, frozenset())
     return tree
 
 
@@ -366,6 +367,17 @@ class _Search:
                     f"{', '.join(SPLIT_WORDS)}). Rename or move it, or choose the files: "
                     '--images "images/*/*.png" --masks "masks/*/*.png", say.'
                 )
+            same: dict[tuple[str | None, str | None], list[str]] = {}
+            for name, place in parsed.items():
+                if place is not None and place[2]:
+                    same.setdefault((place[0], place[2]), []).append(name)
+            for (_, split), found in same.items():
+                if len(found) > 1:
+                    self._problem(
+                        f"{self.base.joinpath(*parent, found[0])}: this folder and {found[1]} are "
+                        f"both of the split {split!r}. Rename or move one, or choose the files by "
+                        "--images GLOB --masks GLOB."
+                    )
             loose = [f for f in files if f.parts == parent and f.role is not None]
             if has_split and loose:
                 self._problem(
@@ -386,6 +398,8 @@ class _Search:
         """Gives a role to files whose folders have none."""
         open_files = [file for file in files if file.role is None]
         if not open_files:
+            if not any(file.role == "mask" for file in files) and not any(self.patterns.values()):
+                return self._side_by_side(files)
             return files
         known = [file for file in files if file.role is not None]
         has_images = any(file.role == "image" for file in known)
@@ -402,7 +416,9 @@ class _Search:
             ]
             for file in open_files:
                 if file not in own:
-                    self._note_once(f"Not read: {self._shown(file.path.parent)}.")
+                    is_loose = file.path.parent == self.root
+                    place = file.path if is_loose else file.path.parent
+                    self._note_once(f"Not read: {self._shown(place)}.")
             return known + [replace(file, role="image", word="") for file in own]
         if has_masks:
             return known + [replace(file, role="image", word="") for file in open_files]
@@ -453,7 +469,8 @@ class _Search:
                     f"Images in {best or 'their own folder'}, not in {', '.join(others)}; choose "
                     "with --images GLOB."
                 )
-                images = [i for i in images if i not in dropped]
+                left = set(dropped)
+                images = [i for i in images if i not in left]
         found: dict[tuple[str | None, str], _File] = {}
         for image in images:
             first = found.setdefault((image.split, image.key()), image)
@@ -515,10 +532,11 @@ class _Search:
         if are_listed:
             self.missing = set(missing)
             return
+        without = set(missing)
         splits_with_masks = {i.split for i in images} - {
             split
             for split in {i.split for i in images}
-            if all(i in missing for i in images if i.split == split)
+            if all(i in without for i in images if i.split == split)
         }
         places = _common(self.root, {mask.path.parent for mask in masks})
         skipped: Counter[str] = Counter()

@@ -84,6 +84,19 @@ LAYOUTS = {
         ("test/*.jpg", "test/*_mask.png", "test", "*"),
     ],
     "satellite": [("train/*_sat.jpg", "train/*_mask.png", "train", "*_sat")],
+    "side by side in images": [("images/*.jpg", "images/*_mask.png", "", "*")],
+    "side by side by kind": [
+        ("benign/* (1).png", "benign/* (1)_mask.png", "", "benign/* (1)"),
+        ("malign/* (1).png", "malign/* (1)_mask.png", "", "malign/* (1)"),
+    ],
+    "numbered folders": [
+        ("01_train/images/*.png", "01_train/mask_images/*.png", "train", "*"),
+        ("02_val/images/*.png", "02_val/mask_images/*.png", "val", "*"),
+    ],
+    "ground truth": [
+        ("train/Images/*.png", "train/Ground Truth/*.png", "train", "*"),
+        ("test/Images/*.png", "test/Ground Truth/*.png", "test", "*"),
+    ],
     "two kinds of files": [("*.jpg", "*.png", "", "*")],
     "doubled extension": [("images/*.jpg", "masks/*.jpg.png", "", "*")],
     "prefixes": [("images/image_*.png", "masks/mask_*.png", "", "image_*")],
@@ -236,6 +249,35 @@ def test_files_beside_folders_of_splits_are_named(tmp_path):
     write_mask(tmp_path / "annotations" / "stray.png", 9)
 
     refused(tmp_path, r"stray\.png: 1 files lie beside the folders of splits")
+
+
+def test_two_folders_of_one_split_are_named(tmp_path):
+    for split in ("train", "val", "dev"):
+        write(tmp_path, [(f"images/{split}/*.png", f"masks/{split}/*.png", "", "")])
+
+    refused(tmp_path, "dev: this folder and val are both of the split 'val'")
+
+
+def test_links_to_folders_are_followed_and_loops_are_not(tmp_path):
+    store = tmp_path / "store"
+    expected = write(store, LAYOUTS["plain"])
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "images").symlink_to(store / "images")
+    (root / "masks").symlink_to(store / "masks")
+    (store / "masks" / "loop").symlink_to(store / "masks")
+
+    assert sorted(read(root)) == sorted(expected)
+
+
+def test_pictures_beside_the_folders_are_not_read(tmp_path):
+    expected = write(tmp_path, LAYOUTS["split below"])
+    write_image(tmp_path / "logo.png", 9)
+    write_image(tmp_path / "figures" / "a1.png", 9)
+
+    assert read(tmp_path) == expected
+    assert "Not read: logo.png." in notes(tmp_path)
+    assert "Not read: figures/." in notes(tmp_path)
 
 
 def test_a_split_in_a_split_is_named(tmp_path):
