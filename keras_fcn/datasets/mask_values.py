@@ -10,7 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_fcn.data.masks import VOID, StoredMask, code_of, color_of, describe_numbers, is_lossy
+from keras_fcn.data.masks import (
+    VOID,
+    StoredMask,
+    code_of,
+    color_of,
+    describe_numbers,
+    is_lossy,
+    value_counts,
+)
 from keras_fcn.data.parallel import parallel_map
 from keras_fcn.datasets.class_table import ClassTable
 from keras_fcn.labels import Color, LabelSpec
@@ -57,8 +65,8 @@ class MaskSummary:
             return cls(path, error=f"{path}: the file is missing.")
         except (ValueError, OSError) as error:
             return cls(path, error=str(error))
-        values, first, counts = np.unique(stored.values, return_index=True, return_counts=True)
-        codes = stored.codes.reshape(-1)[first].astype(np.int64)
+        values, counts = value_counts(stored.values)
+        codes = stored.codes_of(values).astype(np.int64)
         padded = stored.palette is not None and bool(
             (stored.palette[:VOID] == stored.palette[VOID]).any()
         )
@@ -71,7 +79,7 @@ class MaskSummary:
             stored.white,
             padded,
             stored.is_gif,
-            is_lossy(stored.values),
+            len(values) >= 12 and is_lossy(stored.values),
         )
 
     @property
