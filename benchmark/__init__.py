@@ -1,4 +1,4 @@
-"""How fast a network runs, how much memory it takes, and whether its predictions stay the same.
+"""Speed and memory of a network in every format, and whether its predictions stay the same.
 
-Imports nothing: the process of a candidate loads only the libraries that the candidate needs.
+This module imports nothing: the process of a candidate loads only the libraries that it needs.
 """

@@ -15,15 +15,15 @@ class Candidate:
     Attributes:
         name: Its name on the command line, in the table and in `benchmark.json`.
         runtime: Key into `runtimes.RUNTIMES`.
-        artifact: Name for `Artifacts.path`; `"keras"` is the model's own file.
+        variant: Name for `ExportedModels.path`; `"keras"` is the file of the model itself.
         precision: Of its multiplications; the matrix product that it is compared with has the same.
-        output: What it returns for uint8 images; "PNG files" is from JPEG files to PNG files.
+        output: Its output for uint8 images; with "PNG files" it takes JPEG files instead.
         packages: What must be installed besides the requirements of this package.
     """
 
     name: str
     runtime: str
-    artifact: str
+    variant: str
     precision: Precision
     output: Output
     packages: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class Candidate:
 # Speed is relative to the first: the network alone, from images to logits, as Keras computes it.
 BASELINE = Candidate("keras-float32", "predictor", "keras", "float32", "logits")
 
-# The other framework that speed is relative to.
+# The candidate of the other framework that speeds are compared with.
 PEER = Candidate("pytorch-float32", "pytorch", "pytorch", "float32", "logits", ("torch",))
 
 _ONNX = ("onnx", "onnxruntime", "tf2onnx")

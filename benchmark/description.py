@@ -18,7 +18,7 @@ def describe_network(model: keras.Model, folder: Path) -> Path:
     """Writes `network.json` and `weights.npz`, from which another framework rebuilds the network.
 
     Raises:
-        NotImplementedError: If there is no rule here for a layer.
+        NotImplementedError: If a layer is not supported.
     """
     writer = _Writer()
     outputs = writer.add_model(model, ["images"])
@@ -76,7 +76,7 @@ def _nodes_in_order(model: keras.Model) -> Iterator[Any]:
 
 
 def _settings(layer: Any) -> tuple[str, Step]:
-    """Returns the kind of a layer and what is needed to compute it besides its weights."""
+    """Returns the type of a layer and the arguments of its computation."""
     kind = type(layer).__name__
     if isinstance(layer, layers.Conv2DTranspose | layers.Conv2D | layers.DepthwiseConv2D):
         return kind, {

@@ -1,6 +1,6 @@
-"""A large matrix product in each precision: a yardstick for operations per second.
+"""A large matrix product in each precision: a reference for operations per second.
 
-It is no upper bound: convolutions with better kernels, or by algorithms with fewer
+It is not an upper bound: convolutions with better kernels, or by algorithms with fewer
 multiplications, exceed it.
 """
 

@@ -1,4 +1,4 @@
-"""Runs the candidates in turns, so that whatever slows the machine down slows all of them."""
+"""Measures the candidates in turns, so that other load on the machine affects all of them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,7 +14,7 @@ from .report import Rounds, Row, Section
 from .runtimes import Session, thread_environment
 from .worker import TIMEOUT_SECONDS, Worker, WorkerError
 
-# A round of one candidate lasts about so long, but is at least one call.
+# Seconds of one candidate in one round, which is at least one call.
 _SECONDS_PER_ROUND = 0.4
 _MAX_CALLS = 50
 MIN_ROUNDS = 5
@@ -37,35 +37,35 @@ def benchmark(
 
     Every candidate runs in a process of its own, which stays open. In each round each of them runs
     for a while, one after the other, and so does a matrix product in each precision. Ratios are
-    taken within a round. A candidate that fails, whose process ends or which never returns, is
-    skipped, and the report has the reason.
+    taken within a round. A candidate that fails, ends or does not return in time is skipped, and
+    the report contains the reason.
 
     Args:
         network: The network, for images of one size; the first image is timed.
         num_threads: Threads of every candidate.
-        candidates: What to measure; the baseline is always measured.
+        candidates: The candidates; the baseline is always measured.
         num_rounds: At least 5.
         timeout_seconds: How long one request to a candidate may take.
-        say: Is called with a line for each step.
+        say: Called with one line per step.
 
     Returns:
         The section.
 
     Raises:
-        WorkerError, ArtifactError: If the baseline does not run.
+        WorkerError, ExportError: If the baseline does not run.
     """
     if BASELINE not in candidates:
         candidates = (BASELINE, *candidates)
-    artifacts, comparison = network.artifacts, network.comparison
+    exported_models, comparison = network.exported_models, network.comparison
     skipped: dict[str, str] = {}
-    # All exported models first: what makes them takes memory that the open candidates will need.
+    # All exports first: they take memory that the open candidates will need.
     for candidate in candidates:
         with _skipped_if_it_fails(candidate.name, skipped):
             if candidate.missing:
                 raise WorkerError(f"{candidate.missing} is not installed")
-            if not artifacts.is_made(candidate.artifact):
-                say(f"Writing {candidate.artifact}")
-                artifacts.path(candidate.artifact)
+            if not exported_models.is_made(candidate.variant):
+                say(f"Writing {candidate.variant}")
+                exported_models.path(candidate.variant)
     candidates = [candidate for candidate in candidates if candidate.name not in skipped]
     environment = thread_environment(num_threads)
     with ExitStack() as stack:
@@ -89,13 +89,13 @@ def benchmark(
             open_worker(name, name, Path(), num_threads, "predictions")
         for candidate in candidates:
             say(f"Opening {candidate.name}")
-            path = artifacts.path(candidate.artifact)
+            path = exported_models.path(candidate.variant)
             open_worker(candidate.name, candidate.runtime, path, num_threads, candidate.output)
         rounds = _rounds(workers, num_rounds, skipped, say)
         rows = _rows(candidates, workers, rounds, network, skipped, say)
     return Section(
         model=network.name,
-        size=artifacts.size,
+        size=exported_models.size,
         num_threads=num_threads,
         operations=network.operations,
         matmul_operations=OPERATIONS,
@@ -113,10 +113,10 @@ def benchmark(
 
 @contextmanager
 def _skipped_if_it_fails(name: str, skipped: dict[str, str]) -> Iterator[None]:
-    """Notes why a candidate cannot be measured; only the baseline is needed."""
+    """Notes why a candidate cannot be measured; the baseline must be."""
     try:
         yield
-    except Exception as error:  # of as many kinds as there are libraries
+    except Exception as error:  # the type depends on the library
         if name == BASELINE.name:
             raise
         lines = str(error).strip().splitlines()
@@ -139,7 +139,7 @@ def _rounds(
                 seconds = worker.call("time", num_calls.get(name, 1))
                 if number:
                     rounds[name].append(tuple(seconds))
-                else:  # the second run; what is built at the first is there
+                else:  # the second run, after everything was built at the first
                     calls = round(_SECONDS_PER_ROUND / seconds[0])
                     num_calls[name] = max(1, min(_MAX_CALLS, calls))
     return {name: tuple(values) for name, values in rounds.items()}
@@ -153,7 +153,7 @@ def _rows(
     skipped: dict[str, str],
     say: Say,
 ) -> tuple[Row, ...]:
-    """Compares the predictions of the candidates; returns all that is known of each of them."""
+    """Compares the predictions of the candidates; returns all results of each of them."""
     comparison = network.comparison
     rows = []
     expected = workers[BASELINE.name].call("predictions", comparison.images)
@@ -171,7 +171,7 @@ def _rows(
                     precision=candidate.precision,
                     rounds=rounds[candidate.name],
                     peak_bytes=worker.call("peak_bytes"),
-                    size_bytes=network.artifacts.size_bytes(candidate.artifact),
+                    size_bytes=network.exported_models.size_bytes(candidate.variant),
                     equal_predictions=float(np.mean(predictions == expected)),
                     mean_iou=comparison.mean_iou(predictions),
                 )

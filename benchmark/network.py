@@ -8,18 +8,18 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras_fcn_export.calibration import MIN_IMAGES, spread_examples
+from keras_fcn_export.calibration import MIN_IMAGES
 
 from keras_fcn import FCN8s
 from keras_fcn.confusion_matrix import ConfusionMatrix
-from keras_fcn.data.dataset import SegmentationDataset
+from keras_fcn.data.dataset import SegmentationDataset, spread_examples
 from keras_fcn.data.resizing import resized_images, resized_labels
 from keras_fcn.files import replacing
 from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.models.receptive_field import summarize
 from keras_fcn.prediction import KerasPredictor, load_model
 
-from .artifacts import Artifacts, Size
+from .exported_models import ExportedModels, Size
 
 Array = np.ndarray[Any, Any]
 
@@ -34,7 +34,7 @@ class Comparison:
         images: uint8, shape `(num, height, width, 3)`; the first one is timed.
         labels: uint8, of each image at its own size; None if there are none.
         spec: The classes.
-        source: Where the images are from, in words.
+        source: Description of where the images are from.
     """
 
     images: Array
@@ -58,13 +58,13 @@ class Network:
 
     Attributes:
         name: For the table.
-        artifacts: What the candidates run.
+        exported_models: The exported models that the candidates run.
         operations: Multiplications and additions of the convolutions, per image.
-        comparison: Images to run it on.
+        comparison: Images to compare its predictions on.
     """
 
     name: str
-    artifacts: Artifacts
+    exported_models: ExportedModels
     operations: float
     comparison: Comparison
 
@@ -104,16 +104,18 @@ def open_network(
     (spec,) = predictor.heads.values()
     return Network(
         name=f"{model.name}, {model.count_params() / 1e6:.1f} M parameters",
-        artifacts=Artifacts(path, folder, size, calibration, re.sub(r"\W+", "-", data.name)),
+        exported_models=ExportedModels(
+            path, folder, size, calibration, re.sub(r"\W+", "-", data.name)
+        ),
         operations=2.0 * summarize(model, size).multiply_adds,
         comparison=_comparison(data, spec, size, num_images),
     )
 
 
 def random_network(backbone: str, folder: Path) -> Path:
-    """Returns a `.keras` file of an FCN-8s for 21 classes, made if it is not in the folder.
+    """Returns a `.keras` file of an FCN-8s for 21 classes, created if it is not in the folder.
 
-    For its speed, where there is no trained network. All weights are random, those of the score
+    To measure its speed without a trained network. All weights are random, those of the score
     layers included, so that every class occurs.
 
     Raises:

@@ -20,8 +20,8 @@ _NOTES = (
     f"faster than Keras: than {BASELINE.name}, the network alone, from images to logits; than "
     f"PyTorch: than {PEER.name}; medians of the rounds (lowest-highest). relative to matmul: "
     "operations per second, relative to those of a large matrix product in the same precision and "
-    "round; it is a yardstick that good kernels exceed. memory: the most that the candidate's own "
-    "process held, libraries and loading included; for TFLite and ONNX Runtime without Keras, "
+    "round; good kernels exceed it. memory: the most that the candidate's own process used, "
+    "libraries and loading included; for TFLite and ONNX Runtime without Keras, "
     f"which they do not need. equal predictions: with {BASELINE.name}'s."
 )
 

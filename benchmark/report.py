@@ -1,4 +1,4 @@
-"""What was measured, with the ratios that follow from it, and as JSON."""
+"""The results of a benchmark: measured times, ratios computed from them, and JSON."""
 
 import importlib.metadata
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from .candidates import BASELINE, PEER
 from .timing import Spread
 
-# Instructions that decide how fast a network runs on a processor, by Linux' names.
+# Instructions that determine the speed of a network on a processor, by Linux' names.
 _INSTRUCTIONS = (
     "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8",
     "asimddp", "i8mm", "bf16",
@@ -33,10 +33,10 @@ class Row:
 
     Attributes:
         name: Of the candidate.
-        output: What it returns.
+        output: Its output.
         precision: Of its multiplications.
         rounds: Seconds of every call, by round.
-        peak_bytes: The most memory that its process held; see `Session.peak_bytes`.
+        peak_bytes: The most memory that its process used; see `Session.peak_bytes`.
         size_bytes: Of its file or folder.
         equal_predictions: Share of the pixels with the same prediction as the baseline's.
         mean_iou: On the images that were compared, if they have labels.
@@ -80,7 +80,7 @@ class Section:
         rows: In the order of `CANDIDATES`.
         skipped: Why a candidate was not measured, by name.
         num_compared: Number of images that predictions were compared on.
-        dataset: Where they are from.
+        dataset: Source of the images.
     """
 
     model: str
@@ -96,7 +96,7 @@ class Section:
 
     @property
     def title(self) -> str:
-        """The network, size and threads in words."""
+        """Description of network, size and threads."""
         height, width = self.size
         threads = "1 thread" if self.num_threads == 1 else f"{self.num_threads} threads"
         return f"{self.model}, {height}x{width}, {threads}"
@@ -113,7 +113,7 @@ class Section:
     def relative_to_matmul(self, row: Row) -> Spread | None:
         """Returns operations per second relative to a matrix product's of the same precision.
 
-        The matrix product is a yardstick and no bound: good kernels exceed it.
+        The matrix product is not an upper bound: good kernels exceed it.
         """
         if row.precision not in self.matmul_rounds:
             return None
@@ -125,7 +125,7 @@ class Section:
         return self.matmul_operations / statistics.median(_medians(self.matmul_rounds[precision]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, for JSON: what was measured, and what follows from it."""
+        """Returns plain values, for JSON: the measured times and the numbers computed from them."""
         values = asdict(self)
         values["matmul_gops"] = {name: self.matmul_rate(name) / 1e9 for name in self.matmul_rounds}
         for row, cells in zip(self.rows, values["rows"], strict=True):
@@ -157,7 +157,7 @@ class BenchmarkReport:
     """Sections measured on one machine.
 
     Attributes:
-        machine: What the benchmark ran on, in words.
+        machine: Description of the machine that the benchmark ran on.
         sections: One per network, size and number of threads.
     """
 

@@ -1,4 +1,4 @@
-"""What runs in the process of a candidate: a runtime, and the session that times it.
+"""The runtimes of the candidates, and the session that times one in a process of its own.
 
 A runtime is a `keras_fcn.prediction.Predictor`, or has its methods `predict` and `logits`, or one
 of them where its output is fixed. Libraries are imported where a runtime is opened, so that no
@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 
 
 def thread_environment(num_threads: int) -> dict[str, str]:
-    """Returns the variables from which libraries read their threads when they are loaded."""
+    """Returns the variables from which libraries read the number of threads at their import."""
     number = str(num_threads)
     return {
         "TF_NUM_INTRAOP_THREADS": number,
@@ -39,9 +39,9 @@ class Session:
 
     Args:
         runtime: Key into `RUNTIMES`.
-        path: The file or folder that it runs.
+        path: The file or folder of the model.
         num_threads: Threads that it computes on.
-        output: What it is timed for.
+        output: The output that is timed.
     """
 
     def __init__(self, runtime: str, path: Path, num_threads: int, output: Output) -> None:
@@ -53,7 +53,7 @@ class Session:
         self._output = output
 
     def take(self, images: Array) -> float:
-        """Takes the images for `time`, and returns the seconds of their first run."""
+        """Sets the images for `time`, and returns the seconds of their first run."""
         self._images = self._given(images)
         return self.time(1)[0]
 
@@ -75,14 +75,14 @@ class Session:
         return (maps.argmax(-1) if self._output == "logits" else maps).astype("uint8")
 
     def peak_bytes(self) -> int:
-        """Returns the most memory that the process held so far, libraries included.
+        """Returns the most memory that the process has used so far, libraries included.
 
-        Without that of Keras where only the interface of this package needs it.
+        Keras is not counted where only the interface of this package needs it.
         """
         return _bytes_in_memory("VmHWM") - self._unneeded_bytes
 
     def _given(self, images: Array) -> Any:
-        """Returns images as a caller would have them."""
+        """Returns images in the form that a caller has them."""
         return [_jpeg(image) for image in images] if self._output == "PNG files" else images
 
 
@@ -106,7 +106,7 @@ class _Encoded:
     def __init__(self, path: Path) -> None:
         import tensorflow as tf
 
-        self._loaded = tf.saved_model.load(str(path))  # its functions do not keep it alive
+        self._loaded = tf.saved_model.load(str(path))  # its functions have no reference to it
         self._function = self._loaded.signatures["encoded"]
 
     def predict(self, images: list[bytes]) -> Array:
@@ -194,7 +194,7 @@ def _import_keras_fcn() -> int:
 
 
 def _bytes_in_memory(name: str) -> int:
-    """Returns what this process holds now (`VmRSS`), or the most that it held (`VmHWM`)."""
+    """Returns the memory of this process now (`VmRSS`), or its maximum (`VmHWM`)."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(li for li in status.read_text().splitlines() if li.startswith(f"{name}:"))

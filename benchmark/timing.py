@@ -1,4 +1,4 @@
-"""Timing in turns, so that whatever slows the machine down slows everything that is timed."""
+"""Timing in turns, so that other load on the machine affects all candidates."""
 
 import statistics
 import time
@@ -52,13 +52,13 @@ class Spread:
 def in_turns(
     candidates: Mapping[str, Callable[[], T]], num_rounds: int, *, num_warm_up: int = 1
 ) -> dict[str, list[T]]:
-    """Calls every candidate once per round, and returns what each of them returned per round.
+    """Calls every candidate once per round, and returns their results per round.
 
     Args:
         candidates: Functions by name.
         num_rounds: Number of rounds whose results are returned.
-        num_warm_up: Number of rounds before, whose results are not: the first call traces graphs,
-            starts threads and fills buffers.
+        num_warm_up: Number of earlier rounds without results: the first call traces graphs,
+            starts threads and allocates buffers.
     """
     results: dict[str, list[T]] = {name: [] for name in candidates}
     for number in range(num_warm_up + num_rounds):

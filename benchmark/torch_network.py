@@ -1,4 +1,4 @@
-"""The same network in PyTorch, from its description; needs PyTorch, and nothing of Keras."""
+"""The same network in PyTorch, from its description; needs PyTorch, but not Keras."""
 
 import json
 from collections.abc import Callable
@@ -200,7 +200,7 @@ _RULES: dict[str, Callable[[Step, Weights, torch.dtype], Callable[..., Tensor]]]
 def _padded_same(
     x: Tensor, spans: list[int], strides: list[int], value: float
 ) -> tuple[Tensor, tuple[int, int]]:
-    """Pads as Keras' "same" does; returns what the operation can pad by itself, on both sides."""
+    """Pads as Keras' "same" does; returns the padding that is left to the operation."""
     sides = []
     for size, span, stride in zip(x.shape[2:], spans, strides, strict=True):
         total = max(0, (-(-size // stride) - 1) * stride + span - size)

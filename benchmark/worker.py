@@ -1,7 +1,8 @@
-"""A child process that keeps one object; its methods are called here and run there.
+"""A child process with one object; its methods are called here and run in the child.
 
 Every candidate has a process of its own: TensorFlow fixes its threads at the start, memory can
-only be measured per process, and a library that aborts or never returns ends its own process only.
+only be measured per process, and a library that aborts or never returns affects its own process
+only.
 
 Imports the standard library only, because libraries read the environment when they are loaded.
 """
@@ -20,7 +21,7 @@ TIMEOUT_SECONDS = 1800.0
 
 
 class WorkerError(RuntimeError):
-    """What runs in the child process failed, or the process ended; the text has the cause."""
+    """A call in the child process failed, or the process ended; the text contains the cause."""
 
 
 class Worker:
@@ -45,7 +46,7 @@ class Worker:
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._timeout_seconds = timeout_seconds
-        # A pipe that nobody reads would fill up; a file does not.
+        # A pipe without a reader would block when it is full; a file does not.
         self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 (`close` closes it)
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
@@ -117,7 +118,7 @@ class Worker:
 
 
 def _serve(connection: Connection, log: str, environment: dict[str, str]) -> None:
-    """Runs in the child: answers requests until the connection is closed."""
+    """Runs in the child: processes requests until the connection is closed."""
     os.environ.update(environment)
     with open(log, "ab") as file:  # noqa: PTH123 (what libraries print, from C++ too)
         os.dup2(file.fileno(), 1)
@@ -134,7 +135,7 @@ def _serve(connection: Connection, log: str, environment: dict[str, str]) -> Non
                 result = getattr(kept, what)(*arguments)
             else:
                 kept = what(*arguments)
-        except Exception as error:  # of as many kinds as there are libraries
+        except Exception as error:  # the type depends on the library
             connection.send((False, f"{type(error).__name__}: {str(error).strip()[:1000]}"))
         else:
             connection.send((True, result))

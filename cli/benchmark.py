@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from keras_fcn_benchmark.report import BenchmarkReport
 
 
-@click.command(short_help="Measure speed, memory and agreement of every way to run a network.")
+@click.command(short_help="Measure the speed and memory of a network in every format.")
 @click.option(
     "--model",
     "models",
@@ -55,11 +55,11 @@ if TYPE_CHECKING:
     "names",
     multiple=True,
     metavar="NAME",
-    help="Measure only this one beside the baseline; may be given several times.",
+    help="Measure only this candidate and the baseline; may be given several times.",
 )
 @click.option(
     "--rounds", type=click.IntRange(5), default=5, show_default=True, metavar="N",
-    help="Each candidate runs once in each round.",
+    help="Number of rounds; each candidate runs once per round.",
 )  # fmt: skip
 @dataset_options(required=False, patterns=False)
 @click.option(
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     default=4,
     show_default=True,
     metavar="N",
-    help="Validation images that the candidates' predictions are compared on.",
+    help="Number of validation images on which predictions are compared.",
 )
 @click.option(
     "--output",
@@ -78,8 +78,8 @@ if TYPE_CHECKING:
     show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Folder of benchmark.txt, benchmark.json and benchmark.png. Earlier results for other "
-    "networks, sizes and threads stay in them.",
+    help="Folder of benchmark.txt, benchmark.json and benchmark.png. Their earlier results for "
+    "other networks, sizes and threads are kept.",
 )
 @click.option(
     "--artifacts",
@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Folder of the exported models; those that exist are not exported again.",
+    help="Folder of the exported models; existing ones are not exported again.",
 )
 def command(
     models: tuple[Path, ...],
@@ -105,7 +105,7 @@ def command(
     artifacts_dir: Path,
     folder: dict[str, Any],
 ) -> None:
-    """Measure how fast a network runs in every format, and whether its predictions stay the same.
+    """Measure the speed of a network in every format, and whether its predictions stay the same.
 
     Latency, images per second, memory and size of Keras, SavedModel, TFLite, ONNX Runtime,
     OpenVINO and PyTorch, each in a process of its own, in turns; those that are not installed are
@@ -158,7 +158,7 @@ def _chosen(names: Sequence[str]) -> "list[Candidate]":
 
 
 def _continued(path: Path) -> "BenchmarkReport":
-    """Returns the report at a path, to be added to; an empty one if there is none."""
+    """Returns the report at a path, or an empty one if there is none."""
     from keras_fcn_benchmark.report import BenchmarkReport, describe_machine
 
     machine = describe_machine()

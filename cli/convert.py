@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import names
+from .options import names, numbers
 from .quiet import load_tensorflow
 from .screen import say
 from .settings import VARIANT_NAMES
@@ -20,18 +20,6 @@ if TYPE_CHECKING:
 
 # Datasets of published networks, and the builder that names their classes.
 _BUILDERS = {"voc": "keras_fcn.datasets.voc.voc_dataset_builder"}
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """Returns numbers separated by commas; for `type=` of an option.
-
-    >>> numbers("104.0,116.7,122.7")
-    (104.0, 116.7, 122.7)
-    """
-    try:
-        return tuple(float(number) for number in text.split(","))
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no list of numbers, such as 104,117,123.") from error
 
 
 def _list_published(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -63,7 +51,8 @@ def _list_published(context: click.Context, _: click.Parameter, value: bool) -> 
 @click.option(
     "--variant",
     type=click.Choice(VARIANT_NAMES),
-    help="Network to build.  [default: the one in the file; PyTorch's do not tell fcn8s_atonce]",
+    help="Network to build.  [default: that of the file; PyTorch files do not distinguish "
+    "fcn8s_atonce from fcn8s]",
 )
 @click.option(
     "--num-classes",
@@ -75,7 +64,7 @@ def _list_published(context: click.Context, _: click.Parameter, value: bool) -> 
     type=names,
     default="",
     metavar="A,B",
-    help="Modalities of its images, of rgb, hha and depth.  [default: as in the file, or RGB]",
+    help="Modalities of its images, from rgb, hha and depth.  [default: as in the file, or RGB]",
 )
 @click.option(
     "--mean",
@@ -88,7 +77,7 @@ def _list_published(context: click.Context, _: click.Parameter, value: bool) -> 
     type=click.Choice(["same", "reference"]),
     default="same",
     show_default=True,
-    help="'reference' for exactly the reference's logits, which takes longer.",
+    help="'reference' for exactly the reference's logits, which is slower.",
 )
 @click.option(
     "--output",
@@ -104,12 +93,13 @@ def command(
     path: Path,
     **given: Any,
 ) -> None:
-    """Turn weights of Caffe's or PyTorch's into a .keras file.
+    """Convert a weight file of Caffe or PyTorch to a .keras file.
 
-    Networks of fcn.berkeleyvision.org and of wkentaro/pytorch-fcn become the same network here.
-    ImageNet classifiers (VGG16, AlexNet, GoogLeNet; Caffe's and torchvision's) become a network
-    with untrained scores, to start training from; they need --variant and --num-classes. All layers
-    must fit: what is missing or of another shape is listed, and nothing is written then.
+    Networks of fcn.berkeleyvision.org and wkentaro/pytorch-fcn are converted to the same network.
+    ImageNet classifiers (VGG16, AlexNet, GoogLeNet; of Caffe or torchvision) become a network
+    with untrained score layers, as a start for training; they need --variant and --num-classes.
+    All layers must match: if one is missing or has another shape, the differences are listed and
+    nothing is written.
     """
     if path.suffix != ".keras":
         raise click.UsageError(f"--output must end in .keras. Received: {path}")
@@ -162,7 +152,7 @@ def _arguments(
     for name, option in {**needed, "num_classes": "--num-classes"}.items():
         if name not in arguments:
             raise click.UsageError(
-                f"{file.path.name} is an ImageNet classifier: say with {option} what to make of it."
+                f"{file.path.name} is an ImageNet classifier: {option} must be given."
             )
     if variant:
         arguments.pop("stride", None)
@@ -170,7 +160,7 @@ def _arguments(
 
 
 def _labels(card: "WeightCard | None", arguments: dict[str, Any]) -> "LabelSpec | None":
-    """Returns the classes of the dataset that the file was trained on, if we know them."""
+    """Returns the classes of the dataset that the file was trained on, if they are known."""
     if card is None or card.dataset not in _BUILDERS:
         return None
     labels: LabelSpec = importlib.import_module(_BUILDERS[card.dataset]).Builder.LABELS

@@ -45,15 +45,15 @@ def prepare(dataset: str, source: Path | None, data_dir: Path | None) -> None:
     say(f"{prepared.name} is ready: {splits}.")
 
 
-@command.command(short_help="List what is wrong with a dataset.")
+@command.command(short_help="List the problems of a dataset.")
 @dataset_options()
 def check(dataset: str, source: Path | None, data_dir: Path | None, folder: dict[str, Any]) -> None:
-    """Read all of a dataset and list what is wrong with it, one line per problem.
+    """Read all of a dataset and list its problems, one per line.
 
-    Checked are the layout of a folder and its table of classes, sizes, values, colors, smoothed
-    edges and palettes of the masks, missing and damaged files, and images that occur in two
-    splits. With --source the files themselves are checked. After problems that would spoil
-    training or metrics the exit status is 1.
+    It prints how a folder is read, checks its table of classes and the sizes, values, colors,
+    edges and palettes of the masks, and finds missing and damaged files, and images that occur in
+    two splits. With --source the files themselves are checked. The exit status is 1 if a problem
+    would affect training or metrics.
     """
     load_tensorflow()
     from keras_fcn.datasets.checks import check as check_dataset
@@ -77,7 +77,7 @@ def check(dataset: str, source: Path | None, data_dir: Path | None, folder: dict
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PNG",
-    help="The picture.  [default: NAME_SPLIT.png]",
+    help="File to write.  [default: NAME_SPLIT.png]",
 )
 @click.option(
     "--examples",
@@ -135,7 +135,7 @@ def _class_table(title: str, counts: "ClassCounts", splits: list[str]) -> Table:
 
 
 def _sizes(report: "CheckReport", split: str) -> str:
-    """Returns the commonest sizes of images, height first."""
+    """Returns the most common sizes of images, height first."""
     sizes = report.sizes[split].most_common()
     shown = ", ".join(f"{height}x{width} ({count:,})" for (height, width), count in sizes[:3])
     return shown + (f" and {len(sizes) - 3} more sizes" if len(sizes) > 3 else "")

@@ -1,4 +1,4 @@
-"""Errors as a reader of the screen wants them: one paragraph, no traceback."""
+"""Errors on the screen: one paragraph, no traceback."""
 
 import re
 from typing import IO, Any
@@ -17,7 +17,7 @@ _OUR_PACKAGES = (
 
 
 class Failure(click.ClickException):
-    """What the user asked for did not work; exit status 1."""
+    """A command failed; exit status 1."""
 
     def show(self, file: IO[Any] | None = None) -> None:
         errors.print("[bold red]Error:[/] ", end="")
@@ -25,7 +25,7 @@ class Failure(click.ClickException):
 
 
 def failure_of(error: Exception) -> Failure:
-    """Returns an exception as a paragraph: what happened, and `--debug` if it is no known error."""
+    """Returns an exception as a paragraph, with a hint to `--debug` if it is not a known error."""
     ours = _raised_by_us(error)
     if ours is not None:
         return Failure(ours)
@@ -57,9 +57,9 @@ def _raised_by_us(error: Exception) -> str | None:
 
 
 def _inside_tensorflow(error: Exception) -> str | None:
-    """Returns our message from the error that TensorFlow made of it, with the traceback as text.
+    """Returns our message from TensorFlow's error, whose text contains it with the traceback.
 
-    Errors in functions that read data reach the caller so.
+    Errors in functions that read data reach the caller in this form.
     """
     text = str(error)
     found = re.search(r"(?:ValueError|TypeError|OSError): (.*?)\nTraceback", text, re.DOTALL)

@@ -29,14 +29,14 @@ from .screen import output, progress, say
     "json_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the scores here, too, and a picture of the confusion matrix beside it.",
+    help="Also write the metrics to this file, and a picture of the confusion matrix beside it.",
 )
 @click.option(
     "--confusion-matrix",
     "matrix_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PNG",
-    help="Where that picture goes.  [default: FILE_confusion_matrix.png beside --json]",
+    help="File of that picture.  [default: FILE_confusion_matrix.png beside --json]",
 )
 @click.option(
     "--classes",
@@ -51,13 +51,14 @@ from .screen import output, progress, say
     default=1,
     show_default=True,
     metavar="N",
-    help="Images that run at once; changes no score.",
+    help="Images per batch; does not change the metrics.",
 )
 @click.option(
     "--modalities",
     type=names,
     metavar="A,B,...",
-    help="Modalities that the network takes, of rgb, hha and depth, where its file does not tell.",
+    help="Modalities that the network takes, from rgb, hha and depth. Needed only if its file "
+    "does not name them.",
 )
 @inference_options
 def command(
@@ -74,17 +75,17 @@ def command(
     folder: dict[str, Any],
     **inference: Any,
 ) -> None:
-    """Score a network on a dataset.
+    """Evaluate a network on a dataset.
 
-    Images are scored at their own size. The table shows the IoU of each class and the four scores
-    of the FCN paper, which are the same whatever the format of the network.
+    Images are evaluated at their own size. The table contains the IoU per class and the four
+    metrics of the FCN paper, computed in the same way for every format.
     """
     load_tensorflow()
     from keras_fcn.datasets import open_dataset
     from keras_fcn.evaluation import evaluate_heads, save_json
     from keras_fcn.prediction import open_predictor
 
-    with quiet_stderr():  # TFLite says there which kernels it takes
+    with quiet_stderr():  # TFLite prints the names of its kernels there
         network = open_predictor(model)
         predictor = with_inference_options(network, **inference)
     folder = folder_of_training(network, dataset, folder)

@@ -26,7 +26,7 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
     return None if text == "dynamic" else size(text)
 
 
-@click.command(short_help="Export for TF Serving or TFLite, and compare.")
+@click.command(short_help="Export to TF Serving, TFLite or ONNX, and compare.")
 @model_option("The .keras file.")
 @click.option(
     "--format",
@@ -41,23 +41,23 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
     required=True,
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="savedmodel: the folder of its versions; the next free number is written. tflite, onnx: "
-    "the file, which is replaced.",
+    help="savedmodel: the folder of its versions, where the next free number is written. "
+    "tflite, onnx: the file to write; an existing one is replaced.",
 )
 @click.option(
     "--quantize",
     type=click.Choice(QUANTIZE),
     default="none",
     show_default=True,
-    help="tflite: how weights and activations are stored; int8 needs --calibration.",
+    help="tflite: type of weights and activations; int8 needs --calibration.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16"]),
     default="float32",
     show_default=True,
-    help="savedmodel: of weights and features. bfloat16 takes half the space, and half the time "
-    "on a processor with instructions for it; logits stay float32.",
+    help="savedmodel: precision of weights and features. bfloat16 takes half the space, and "
+    "half the time on a processor with bfloat16 instructions; logits stay float32.",
 )
 @click.option(
     "--size",
@@ -65,23 +65,25 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
     type=_size_or_dynamic,
     default="dynamic",
     metavar="HxW|dynamic",
-    help="Fixed size of the images that the network sees.  [default: dynamic]",
+    help="Fixed size of the network's input.  [default: dynamic]",
 )
 @click.option(
     "--output-type",
     type=click.Choice(["predictions", "logits"]),
     default="predictions",
     show_default=True,
-    help="tflite: what it outputs. The other formats output both.",
+    help="tflite: the output. The other formats have both outputs.",
 )
-@click.option("--flip", is_flag=True, help="savedmodel: average with the mirrored image's logits.")
 @click.option(
-    "--confidence", is_flag=True, help="savedmodel: output each prediction's probability, too."
+    "--flip", is_flag=True, help="savedmodel: average the logits with those of the mirrored image."
+)
+@click.option(
+    "--confidence", is_flag=True, help="savedmodel: also output the probability of each prediction."
 )
 @click.option(
     "--probabilities",
     is_flag=True,
-    help="savedmodel: the signature `logits` returns probabilities instead.",
+    help="savedmodel: return probabilities from the signature `logits`.",
 )
 @click.option(
     "--max-pixels",
@@ -98,7 +100,7 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
 @click.option(
     "--calibration",
     metavar="NAME",
-    help="int8: dataset whose training images show the range of every tensor.",
+    help="int8: dataset whose training images determine the range of every tensor.",
 )
 @click.option(
     "--calibration-images",
@@ -106,7 +108,7 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
     default=200,
     show_default=True,
     metavar="N",
-    help="int8: how many of them.",
+    help="int8: number of these images.",
 )
 @dataset_options(required=False, patterns=False)
 @click.option(
@@ -145,11 +147,11 @@ def command(
     verify: bool,
     folder: dict[str, Any],
 ) -> None:
-    """Export a network for TensorFlow Serving, TFLite or ONNX, and compare it with the model.
+    """Export a network to TensorFlow Serving, TFLite or ONNX, and compare it with the model.
 
-    The comparison runs on --dataset, by default the one that the network was trained on if it can
-    be opened, else the built-in sample. The command fails, with exit status 1, if too many
-    predictions differ. --source and --data-dir serve --dataset and --calibration.
+    The comparison uses images of --dataset, by default of the training dataset if it can be
+    opened, else of the built-in sample. The exit status is 1 if too many predictions differ.
+    --source and --data-dir apply to --dataset and --calibration.
     """
     if kind != "tflite" and (quantize != "none" or calibration or output_type != "predictions"):
         raise click.UsageError(
@@ -170,9 +172,8 @@ def command(
     load_tensorflow()
     from keras_fcn_export import MAX_PIXELS, export_onnx, export_savedmodel, export_tflite
     from keras_fcn_export import verify as compare
-    from keras_fcn_export.calibration import spread_examples
 
-    from keras_fcn.data.dataset import IMAGE_KEYS
+    from keras_fcn.data.dataset import IMAGE_KEYS, spread_examples
     from keras_fcn.datasets import open_dataset
     from keras_fcn.prediction import load_model
 
@@ -222,7 +223,7 @@ def command(
         _say_operators(exported, quantize)
     if not verify:
         return
-    with quiet_stderr():  # TFLite says there which kernels it takes
+    with quiet_stderr():  # TFLite prints the names of its kernels there
         report = compare(
             exported, network, data, split=_known_split(data, split), max_images=max_images
         )
@@ -268,5 +269,5 @@ def _comparison_dataset(
 
 
 def _known_split(data: "SegmentationDataset", split: str) -> str:
-    """Returns the split, or another one where the dataset has none of that name."""
+    """Returns the split, or another one if the dataset has no split of that name."""
     return split if split in data.splits else next(iter(data.splits))

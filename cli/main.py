@@ -38,7 +38,7 @@ class Program(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        # `--debug` may stand anywhere: it is added to a command that has just failed.
+        # `--debug` is accepted anywhere, so that it can be appended to a command that failed.
         if "--debug" in args:
             args = ["--debug", *[argument for argument in args if argument != "--debug"]]
         return super().parse_args(ctx, args)
@@ -60,8 +60,8 @@ class Program(click.Group):
 def main(debug: bool) -> None:
     """Fully convolutional networks: train on your masks, evaluate, predict, export.
 
-    To begin, `keras-fcn quickstart` does all of it in a few minutes, on a dataset that it makes
-    itself. Exit status: 0 done, 1 failed, 2 wrong usage.
+    `keras-fcn quickstart` runs all steps in a few minutes, on generated images. Exit status: 0
+    success, 1 failure, 2 wrong usage.
     """
     if not debug:
         quiet_libraries()

@@ -51,7 +51,7 @@ def numbers(text: str) -> tuple[float, ...]:
 
 
 def check_writable(path: Path) -> None:
-    """Raises a failure before any work if nothing may be written at a path."""
+    """Raises Failure, before any work, if nothing can be written at a path."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir():
         raise Failure(f"{path} cannot be written: {folder} is a file, not a folder.")
@@ -100,19 +100,20 @@ def dataset_options(
             "--dataset",
             required=required,
             metavar="NAME",
-            help="A name that `keras-fcn datasets list` shows, or folder:PATH.",
+            help="A dataset that `keras-fcn datasets list` shows, or folder:PATH.",
         ),
         click.option(
             "--source",
             type=click.Path(path_type=Path),
             metavar="PATH",
-            help="Folder of the dataset's files as published; prepared when needed.",
+            help="Folder of the dataset's files as published; the dataset is prepared if "
+            "necessary.",
         ),
         click.option(
             "--data-dir",
             type=click.Path(path_type=Path),
             metavar="DIR",
-            help="Where prepared datasets lie; ~/tensorflow_datasets by default.",
+            help="Folder of prepared datasets; ~/tensorflow_datasets by default.",
         ),
     )
     if folder:
@@ -197,9 +198,9 @@ def inference_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--precision",
             type=click.Choice(["float32", "bfloat16"]),
-            help="Of the weights and features of a .keras file. bfloat16 takes half the memory, "
-            "and half the time on a processor with bfloat16 instructions.  [default: the file's "
-            "own]",
+            help="Precision of weights and features of a .keras file. bfloat16 takes half the "
+            "memory, and half the time on a processor with bfloat16 instructions.  "
+            "[default: the file's own]",
         ),
         click.option(
             "--flip", is_flag=True, help="Average the logits with those of the mirrored image."
@@ -209,7 +210,7 @@ def inference_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=numbers,
             default="1",
             metavar="A,B,...",
-            help="Average the logits at these scales, such as 0.75,1,1.25.",
+            help="Average the logits over these scales of the image, such as 0.75,1,1.25.",
         ),
         click.option(
             "--tile",

@@ -44,8 +44,8 @@ from .screen import progress, say
     "--modalities",
     type=names,
     metavar="A,B,...",
-    help="Images that the network takes, in its order, of rgb, hha and depth. Needed only if its "
-    "file does not name them.",
+    help="Modalities that the network takes, in its order, from rgb, hha and depth. Needed only "
+    "if its file does not name them.",
 )
 @inference_options
 @click.argument("inputs", metavar="IMAGE...", nargs=-1, required=True)
@@ -71,7 +71,7 @@ def command(
     from keras_fcn.prediction.image_files import FilePrediction, find_images, predict_files
 
     paths = find_images(inputs)
-    with quiet_stderr():  # TFLite prints there which kernels it uses
+    with quiet_stderr():  # TFLite prints the names of its kernels there
         predictor = with_inference_options(open_predictor(model), **inference)
     for note in predictor.notes:
         say(f"Note: {note}")

@@ -13,39 +13,39 @@ from .screen import output, progress, say
 NUM_SHOWN = 8
 
 
-@click.command(short_help="Do all of it once, in a few minutes.")
+@click.command(short_help="Run all steps once, in a few minutes.")
 @click.option(
     "--workdir",
     type=click.Path(path_type=Path, file_okay=False),
     default="runs/quickstart",
     show_default=True,
     metavar="DIR",
-    help="Folder for all that it makes. One that was interrupted goes on where it was.",
+    help="Folder for all files. An interrupted quickstart continues there.",
 )
-@click.option("--smoke", is_flag=True, help="Do every step, but train for seconds only.")
+@click.option("--smoke", is_flag=True, help="Run every step, but train for seconds only.")
 def command(workdir: Path, smoke: bool) -> None:
     """Train, evaluate, predict and export a small network in a few minutes.
 
-    The dataset is made by the program: shapes over textures, in which no class can be told from
-    its color. Nothing is downloaded.
+    The dataset is generated: shapes over textures, whose colors do not depend on the class.
+    Nothing is downloaded.
     """
     load_tensorflow()
     from keras_fcn.datasets import open_dataset
-    from keras_fcn.prediction import KerasPredictor, open_predictor
+    from keras_fcn.prediction import KerasPredictor, load_model
 
     start = time.monotonic()
     say("1. Train FCN-8s on a small network from random weights, on the sample set", style="bold")
     best = _train(workdir, smoke)
 
-    say("\n2. Evaluate it on images that it has not seen", style="bold")
+    say("2. Evaluate it on validation images", style="bold")
     dataset = open_dataset("sample")
-    predictor = open_predictor(best)
-    assert isinstance(predictor, KerasPredictor)
+    model = load_model(best)
+    predictor = KerasPredictor(model, best)
     mean_iou = _evaluate(predictor, dataset, workdir)
     _save_predictions(predictor, dataset, workdir / "gallery.png")
 
-    say("3. Export it, and compare what was written with the network", style="bold")
-    _export(predictor.model, dataset, workdir)
+    say("3. Export it, and compare the exported models with the network", style="bold")
+    _export(model, dataset, workdir)
 
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     say(f"\nDone in {minutes} min {seconds} s; mean IoU {mean_iou:.3f}.", style="bold")
@@ -62,7 +62,7 @@ def _train(workdir: Path, smoke: bool) -> Path:
     try:
         return fit(config).best
     except TrainingInterrupted as error:
-        raise Failure("The quickstart was stopped. Start it again, and it goes on.") from error
+        raise Failure("The quickstart was stopped. Run it again to continue.") from error
     except TrainingStopped as error:
         raise Failure(str(error)) from error
 
@@ -101,7 +101,7 @@ def _save_predictions(predictor: Any, dataset: Any, path: Path) -> None:
 
 
 def _pairs_of_one_shape(dataset: Any, count: int) -> list[Any]:
-    """Returns examples of which two and two have one shape: beside each other they leave no gap."""
+    """Returns pairs of examples of equal size, which fit beside each other without a gap."""
     chosen: list[Any] = []
     waiting: dict[Any, Any] = {}
     for example in dataset.examples("val").as_numpy_iterator():
@@ -122,7 +122,7 @@ def _export(network: Any, dataset: Any, workdir: Path) -> None:
         export_savedmodel(network, workdir / "savedmodel"),
         export_tflite(network, workdir / "model.tflite"),
     ):
-        with quiet_stderr():  # TFLite says there which kernels it takes
+        with quiet_stderr():  # TFLite prints the names of its kernels there
             report = verify(exported, network, dataset)
         output.print(report, "")
         if not report.passed:
@@ -136,7 +136,7 @@ In {workdir}:
   best.keras             the network
   log.csv, curves.png    loss and mean IoU of each epoch
   metrics.json            the table above, and confusion_matrix.png
-  gallery.png            images, their labels, and what the network says
+  gallery.png            images, their labels, and the predictions
   savedmodel/{version}           for TensorFlow Serving
   model.tflite           for phones and small machines
 

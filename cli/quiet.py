@@ -1,4 +1,4 @@
-"""Keeps what libraries say at their start off the screen."""
+"""Suppression of the output of libraries at their start."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Warnings about how one library calls another: nothing that the user could change.
+# Warnings about how one library calls another: the user cannot change them.
 _INTERNAL = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ResourceWarning)
 
 _is_quiet = False
@@ -21,7 +21,7 @@ def quiet_libraries() -> None:
     """
     global _is_quiet
     _is_quiet = True
-    # 3 leaves fatal errors; what matters of the others is raised as well.
+    # 3 leaves fatal errors; other errors are raised as exceptions as well.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -31,7 +31,7 @@ def quiet_libraries() -> None:
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow without what it writes to the screen before it reads its log level."""
+    """Imports TensorFlow without the lines that it prints before it reads its log level."""
     if "tensorflow" not in sys.modules:
         with quiet_stderr():
             import tensorflow  # noqa: F401
@@ -39,7 +39,7 @@ def load_tensorflow() -> None:
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Drops what C++ libraries write to the standard error stream, unless the block fails.
+    """Drops output of C++ libraries to the standard error stream, unless the block fails.
 
     With `--debug`, all of it is written.
     """

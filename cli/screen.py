@@ -1,4 +1,4 @@
-"""What is written to the screen."""
+"""Output to the screen."""
 
 import sys
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-# A pipe or file has no width of its own; tables of scores fit into this one.
+# A pipe or file has no width of its own; tables fit into this one.
 output = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True, highlight=False)
 
 
 def say(text: str, style: str | None = None) -> None:
-    """Writes a line as it is, not broken where it is long: it may hold a path."""
+    """Writes a line without wrapping it, because it may contain a path."""
     output.print(text, style=style, markup=False, soft_wrap=True)
 
 

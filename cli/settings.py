@@ -33,7 +33,7 @@ def setting_options(
     """Returns one option per setting of `Config`, in its order.
 
     Args:
-        defaults: Whose values the help shows as defaults; those of `Config()` by default.
+        defaults: The defaults in the help; those of `Config()` by default.
         only: Names of the settings that are options; all by default.
     """
     shown = (defaults or Config()).to_flat()
@@ -65,7 +65,8 @@ def _option(setting: Setting, default: Any) -> Decorator:
         kind = next(part for part in get_args(kind) if part is not NoneType)
     text = f"{setting.help}{_shown_default(default)}"
     if kind is bool:
-        # Without a default click takes a flag that is not given for False: it is the recipe's.
+        # Without this default, click sets a flag that is not given to False, but it is the
+        # recipe's.
         return click.option(f"--{option}/--no-{option}", setting.name, default=None, help=text)
     return click.option(
         f"--{option}",

@@ -72,7 +72,7 @@ def _run(study: Study, given: dict[str, Any], options: dict[str, Any], path: Pat
     try:
         trained = train_all(study.runs(base, dataset, **options), base.run.workdir)
     except TrainingInterrupted as error:
-        raise Failure("The study was stopped. Start it again, and it continues.") from error
+        raise Failure("The study was stopped. Run it again to continue.") from error
     except TrainingStopped as error:
         raise Failure(str(error)) from error
     report = study.report(trained, dataset, **options)

@@ -45,7 +45,7 @@ TABLE_1 = ("alexnet", "vgg16", "googlenet")
     type=click.Choice(["same", "reference"]),
     default="same",
     show_default=True,
-    help="Padding of the image; changes the multiply-adds only.",
+    help="Padding of the image; affects the multiply-adds only.",
 )
 @click.option(
     "--num-classes", type=click.IntRange(2, 255), default=21, show_default=True, metavar="N"
@@ -57,7 +57,7 @@ TABLE_1 = ("alexnet", "vgg16", "googlenet")
     default="500x500",
     show_default=True,
     metavar="HxW",
-    help="Size of the image that the multiply-adds are for.",
+    help="Size of the image for the multiply-adds.",
 )
 def command(
     model: Path | None,
@@ -69,8 +69,8 @@ def command(
 ) -> None:
     """Describe networks: parameters, layers, receptive fields, multiply-adds.
 
-    All numbers are computed from the layers. Parameters are without the upsampling's, which have a
-    column of their own; a path's layers are the convolutions from the image to the score.
+    All numbers are computed from the layers. The parameters of the upsampling layers have their
+    own column; the layers of a path are the convolutions from the image to the score layer.
     """
     if model is not None and backbones:
         raise click.UsageError("Give either --model or --backbone.")

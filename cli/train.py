@@ -63,9 +63,9 @@ def _describe_recipe(context: click.Context, _: click.Parameter, name: str | Non
 def command(context: click.Context, /, **_: Any) -> None:
     """Train a network.
 
-    Settings come from the options, then from a recipe, if one is named; the others have their
-    defaults. The workdir contains best.keras and last.keras, the log, its curves, TensorBoard's
-    events, and what --resume needs after Ctrl-C or a crash.
+    Settings come from the options, then from the recipe, if there is one, then from the defaults.
+    The workdir contains best.keras and last.keras, the log, its curves, TensorBoard's events, and
+    the state for --resume after Ctrl-C or a crash.
     """
     load_tensorflow()
     from keras_fcn_train import TrainingStopped, fit
@@ -81,7 +81,7 @@ def command(context: click.Context, /, **_: Any) -> None:
 
 
 def configuration(given: dict[str, Any]) -> Any:
-    """Returns what was given on top of a recipe, of the training to resume, or of the defaults."""
+    """Returns the given settings over those of a recipe, a resumed training, or the defaults."""
     from keras_fcn_train import Config, RunConfig, load_recipe
 
     stored = Path(given.get("workdir") or RunConfig.workdir).expanduser() / "config.json"

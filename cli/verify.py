@@ -11,7 +11,7 @@ from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, say
 
 
-@click.command(short_help="Compare exported files with their model.")
+@click.command(short_help="Compare exported models with their model.")
 @click.option(
     "--artifact",
     "exported",
@@ -27,7 +27,7 @@ from .screen import output, say
     required=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="The .keras file that they were made from.",
+    help="The .keras file that they were exported from.",
 )
 @dataset_options(patterns=False)
 @click.option(
@@ -44,15 +44,15 @@ from .screen import output, say
     "--min-equal-predictions",
     type=click.FloatRange(0, 1),
     metavar="SHARE",
-    help="Share of the pixels that must get the model's label.  [default: 0.999; 0.99 for "
-    "float16, 0.98 for bfloat16, 0.9 for int8 and dynamic]",
+    help="Share of the predictions that must be equal to the model's.  [default: 0.999; 0.99 "
+    "for float16, 0.98 for bfloat16, 0.9 for int8 and dynamic]",
 )
 @click.option(
     "--json",
     "json_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the figures here, too: a list with an entry per exported model.",
+    help="Also write the numbers to this file: a list with an entry per exported model.",
 )
 def command(
     exported: tuple[Path, ...],
@@ -68,9 +68,9 @@ def command(
 ) -> None:
     """Compare exported models with the model they were exported from.
 
-    For each one: the share of equal predictions, the largest difference of logits, the mean IoU of
-    both, and the size; for a .tflite with and without the XNNPACK delegate. The exit status is 1
-    if one has too few equal predictions.
+    For each one it prints the share of equal predictions, the largest difference of logits, the
+    mean IoU of both, and the size; for a .tflite with and without the XNNPACK delegate. The exit
+    status is 1 if one has too few equal predictions.
     """
     if model.suffix != ".keras":
         raise click.UsageError(f"--against must be a .keras file. Received: {model}.")
@@ -90,7 +90,7 @@ def command(
     data.check_split(split)
     reports = []
     for path in exported:
-        with quiet_stderr():  # TFLite says there which kernels it takes
+        with quiet_stderr():  # TFLite prints the names of its kernels there
             report = verify(
                 path,
                 network,

@@ -1,4 +1,4 @@
-"""From a trained model to what a server or a phone runs."""
+"""Export of trained models for servers and phones."""
 
 from .onnx import export_onnx
 from .operators import list_operators

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keras_fcn.data.dataset import SegmentationDataset
-
 MIN_IMAGES = 100
 # Squared differences of neighbors over twice the variance: 1 for independent pixels. Of 1,377
 # CamVid and VOC images the roughest has 0.56, and half of them less than 0.05.
@@ -17,7 +15,7 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def check_calibration(images: Iterable[Any]) -> list[Pixels]:
-    """Returns the images, after checking that they are enough, and not noise.
+    """Returns the images, after checking that they are sufficient and not noise.
 
     Ranges measured on noise or on a few images clip the values of real images
     inside the network, which shows only when the logits are compared.
@@ -33,17 +31,17 @@ def check_calibration(images: Iterable[Any]) -> list[Pixels]:
     num_different = len({(image.shape, image.tobytes()) for image in checked})
     if num_different < MIN_IMAGES:
         raise ValueError(
-            f"int8 needs at least {MIN_IMAGES} different images for calibration, better some "
-            f"hundreds from the training set. Received: {len(checked)} images, {num_different} "
-            "different ones."
+            f"int8 needs at least {MIN_IMAGES} different images for calibration, preferably "
+            f"some hundreds from the training set. Received: {len(checked)} images, "
+            f"{num_different} different ones."
         )
     roughness = float(np.median([_roughness(image) for image in checked]))
     if not roughness < _MAX_ROUGHNESS:
         raise ValueError(
             "The calibration images look like noise or are blank: neighboring pixels of real "
-            "images are alike, and these differ as if drawn at random "
+            "images are similar, and these differ as if drawn at random "
             f"({roughness:.2f} of the variance; real images stay below {_MAX_ROUGHNESS}). "
-            "Pass images of the kind that the model was trained on."
+            "Pass images like those that the model was trained on."
         )
     return checked
 
@@ -71,7 +69,7 @@ def _roughness(image: Pixels) -> float:
 def calibration_inputs(
     images: Iterable[Pixels], size: tuple[int, int] | None
 ) -> Iterator[dict[str, Any]]:
-    """Yields the images as the converter takes them: float32, a batch of one, resized."""
+    """Yields the images in the form that the converter needs: float32, a batch of one, resized."""
     for index, pixels in enumerate(images):
         if size is not None:
             height, width = size
@@ -82,17 +80,3 @@ def calibration_inputs(
             # The whole range occurs, so the input's scale is exactly 1 and its zero point 0.
             batch[0, 0, 0], batch[0, -1, -1] = 0, 255
         yield {"images": batch}
-
-
-def spread_examples(data: SegmentationDataset, split: str, num_images: int) -> list[dict[str, Any]]:
-    """Returns examples at equal distances through a split, because neighbors are often alike.
-
-    Args:
-        data: The dataset.
-        split: Name of the split; where the dataset has none of that name, its first is taken.
-        num_images: Number of examples at most.
-    """
-    split = split if split in data.splits else next(iter(data.splits))
-    step = max(1, data.splits[split] // num_images)
-    records = data.records(split).shard(step, 0).take(num_images)
-    return list(records.map(data.decode).as_numpy_iterator())

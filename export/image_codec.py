@@ -22,7 +22,7 @@ def image_size(image_bytes: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.
 
     Args:
         image_bytes: The file, a scalar string.
-        index: Its place in the request, for the error message.
+        index: Its position in the request, for the error message.
 
     Returns:
         Two int64 scalars.
@@ -55,13 +55,13 @@ def decode_image(image_bytes: tf.Tensor) -> tf.Tensor:
     """Returns a JPEG or PNG file as RGB, uint8, shape `(height, width, 3)`.
 
     Gray images get three equal channels, alpha is dropped, 16 bits become 8.
-    The orientation that a camera notes in EXIF is not applied.
+    EXIF orientation is not applied.
     """
     return tf.ensure_shape(
         tf.cond(
             _starts_with(image_bytes, _PNG_START),
             lambda: tf.io.decode_png(image_bytes, channels=3),
-            # The accurate transform is Pillow's default; TensorFlow's is another.
+            # The accurate transform is Pillow's default, but not TensorFlow's.
             lambda: tf.io.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE"),
         ),
         (None, None, 3),
@@ -71,8 +71,8 @@ def decode_image(image_bytes: tf.Tensor) -> tf.Tensor:
 def encode_index_png(labels: tf.Tensor, palette: tuple[Color, ...]) -> tf.Tensor:
     """Returns a label map as the bytes of a palette PNG, whose pixels are the labels.
 
-    TensorFlow writes gray PNGs only. The file is the same but for the color
-    type in its header, the header's checksum, and the palette that follows.
+    TensorFlow writes gray PNGs only. The file is the same except for the color type in its
+    header, the header's checksum, and the palette that follows.
 
     Args:
         labels: uint8, shape `(height, width)`.
@@ -109,7 +109,7 @@ def _png_size(image_bytes: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
 
 
 def _gray_to_palette_header() -> Any:
-    """Returns what to XOR a gray PNG's header with, whatever the image's size.
+    """Returns the value to XOR the header of a gray PNG with, for any image size.
 
     A CRC is affine over XOR: changing certain bits of a text of one length
     changes its CRC by an amount that does not depend on the other bits.

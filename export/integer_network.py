@@ -1,11 +1,11 @@
-"""A network whose every operation TFLite has for integers."""
+"""A network of operations that TFLite supports for integers."""
 
 import keras
 from keras import KerasTensor, layers, ops
 
 
 class LayerNormalization(layers.LayerNormalization):
-    """Keras' layer, computed as it is defined: the difference from the mean, scaled.
+    """Keras' layer, computed by its definition: the difference from the mean, scaled.
 
     Keras negates the mean instead, and TFLite negates floats only.
     """
@@ -21,11 +21,11 @@ def integer_network(model: keras.Model) -> keras.Model:
     """Returns a model with the same outputs that can be quantized without float operations.
 
     Args:
-        model: A functional model of float32 layers. It stays as it is; the other layers and
+        model: A functional model of float32 layers. It is not changed; the other layers and
             their weights are shared.
 
     Returns:
-        The model, or `model` itself where no layer has to be exchanged.
+        The model, or `model` itself if no layer must be replaced.
     """
     if not any(_is_exchanged(layer) for layer in model._flatten_layers(include_self=False)):
         return model

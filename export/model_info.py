@@ -1,27 +1,12 @@
-"""What an exported model needs to know of a network, and its logits, one tensor per head."""
+"""The properties of a network that an export needs, and its logits, one tensor per head."""
 
 import keras
 import tensorflow as tf
 
-from keras_fcn import FCN
-from keras_fcn.labels import Heads, LabelSpec
+from keras_fcn import FCN, modalities
+from keras_fcn.prediction.keras_model import heads_of
 
 Size = tuple[int, int]
-
-
-def heads_of(model: keras.Model) -> Heads:
-    """Returns the heads of a model; one that is not an `FCN` gets numbered classes.
-
-    >>> images = keras.Input((None, None, 3))
-    >>> heads_of(keras.Model(images, keras.layers.Conv2D(2, 1)(images))).labels.class_names
-    ('class 0', 'class 1')
-    """
-    if isinstance(model, FCN):
-        return model.heads
-    numbered = keras.tree.map_structure(
-        lambda output: LabelSpec.numbered(output.shape[-1]), model.output
-    )
-    return Heads(numbered)
 
 
 def num_channels(model: keras.Model) -> int:
@@ -30,7 +15,7 @@ def num_channels(model: keras.Model) -> int:
 
 
 def modalities_of(model: keras.Model) -> tuple[str, ...]:
-    """Returns the names of the modalities; none for RGB and where the model names none."""
+    """Returns the names of the modalities; none for RGB and where they have no names."""
     return tuple(getattr(model, "modalities", ()))
 
 
@@ -40,7 +25,7 @@ def image_dtype(model: keras.Model) -> tf.DType:
     It is uint8 for RGB. Depth does not fit into uint8, so images with another
     number of channels are float32.
     """
-    return tf.uint8 if num_channels(model) == 3 else tf.float32
+    return tf.as_dtype(modalities.image_dtype(num_channels(model)))
 
 
 def network_size(model: keras.Model, size: Size | None) -> Size | None:

@@ -1,4 +1,4 @@
-"""ONNX files, for those who serve by ONNX Runtime or convert further."""
+"""ONNX files, for ONNX Runtime and for further conversions."""
 
 import importlib.util
 import json
@@ -16,12 +16,12 @@ import tensorflow as tf
 from keras_fcn.files import replacing
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import inference_model
+from keras_fcn.prediction.keras_model import heads_of
 
 from .model_info import (
     Size,
     arg_max,
     float32_model,
-    heads_of,
     image_dtype,
     modalities_of,
     network_size,
@@ -33,12 +33,12 @@ _LABELS_KEY = "labels.json"
 # A weight of this many numbers or more is an input of the converted graph. The converter folds the
 # smaller ones: the numbers of a normalization into each other, those of a shape into a constant.
 _LARGE = 2**14
-# What the converter does to weights, each giving the same numbers in another order or shape.
+# Operations of the converter on weights: each gives the same numbers in another order or shape.
 _REARRANGING = {"Identity", "Reshape", "Split", "Squeeze", "Transpose", "Unsqueeze"}
 
 
 def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = None) -> Path:
-    """Writes a model as an ONNX file, through Keras' exporter.
+    """Writes a model as an ONNX file, by Keras' exporter.
 
     It takes `images`, uint8 RGB `(batch, height, width, 3)`, and outputs
     `predictions`, uint8 `(batch, height, width)`, and `logits`, float32 `(batch,
@@ -53,7 +53,7 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
 
     Args:
         model: Takes RGB 0..255 and returns logits, as `keras_fcn.FCN` does.
-        path: File to write, ending in `.onnx`. An older one is replaced.
+        path: File to write, ending in `.onnx`. An existing file is replaced.
         size: Height and width of the images, fixed. `None` lets them vary.
 
     Returns:
@@ -124,7 +124,7 @@ class _TakingWeights(keras.Model):
 
 
 def _large_weights(model: keras.Model) -> dict[str, keras.Variable]:
-    """Returns the weights that the converter does not see, by the names of their inputs."""
+    """Returns the weights that are kept from the converter, by the names of their inputs."""
     large = [weight for weight in model.weights if np.prod(weight.shape) >= _LARGE]
     return {f"weight_{index}": weight for index, weight in enumerate(large)}
 
@@ -183,7 +183,7 @@ def _put_in_weight(file: Any, name: str, weight: np.ndarray) -> None:
 
 
 def _outputs_of(node: Any, inputs: dict[str, np.ndarray], versions: Any) -> dict[str, np.ndarray]:
-    """Returns what a node computes, by the names of its outputs."""
+    """Returns the results of a node, by the names of its outputs."""
     from onnx import helper
     from onnx.reference import ReferenceEvaluator
 

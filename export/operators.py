@@ -1,4 +1,4 @@
-"""What a TFLite file consists of."""
+"""The contents of a TFLite file."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ _CONVERSIONS = {"QUANTIZE", "DEQUANTIZE", "CAST"}
 
 @dataclass(frozen=True)
 class Operator:
-    """A kind of operator in a TFLite file.
+    """A type of operator in a TFLite file.
 
     Args:
         name: Name in the TFLite schema, such as `CONV_2D`, or that of a custom operator.
         count: How often it occurs.
-        in_float: Whether it computes in float here.
+        in_float: Whether it computes in float in this file.
         is_builtin: False for custom operators and TensorFlow ("Flex") ones,
             which the plain runtime lacks.
     """
@@ -62,7 +62,7 @@ def tensor_types(path: str | Path) -> set[str]:
 
 
 def float_islands(operators: list[Operator]) -> list[str]:
-    """Returns the names of operators that compute in float, for a file that should not."""
+    """Returns the names of operators that compute in float, where integers are wanted."""
     return sorted({operator.name for operator in operators if operator.in_float})
 
 

@@ -1,4 +1,4 @@
-"""Silence for libraries that write to the standard error stream from C++."""
+"""Suppression of output that libraries write to the standard error stream from C++."""
 
 import os
 import sys
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_native_output() -> Iterator[None]:
-    """Drops what is written to the process's standard error meanwhile, unless an error occurs.
+    """Drops output to the process's standard error stream, unless an error occurs.
 
-    The converters write pages of progress there, past Python's `sys.stderr`
-    and past every log level. If the block raises, the text is written after all.
+    The converters write many lines of progress there, independent of Python's `sys.stderr` and of
+    log levels. If the block raises an exception, the text is written.
     """
     sys.stderr.flush()
     kept = os.dup(2)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Comparison:
-    """An exported model on one runtime, beside the model.
+    """Comparison of an exported model on one runtime with the model.
 
     Attributes:
         runtime: Name of the runtime.
@@ -29,7 +29,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """What `verify` found. Printed with rich or `str` it is a table.
+    """The result of `verify`. Printed with rich or `str` it is a table.
 
     Attributes:
         exported: The file or folder.
@@ -37,9 +37,9 @@ class VerificationReport:
         num_images: Number of images compared.
         num_pixels: Number of their pixels.
         model_mean_iou: Mean IoU of the model on the same images, if they are labeled.
-        comparisons: One a runtime.
-        min_equal_predictions: What every runtime must reach.
-        notes: What a reader has to know.
+        comparisons: One per runtime.
+        min_equal_predictions: Share of equal predictions that every runtime must reach.
+        notes: Remarks on the comparison.
     """
 
     exported: str

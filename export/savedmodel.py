@@ -11,8 +11,9 @@ from keras_fcn.files import move, temporary_folder
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import Precision, inference_model, with_precision
 from keras_fcn.prediction import ServingOptions
+from keras_fcn.prediction.keras_model import heads_of
 
-from .model_info import Size, heads_of, image_dtype, modalities_of, network_size, num_channels
+from .model_info import Size, image_dtype, modalities_of, network_size, num_channels
 from .signatures import (
     MAX_PIXELS,
     encoded_function,
@@ -36,9 +37,8 @@ def export_savedmodel(
 ) -> Path:
     """Writes a model to `path/VERSION/`, the folder that TensorFlow Serving loads.
 
-    The folder appears under its number only when it is complete, so a server
-    that watches `path` never loads half a model. It has three signatures,
-    which take images of any size:
+    The folder appears under its number only when it is complete, so a server that watches `path`
+    never loads an incomplete model. It has three signatures, which take images of any size:
 
     * `serving_default`: `images`, uint8 RGB `(batch, height, width, 3)` ->
       `predictions`, uint8 `(batch, height, width)`, and `confidence` on request;
@@ -51,11 +51,11 @@ def export_savedmodel(
     A model for another number of channels than 3 takes them as float32, and has no
     `encoded`. The folder also contains the classes in `assets/labels.json`, the
     modalities that the model names in `assets/modalities.json`, these options in
-    `assets/serving.json`, and in `assets.extra` requests by which the server warms up.
+    `assets/serving.json`, and in `assets.extra` requests for the warm-up of the server.
 
     Args:
         model: Takes RGB 0..255 and returns logits, as `keras_fcn.FCN` does.
-        path: Folder of the model's versions; made if missing.
+        path: Folder of the model's versions; created if missing.
         version: Number of the version, by default the next free one.
         size: Height and width that the network sees, to give all images one size:
             images are resized to it, predictions back by nearest neighbor.
@@ -65,15 +65,15 @@ def export_savedmodel(
         probabilities: Whether the signature `logits` returns probabilities instead.
         max_pixels: Largest height x width of an image; larger ones are refused.
         precision: `"bfloat16"` stores the weights in bfloat16, in half the space, and
-            computes the features in it, which is fast where the processor has instructions
-            for it; logits stay float32. `"float32"` keeps the model's own precision.
+            computes the features in it, which is fast on processors with bfloat16 instructions;
+            logits stay float32. `"float32"` keeps the model's own precision.
 
     Returns:
         The folder of the version.
 
     Raises:
         ValueError: If an argument is out of range, or `path` is itself a SavedModel.
-        FileExistsError: If the version is there already.
+        FileExistsError: If the version exists already.
     """
     if max_pixels < 1:
         raise ValueError(f"`max_pixels` must be at least 1. Received: max_pixels={max_pixels}.")
@@ -84,7 +84,7 @@ def export_savedmodel(
         model = with_precision(model, precision)
     path = Path(path)
     _check_path(path, version)
-    # TensorFlow Serving overlooks names that are not numbers.
+    # TensorFlow Serving ignores names that are not numbers.
     with temporary_folder(path) as folder:
         temporary = folder / "savedmodel"
         _write(model, temporary, options)
@@ -129,7 +129,7 @@ def _check_path(path: Path, version: int | None) -> None:
 
 
 def _move_to_version(folder: Path, path: Path, version: int | None) -> Path:
-    """Renames the folder to its number; to the next one if another export was faster."""
+    """Renames the folder to its number; to the next one if another export took it first."""
     while True:
         target = path / str(version or _next_version(path))
         try:

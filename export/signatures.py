@@ -6,11 +6,12 @@ import keras
 import tensorflow as tf
 
 from keras_fcn.labels import Heads
-from keras_fcn.models.optimize import highest_label
+from keras_fcn.models.optimize import fast_argmax
 from keras_fcn.prediction import ServingOptions
+from keras_fcn.prediction.keras_model import heads_of
 
 from .image_codec import decode_image, encode_index_png, image_size
-from .model_info import heads_of, logits_by_head
+from .model_info import logits_by_head
 
 # 2048 x 2048, or one Cityscapes frame twice. VGG16 needs about 2.5 GB for it.
 MAX_PIXELS = 1 << 22
@@ -31,7 +32,7 @@ def predictions_function(model: keras.Model, options: ServingOptions) -> Functio
         images = _within_limit(images, pixel_limit(options))
         outputs = {}
         for head, logits in _logits(model, images, options).items():
-            outputs[f"{heads.prefix(head)}predictions"] = highest_label(logits)
+            outputs[f"{heads.prefix(head)}predictions"] = fast_argmax(logits)
             if options.confidence:
                 outputs[f"{heads.prefix(head)}confidence"] = _confidence(logits)
         return outputs
@@ -86,7 +87,7 @@ def encoded_function(model: keras.Model, options: ServingOptions) -> Function:
         outputs = {}
         for head, logits in _logits(model, image[None], options).items():
             mask_name, *confidence_name = _encoded_outputs(heads, head, options)
-            outputs[mask_name] = encode_index_png(highest_label(logits)[0], heads[head].palette)
+            outputs[mask_name] = encode_index_png(fast_argmax(logits)[0], heads[head].palette)
             for name in confidence_name:
                 shares = tf.cast(tf.round(255 * _confidence(logits)[0]), tf.uint8)
                 outputs[name] = tf.io.encode_png(shares[..., None])

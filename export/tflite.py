@@ -1,4 +1,4 @@
-"""TFLite files for phones and small machines."""
+"""TFLite files for phones and small devices."""
 
 import json
 import tempfile
@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_fcn.files import replacing
 from keras_fcn.modalities import MODALITIES_FILE
 from keras_fcn.models.optimize import inference_model
+from keras_fcn.prediction.keras_model import heads_of
 
 from .calibration import calibration_inputs, check_calibration
 from .integer_network import integer_network
@@ -22,7 +23,6 @@ from .model_info import (
     Size,
     arg_max,
     float32_model,
-    heads_of,
     image_dtype,
     logits_by_head,
     modalities_of,
@@ -57,15 +57,15 @@ def export_tflite(
 
     Args:
         model: Takes RGB 0..255 and returns logits, as `keras_fcn.FCN` does.
-        path: File to write, ending in `.tflite`. An older one is replaced.
+        path: File to write, ending in `.tflite`. An existing file is replaced.
         quantize: `"none"`: float32. `"float16"`: weights stored in half the
-            space. `"dynamic"`: int8 weights, activations quantized on the fly.
+            space. `"dynamic"`: int8 weights, activations quantized at run time.
             `"int8"`: integers throughout, which needs `calibration`.
         size: Height and width of the images, fixed. `None` lets the caller
             resize the input; the fixed size is faster.
         output_type: `"predictions"` or `"logits"`.
-        calibration: For `"int8"`: at least 100 images of the kind that the model
-            will see, uint8 RGB `(height, width, 3)`.
+        calibration: For `"int8"`: at least 100 images like those that the model will get, uint8
+            RGB `(height, width, 3)`.
 
     Returns:
         The file.
@@ -111,9 +111,9 @@ def _convert(
         quiet_native_output(),
         warnings.catch_warnings(),
     ):
-        # The calibrator uses an interpreter that TensorFlow itself calls deprecated.
+        # The calibrator uses an interpreter for which TensorFlow warns of deprecation.
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter")
-        # Of inputs that were trained with fake quantization, which these are not.
+        # About inputs trained with fake quantization, which these are not.
         warnings.filterwarnings("ignore", message="Statistics for quantized inputs")
         try:
             return bytes(converter.convert())
@@ -131,7 +131,7 @@ def open_converter(
     output_type: OutputType,
     calibration: list[Any] | None,
 ) -> Iterator[Any]:
-    """Yields TensorFlow's converter with every setting made; for the arguments see `export_tflite`.
+    """Yields TensorFlow's converter with its settings; for the arguments see `export_tflite`.
 
     The SavedModel that it reads is removed at the end.
     """

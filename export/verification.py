@@ -15,16 +15,17 @@ from keras_fcn.data.pipeline import evaluation_batches
 from keras_fcn.data.resizing import resized_images, resized_labels
 from keras_fcn.labels import Heads
 from keras_fcn.prediction import Predictor, load_model, open_predictor
+from keras_fcn.prediction.keras_model import heads_of
 from keras_fcn.prediction.predictor import ServingOptions, highest_class
 
-from .model_info import Size, heads_of, image_dtype, logits_by_head, num_channels
+from .model_info import Size, image_dtype, logits_by_head, num_channels
 from .operators import tensor_types
 from .report import Comparison, VerificationReport
 
 Arrays = Mapping[str, np.ndarray]
 
-# Share of labels that must be equal, by the coarsest numbers in the file. Labels differ where two
-# classes have nearly the same score; untrained networks have many such places.
+# Share of predictions that must be equal, by the lowest precision in the file. Predictions differ
+# where two classes have nearly the same logit; untrained networks have many such pixels.
 _MIN_EQUAL_LABELS = {"INT8": 0.9, "FLOAT16": 0.99, "BFLOAT16": 0.98, "FLOAT32": 0.999}
 
 
@@ -41,22 +42,21 @@ def verify(
 
     A `.tflite` runs with and without the XNNPACK delegate, because the two
     have different kernels and not all of them were right in every release.
-    The model gets what the network in the exported model gets: if the latter
-    has a fixed size, images of that size, and if mirroring is baked in, so.
+    The model gets the same inputs as the network in the exported model: images of its fixed size,
+    if it has one, and also the mirrored images, if the export averages with them.
 
     Args:
         exported: A `.tflite` or `.onnx` file, or the folder of a SavedModel.
         against: The model, or its `.keras` file.
-        data: Images, uint8 RGB `(height, width, 3)`, of any sizes; or a data
-            set, whose labels then give the mean IoU of both, if it has the
-            model's classes.
+        data: Images, uint8 RGB `(height, width, 3)`, of any sizes; or a dataset, whose labels
+            give the mean IoU of both, if it has the model's classes.
         split: Split of the dataset.
-        max_images: How many images to take at most.
+        max_images: Largest number of images.
         min_equal_predictions: Share of equal predictions to reach, 0 to 1. By default
             0.999, but 0.99 with float16, 0.98 with bfloat16 and 0.9 with int8 weights.
 
     Returns:
-        The report; its `passed` tells whether the two agree.
+        The report; its `passed` is True if the two agree.
 
     Raises:
         ValueError: If there are no images, or the two have different classes or channels.
@@ -84,9 +84,7 @@ def verify(
         expected = reference.run(seen)
         model_tally.add(expected, expected, labels, size)
         for predictor in predictors:
-            outputs = _Outputs(
-                heads.by_name(predictor.predict(seen)), heads.by_name(predictor.logits(seen))
-            )
+            outputs = _Outputs(predictor.predictions_by_head(seen), predictor.logits_by_head(seen))
             tallies[predictor.runtime].add(outputs, expected, labels, size)
     if not num_images:
         raise ValueError("`data` must contain at least one image. Received: none.")
@@ -120,7 +118,7 @@ def _open_predictors(path: Path) -> list[Predictor]:
 
 @dataclass(frozen=True)
 class _Outputs:
-    """What a network returns for images, by head.
+    """The outputs of a network for images, by head.
 
     Args:
         predictions: uint8, shape `(batch, height, width)`.
@@ -132,7 +130,7 @@ class _Outputs:
 
 
 class _Reference:
-    """The model, run as the exported model runs it."""
+    """The model, with the inputs of the exported model."""
 
     def __init__(self, model: keras.Model, options: ServingOptions) -> None:
         def logits_of(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -151,7 +149,7 @@ class _Reference:
 
 
 class _Tally:
-    """Sums over images of what one runtime returned."""
+    """Sums over images of the outputs of one runtime."""
 
     def __init__(self, heads: Heads) -> None:
         self.num_pixels = 0
@@ -171,7 +169,7 @@ class _Tally:
             self._num_equal += int(np.sum(ours == theirs))
             self._num_compared += theirs.size
             difference = np.abs(outputs.logits[head] - expected.logits[head]).max()
-            # A NaN must win: `max(0.0, nan)` is 0.
+            # A NaN must be kept: `max(0.0, nan)` is 0.
             self._max_difference = float(np.maximum(self._max_difference, difference))
             self._max_logit = max(self._max_logit, float(np.abs(expected.logits[head]).max()))
             if labels is not None:
@@ -245,7 +243,7 @@ def _size_on_disk(path: Path) -> int:
 
 
 def _has_classes_of(data: Any, heads: Heads) -> bool:
-    """Returns whether a dataset's labels can be compared; plain images have none to object to."""
+    """Returns whether a dataset has the model's classes; True for images without labels."""
     if not isinstance(data, SegmentationDataset):
         return True
     theirs = {head: spec.num_classes for head, spec in data.heads.items()}
@@ -258,7 +256,7 @@ def _notes(predictor: Predictor, model_tally: _Tally, *, scored: bool) -> tuple[
         height, width = predictor.fixed_size
         notes.append(
             f"Fixed input of {height}x{width}: both got the images resized to it, and predictions "
-            "went back by nearest for the mean IoU."
+            "were resized back by nearest neighbor for the mean IoU."
         )
     if not scored:
         notes.append("The dataset has other classes than the model, so there is no mean IoU.")

@@ -1,4 +1,4 @@
-"""Requests that TensorFlow Serving runs on a model before it serves it."""
+"""Requests for the warm-up of a model in TensorFlow Serving."""
 
 import math
 from pathlib import Path
@@ -11,21 +11,21 @@ from .model_info import Size
 from .serving.client import field, predict_request
 from .signatures import pixel_limit
 
-# The server looks for this file and no other.
+# The server looks for exactly this file.
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
 def write_warmup_requests(folder: Path, images: tf.TensorSpec, options: ServingOptions) -> None:
     """Adds a request for each signature to a SavedModel.
 
-    The first request of each kind is slow, because TensorFlow prepares its
-    kernels and memory for it. A server that finds these requests runs them
-    while it loads the model, and the first client does not wait.
+    The first request for each signature is slow, because TensorFlow prepares its kernels and
+    memory. A server runs these requests while it loads the model, so that the first client does
+    not wait.
 
     Args:
         folder: The version's folder.
-        images: What the model takes as `images`.
-        options: What is baked into the model; the images fit its limits.
+        images: Input `images` of the model.
+        options: Options of the export; the images are within its limits.
     """
     path = folder / WARMUP_FILE
     path.parent.mkdir(exist_ok=True)

@@ -151,7 +151,7 @@ class ConfusionMatrix:
             The counts of these pixels alone.
 
         Raises:
-            ValueError: If the shapes differ, or a label or prediction lies outside the
+            ValueError: If the shapes differ, or a label or prediction is outside the
                 classes. No pixel is counted then.
         """
         labels, predictions = np.asarray(labels), np.asarray(predictions)
@@ -259,7 +259,7 @@ class ConfusionMatrix:
     def _check_predictions(self, values: IntArray) -> None:
         if values.size and not (values.min() >= 0 and values.max() < self.num_classes):
             raise ValueError(
-                f"`predictions` must lie in [0, {self.num_classes}). Received: values from "
+                f"`predictions` must be in [0, {self.num_classes}). Received: values from "
                 f"{values.min()} to {values.max()}. Does the model have the classes of the dataset?"
             )
 
@@ -314,7 +314,7 @@ def invalid_labels_message(
         remedy = f"If {value} marks pixels to leave out, set `ignore_class` to it. Otherwise"
         remedy += " `num_classes` is too small,"
     return (
-        f"Labels must lie in [0, {num_classes}){allowed}. Received: {', '.join(shown)}. {remedy} "
+        f"Labels must be in [0, {num_classes}){allowed}. Received: {', '.join(shown)}. {remedy} "
         "or the masks do not contain class indices: they were saved as colors or gray values, or "
         "resized with interpolation. `keras-fcn datasets check` names the files."
     )

@@ -58,8 +58,7 @@ def confusion_matrices(
         [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
     """
     pairs = (
-        (heads.by_name(labels), predictor.heads.by_name(predictor.predict(images)))
-        for images, labels in batches
+        (heads.by_name(labels), predictor.predictions_by_head(images)) for images, labels in batches
     )
     return count_predictions(pairs, {head: heads[head] for head in predictor.heads}, on_image)
 
@@ -107,7 +106,7 @@ class Evaluation:
         split: Name of the split.
         confusion_matrix: The pixels by label and prediction, with the class names of the dataset.
         num_images: Number of images.
-        notes: What a reader of the metrics has to know.
+        notes: Remarks on the metrics.
         classes: Names of the classes that `mean_iou_of_classes` averages over; may be empty.
         head: Name of the head; None for a network with a single head without a name.
     """
@@ -149,7 +148,7 @@ class Evaluation:
         return float(defined.mean()) if defined.size else math.nan
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns metrics, counts and circumstances as plain values; None for what is undefined."""
+        """Returns metrics, counts and circumstances as plain values; None for undefined values."""
         per_class = zip(self.class_names, self.metrics.per_class_iou.tolist(), strict=True)
         subset = {"mean_iou_of_classes": _defined(self.mean_iou_of_classes)} if self.classes else {}
         return {

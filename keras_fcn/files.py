@@ -1,10 +1,10 @@
-"""Files and folders that are either complete or not there.
+"""Writing files and folders so that they are complete or do not exist.
 
-Whatever this package writes, it writes to a temporary folder beside the target first, flushes it to
-the disk, and renames it. A run that is killed in between leaves its temporary folder behind; the
-next one that writes to the same place removes it. It is not removed while its owner is alive: the
-owner holds a lock, which the system releases when the process ends, however that happens. (The
-process id is part of the name for people to read. It proves nothing: ids are reused.)
+This package writes every file to a temporary folder beside the target first, flushes it to the
+disk, and renames it. A run that is killed in between leaves its temporary folder behind; the next
+one that writes to the same place removes it. It is not removed while its owner is alive: the
+owner holds a lock, which the system releases when the process ends for any reason. (The
+process id is part of the name for information only, because ids are reused.)
 """
 
 import json
@@ -25,16 +25,18 @@ if sys.platform != "win32":  # where there are no such locks, and leftovers stay
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path to write to, which is renamed to `path` at the end.
 
-    The old file stays until the new one is complete and on the disk, so that neither a crash nor a
-    power failure leaves half of one. If an exception is raised, `path` stays as it was and what
-    was written is removed. The temporary path has the name of `path`, of whose suffix Keras and
-    Pillow read the format. It does not exist yet: make a file or a folder of it.
+    The old file stays until the new one is complete and on the disk, so that neither a crash nor
+    a power failure leaves a partial file. If an exception is raised, `path` stays as it was and
+    what was written is removed. The temporary path has the name of `path`, because Keras and
+    Pillow take the format from its suffix. It does not exist yet: create a file or a folder
+    there.
 
     A link stays a link: the file that it points to is replaced. Pipes and devices, such as
     `/dev/stdout`, are written to directly.
 
     Args:
-        path: File or folder to write. Its parent is made if need be. A folder must not exist yet.
+        path: File or folder to write. Its parent is created if missing. A folder must not exist
+            yet.
 
     Raises:
         OSError: If it cannot be written, or a folder of this name exists and is not empty.
@@ -82,10 +84,10 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     `replacing`. Use `move` to give the target its name.
 
     Args:
-        parent: Where the target will be, so that both are on one disk. It is made if need be.
+        parent: Where the target will be, so that both are on one disk. It is created if missing.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    # One for each user: in a shared folder nobody can write to, or remove, that of another.
+    # One per user: in a shared folder a user cannot write to, or remove, that of another.
     container = parent / f".incomplete-{_user_id()}"
     _remove_leftovers(container)
     folder, lock = _locked_folder(container)
@@ -131,7 +133,7 @@ def _locked_folder(container: Path) -> tuple[Path, int]:
 
 
 def _remove_leftovers(container: Path) -> None:
-    """Removes the folders that nobody holds a lock on."""
+    """Removes the folders that no process has locked."""
     for path in container.glob("*.lock"):
         with suppress(OSError):  # removed meanwhile
             lock = os.open(path, os.O_RDWR)

@@ -38,14 +38,12 @@ def bilinear_kernel(size: int) -> np.ndarray:
 class Bilinear(keras.initializers.Initializer):
     """Fills a `Conv2DTranspose` kernel so that each class is interpolated on its own.
 
-    The bilinear kernel is used from each class to itself;
-    all other weights are zero. With stride `f`, a kernel of `2 f` and
-    `padding="same"`, pixels further than `f / 2` from the border equal those of
-    `keras.layers.UpSampling2D(f, interpolation="bilinear")`.
+    The weights from each class to itself are the bilinear kernel; all others are zero. With
+    stride `f`, a kernel of `2 f` and `padding="same"`, pixels further than `f / 2` from the
+    border equal those of `keras.layers.UpSampling2D(f, interpolation="bilinear")`.
 
     Raises:
-        ValueError: If the kernel is not square, or has not as many
-            input as output classes.
+        ValueError: If the kernel is not square, or its numbers of input and output classes differ.
 
     Example:
         >>> kernel = Bilinear()((4, 4, 3, 3))

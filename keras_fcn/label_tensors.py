@@ -8,9 +8,8 @@ from keras import KerasTensor, ops
 def label_values(y_true: Any, y_pred: Any) -> KerasTensor:
     """Returns the labels as float32, shape `(batch, height, width)`.
 
-    Whole numbers up to 2**24 are exact in float32, wider integers do not wrap
-    around to a class, and TensorFlow compares floats on a GPU where it would
-    compute int32 on the host.
+    Whole numbers up to 2**24 are exact in float32, larger integers do not wrap around to a class,
+    and TensorFlow compares floats on a GPU where it would compute int32 on the host.
 
     Args:
         y_true: Labels, any integer or float dtype, shape `(batch, height, width)`
@@ -18,7 +17,7 @@ def label_values(y_true: Any, y_pred: Any) -> KerasTensor:
         y_pred: Logits, shape `(batch, height, width, num_classes)`.
 
     Raises:
-        ValueError: If the shapes are not these, or do not fit each other.
+        ValueError: If the shapes are not these, or do not match each other.
     """
     y_true = ops.convert_to_tensor(y_true)
     labels_shape, logits_shape = tuple(y_true.shape), tuple(y_pred.shape)

@@ -16,12 +16,12 @@ class LabelSpec:
     can be colored, evaluated and read at any stage.
 
     Args:
-        class_names: One name a class, in the order of the labels `0, 1, ...`.
-        palette: One `(red, green, blue)` a class, each 0..255. Without it the
-            PASCAL VOC palette is taken.
+        class_names: One name per class, in the order of the labels `0, 1, ...`.
+        palette: One `(red, green, blue)` per class, each 0..255. The PASCAL VOC palette by
+            default.
         ignore_class: The label of pixels that count nowhere, outside the classes.
         unscored: Names of the classes that enter no mean IoU: those that the dataset's test
-            images do not show. Predicting them is as wrong as ever.
+            images do not show. Predicting them still counts as an error.
 
     Raises:
         ValueError: If there are fewer than 2 or more than 255 classes, names
@@ -49,7 +49,7 @@ class LabelSpec:
             raise ValueError(f"`class_names` must not repeat. Received: {self.class_names}.")
         if len(self.palette) != self.num_classes:
             raise ValueError(
-                f"`palette` must hold one color a class. Received: {len(self.palette)} colors "
+                f"`palette` must contain one color per class. Received: {len(self.palette)} colors "
                 f"for {self.num_classes} classes."
             )
         check_ignore_class(self.ignore_class, self.num_classes)
@@ -80,7 +80,7 @@ class LabelSpec:
         """Returns plain lists and numbers, for JSON."""
         values = asdict(self)
         if not self.unscored:
-            del values["unscored"]  # as the files that were written before there were any
+            del values["unscored"]  # as in files from before this field existed
         return values
 
     @classmethod
@@ -94,7 +94,7 @@ class LabelSpec:
         )
 
 
-# What users pass and see: one spec for a single head, else one for each head by name.
+# What users pass and get: one spec for a single head, else one per head by name.
 Labels = LabelSpec | dict[str, LabelSpec]
 
 
@@ -166,7 +166,7 @@ class Heads(Mapping[str, LabelSpec]):
         return self.unwrapped(self._specs)
 
     def by_name(self, value: Any) -> dict[str, Any]:
-        """Returns what belongs to each head: of a single head without a name, `value` itself."""
+        """Returns the value of each head; for a single head without a name, `value` itself."""
         return dict(value) if self.is_named else {self.ONLY: value}
 
     def unwrapped(self, values: Mapping[str, Any]) -> Any:
@@ -174,11 +174,11 @@ class Heads(Mapping[str, LabelSpec]):
         return dict(values) if self.is_named else values[self.ONLY]
 
     def prefix(self, head: str) -> str:
-        """Returns what precedes a head's names of outputs, files and metrics, such as `shape_`."""
+        """Returns the prefix of a head's outputs, files and metrics, such as `shape_`."""
         return f"{head}_" if self.is_named else ""
 
     def suffix(self, head: str) -> str:
-        """Returns what follows a head's names of layers, such as `_shape`."""
+        """Returns the suffix of a head's layers, such as `_shape`."""
         return f"_{head}" if self.is_named else ""
 
     def to_json(self) -> str:
@@ -191,7 +191,7 @@ class Heads(Mapping[str, LabelSpec]):
         return cls.from_dict(json.loads(text))
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain values: those of the single spec, or `heads` with those of each."""
+        """Returns plain values: those of the single spec, or `heads` with one entry per head."""
         specs = {head: spec.to_dict() for head, spec in self.items()}
         return {"heads": specs} if self.is_named else specs[self.ONLY]
 
@@ -211,7 +211,7 @@ def check_num_classes(num_classes: int) -> None:
         )
     if not 2 <= num_classes <= 255:
         raise ValueError(
-            "`num_classes` must lie in [2, 255]: label maps are uint8, and 255 marks ignored "
+            "`num_classes` must be in [2, 255]: label maps are uint8, and 255 marks ignored "
             f"pixels. Received: num_classes={num_classes}. For one class against the rest, use 2."
         )
 
@@ -227,13 +227,13 @@ def check_ignore_class(ignore_class: int | None, num_classes: int | None = None)
         )
     if num_classes is not None and 0 <= ignore_class < num_classes:
         raise ValueError(
-            f"`ignore_class` must lie outside the classes [0, {num_classes}). "
+            f"`ignore_class` must be outside the classes [0, {num_classes}). "
             f"Received: ignore_class={ignore_class}."
         )
 
 
 def voc_palette(num_colors: int) -> tuple[Color, ...]:
-    """Returns the first colors of the PASCAL VOC palette, which spreads the bits of the index.
+    """Returns the first colors of the PASCAL VOC palette, computed from the bits of the index.
 
     Bits 0, 3, 6 of the index become the top bits of red, bits 1, 4, 7 of
     green, and bits 2, 5 of blue.

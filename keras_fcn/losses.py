@@ -19,23 +19,22 @@ class PixelwiseCrossentropy(keras.losses.Loss):
 
     Pixels labeled `ignore_class` add nothing to the loss and are not counted
     in the mean. A batch without a counted pixel has the loss 0 and gradients of
-    0. Under `tf.distribute.MirroredStrategy` the mean is the one over the pixels
-    of all replicas, however unequally they share them: the value and the
-    gradients are those of one device with the whole batch.
+    0. Under `tf.distribute.MirroredStrategy` the mean is over the pixels of all replicas, which
+    may have different numbers of valid pixels: the value and the gradients are those of one device
+    with the whole batch.
 
-    Weights (of classes and of samples) scale a pixel's loss and do not enter the
-    divisor, as in the losses of Keras: twice the weights give twice the loss.
-    (The weighted mean of PyTorch divides by the sum of the weights instead.) So a
-    pixel of weight 0 still counts in the mean; label it `ignore_class` if it shall not.
+    Weights (of classes and of samples) scale a pixel's loss and do not change the divisor, as in
+    the losses of Keras: doubled weights double the loss. (The weighted mean of PyTorch divides by
+    the sum of the weights instead.) So a pixel of weight 0 still counts in the mean; label it
+    `ignore_class` to leave it out.
 
-    Labels outside the classes other than `ignore_class` are mistakes in the
-    data. A loss cannot stop a compiled training step, so it leaves them out;
-    compile with `keras_fcn.metrics.SegmentationMetrics`, which counts them and
-    raises an error.
+    Labels outside the classes other than `ignore_class` are errors in the data. A loss cannot
+    stop a compiled training step, so it leaves them out; compile with
+    `keras_fcn.metrics.SegmentationMetrics`, which counts them and raises an error.
 
     Args:
-        ignore_class: Label of the pixels to leave out, such as the 255 that
-            VOC draws around objects. `None` if there is none.
+        ignore_class: Label of the pixels to leave out, such as 255 at the outlines of objects in
+            VOC. `None` if there is none.
         reduction: What the sum over the pixels is divided by: `"mean"`, the
             number of valid pixels (those labeled with a class); `"per_image"`,
             the number of images, as the reference FCN trains (Caffe's
@@ -52,7 +51,7 @@ class PixelwiseCrossentropy(keras.losses.Loss):
         y_true: Labels, any integer or float dtype, shape
             `(batch, height, width)` or `(batch, height, width, 1)`.
         y_pred: Logits, any float dtype, shape
-            `(batch, height, width, num_classes)`. Computed with in float32.
+            `(batch, height, width, num_classes)`. Converted to float32.
         sample_weight: Optional factors, shape `(batch,)` for whole images, or
             `(batch, height, width)` or `(batch, height, width, 1)` for pixels.
 
@@ -113,7 +112,7 @@ class PixelwiseCrossentropy(keras.losses.Loss):
         check_ignore_class(self.ignore_class, num_classes)
         labels = label_values(y_true, y_pred)
         counted = is_class(labels, num_classes)
-        # Any class does for the other pixels: their losses are multiplied by 0.
+        # The other pixels may get any class: their losses are multiplied by 0.
         classes = ops.cast(ops.where(counted, labels, 0.0), "int32")
         losses = _crossentropy(classes, y_pred) * ops.cast(counted, self.dtype)
         if self.class_weights is None:
@@ -139,7 +138,7 @@ def _crossentropy(classes: KerasTensor, logits: KerasTensor) -> KerasTensor:
     """Returns `-log softmax(logits)[class]` for each pixel.
 
     Plain operations, because on a CPU they take less than half the time of
-    TensorFlow's fused one, and it prints the whole batch at a label out of range.
+    TensorFlow's fused operation, which prints the whole batch if a label is out of range.
     """
     shifted = logits - ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
     is_class = ops.one_hot(classes, logits.shape[-1], dtype=logits.dtype)
@@ -170,7 +169,7 @@ def _divide_over_replicas(total: KerasTensor, divisor: KerasTensor | None) -> Ke
 
     Keras' TensorFlow trainer adds up the replicas' gradients, and logs a loss
     multiplied by their number. So the gradient is that of this replica's share
-    of the global loss, and the value is the global loss by the number of replicas.
+    of the global loss, and the value is the global loss divided by the number of replicas.
     """
     context = _replica_context()
     if context is None:

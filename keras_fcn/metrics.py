@@ -44,22 +44,22 @@ class SegmentationMetrics(keras.metrics.Metric):
 
     A mean leaves out classes for which it is not defined: those absent from the
     labels (`mean_accuracy`), or from both labels and predictions (`mean_iou`).
-    A class that is predicted and nowhere labeled has the IoU 0.
+    A class that is predicted but absent from the labels has the IoU 0.
 
     With `compile(metrics=[SegmentationMetrics(...)])` the logs contain these
     names, and with the prefix `val_` those of validation data. Under
     `MirroredStrategy` the progress bar shows the mean of the replicas' own
     values, and the end of the epoch the metrics of all their pixels.
 
-    Labels outside the classes are mistakes in the data, which a compiled step
-    cannot stop at. They are counted separately; from then on the logged metrics
-    are NaN, and `result` raises a ValueError as soon as it runs outside of a compiled
-    function, which in `fit` and `evaluate` is the end of the epoch.
+    Labels outside the classes are errors in the data, at which a compiled step cannot stop. They
+    are counted separately; from then on the logged metrics are NaN, and `result` raises a
+    ValueError as soon as it runs outside of a compiled function, which in `fit` and `evaluate` is
+    the end of the epoch.
 
     Args:
         num_classes: Number of classes, background included, 2 to 255.
-        ignore_class: Label of the pixels to leave out, such as the 255 that
-            VOC draws around objects. `None` counts every pixel.
+        ignore_class: Label of the pixels to leave out, such as 255 at the outlines of objects in
+            VOC. `None` counts every pixel.
         class_names: Optional names of the classes, for `confusion_matrix`.
         unscored: Labels of the classes that do not enter `mean_iou`; see `LabelSpec`.
         prefix: Precedes the names of the metrics in the logs. Give each of
@@ -105,7 +105,7 @@ class SegmentationMetrics(keras.metrics.Metric):
         class_names: Sequence[str] | None = None,
         unscored: Sequence[int] = (),
         prefix: str = "",
-        name: str = "scores",
+        name: str = "metrics",
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
@@ -188,7 +188,7 @@ class SegmentationMetrics(keras.metrics.Metric):
 
     def _cells(self, labels: KerasTensor, predictions: KerasTensor) -> KerasTensor:
         """Returns the index of each pixel's cell in `counts`, int32."""
-        # In float32, which is exact up to 2**24, as `label_values` says why.
+        # In float32, which is exact up to 2**24; `label_values` has the reasons.
         size = self.num_classes**2
         is_byte = is_class(labels, NUM_BYTE_VALUES)
         cells = ops.where(is_byte, labels, float(NUM_BYTE_VALUES)) + float(size)
@@ -248,7 +248,7 @@ def _count(cells: KerasTensor, num_cells: int) -> KerasTensor:
         import tensorflow as tf
 
         # A ninth of the time of `segment_sum`. `ops.bincount` and `tf.math.bincount` do not work
-        # under XLA, because they look at the cells for the size of the result.
+        # under XLA, because the size of their result depends on the cells.
         no_weights = tf.zeros((0,), tf.int32)
         return tf.raw_ops.DenseBincount(input=cells, size=num_cells, weights=no_weights)
     return ops.segment_sum(ops.ones_like(cells), cells, num_segments=num_cells)
@@ -264,7 +264,7 @@ def _has_value(tensor: KerasTensor) -> bool:
         import jax
 
         # The second, for `jit_compile=False`: an error in a stateless step of `evaluate` would
-        # lose the model's weights, which Keras takes out of the model for the time.
+        # lose the model's weights, which Keras removes from the model during the step.
         return not isinstance(tensor, jax.core.Tracer) and not _in_stateless_scope()
     return True
 
@@ -275,6 +275,6 @@ def _in_stateless_scope() -> bool:
 
 
 def _exact(counts: KerasTensor) -> IntArray:
-    """Returns the int64 counts that the two words of each cell stand for."""
+    """Returns the int64 counts that the two words of each cell represent."""
     low, high = np.asarray(counts).astype(np.int64)
     return low + high * WORD

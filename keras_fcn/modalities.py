@@ -1,22 +1,22 @@
-"""Modalities: the kinds of images that a network takes, alone or together."""
+"""The modalities of images that a network takes: RGB, HHA and depth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Fusion = Literal["early", "late"]
-# The file in every exported model that takes other images than RGB: a list of modalities.
+# The file with the list of modalities, in every exported model for other images than RGB.
 MODALITIES_FILE = "modalities.json"
 
 
 @dataclass(frozen=True)
 class Modality:
-    """A kind of image.
+    """A modality of images.
 
     Args:
         mean: Mean of each channel in NYUDv2, as the reference subtracts it.
-        flip: Whether the channels are red, green, blue, which networks from
-            Caffe take as blue, green, red; `mean` is in that order then.
+        flip: Whether the channels are red, green, blue, which networks from Caffe take as blue,
+            green, red; then `mean` is in that order.
         log: Whether the network takes the logarithm.
     """
 
@@ -57,3 +57,15 @@ def num_channels(modalities: Sequence[str]) -> int:
             "`input_shape` and the `normalization` of the backbone."
         )
     return sum(MODALITIES[name].num_channels for name in modalities)
+
+
+def image_dtype(num_channels: int) -> str:
+    """Returns the dtype of the images that predictors and exported models take.
+
+    It is uint8 for three channels. Depth does not fit into uint8, so images of any other number
+    of channels are float32.
+
+    >>> image_dtype(3), image_dtype(4)
+    ('uint8', 'float32')
+    """
+    return "uint8" if num_channels == 3 else "float32"

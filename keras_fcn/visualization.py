@@ -55,7 +55,7 @@ def overlay(
 ) -> Image.Image:
     """Returns an image blended with the colors of its label map.
 
-    A class whose color is black, such as PASCAL VOC's background, leaves the image as it is.
+    A class whose color is black, such as PASCAL VOC's background, leaves the image unchanged.
 
     Args:
         image: RGB, uint8, shape `(height, width, 3)`.
@@ -73,7 +73,7 @@ def overlay(
         ((100, 100, 100), (114, 50, 50))
     """
     if not 0 <= alpha <= 1:
-        raise ValueError(f"`alpha` must lie in [0, 1]. Received: alpha={alpha}.")
+        raise ValueError(f"`alpha` must be in [0, 1]. Received: alpha={alpha}.")
     labels, image = _checked_labels(labels), np.asarray(image)
     if image.shape != (*labels.shape, 3):
         raise ValueError(
@@ -103,7 +103,7 @@ def save_gallery(
         rows: One sequence per example: RGB images uint8 `(height, width, 3)` and label maps
             `(height, width)`, as many as there are `titles`.
         specs: The classes and their colors for each label map of a row, in their order.
-            Those that are equal share one legend.
+            Equal ones share one legend.
         titles: Headings of the columns.
         captions: One line of text for each example, written below it; none by default.
         examples_per_line: Number of examples side by side.
@@ -113,8 +113,8 @@ def save_gallery(
         `path`.
 
     Raises:
-        ValueError: If there are no rows, one has another number of pictures than `titles`, or
-            another number of label maps than `specs`.
+        ValueError: If there are no rows, an example does not have as many pictures as `titles`,
+            or as many label maps as `specs`.
     """
     rows = [tuple(row) for row in rows]
     if not rows or any(len(row) != len(titles) for row in rows):
@@ -125,8 +125,8 @@ def save_gallery(
     maps = [[part for part in row if np.ndim(part) == 2] for row in rows]
     if any(len(of_row) != len(specs) for of_row in maps):
         raise ValueError(
-            f"`specs` must be one for each label map of an example. Received: {len(specs)} for "
-            f"{[len(of_row) for of_row in maps]} label maps."
+            f"`specs` must contain one entry per label map of an example. Received: {len(specs)} "
+            f"for {[len(of_row) for of_row in maps]} label maps."
         )
     maps_of: dict[LabelSpec, list[np.ndarray]] = {}
     for of_row in maps:
@@ -220,10 +220,11 @@ def save_curves(csv_path: str | Path, png_path: str | Path) -> Path:
 
 
 def save_picture(path: str | Path, picture: Image.Image | Figure) -> Path:
-    """Writes a picture in one step: what has the real name is complete.
+    """Writes a picture in one step: a file of that name is always complete.
 
     Args:
-        path: The file to write; its suffix determines the format. Its folder is made if need be.
+        path: The file to write; its suffix determines the format. Its folder is created if
+            missing.
         picture: A Pillow image or a matplotlib figure.
 
     Returns:
@@ -238,7 +239,7 @@ def save_picture(path: str | Path, picture: Image.Image | Figure) -> Path:
     return path
 
 
-# What is drawn of a log, in this order, and its heading.
+# The quantities of a log that are drawn, in this order, and their headings.
 _PANELS = {
     "loss": "loss",
     "mean_iou": "mean IoU",
@@ -255,9 +256,7 @@ def _checked_labels(labels: np.ndarray) -> np.ndarray:
             f"{labels.shape}, dtype {labels.dtype}."
         )
     if labels.size and not 0 <= labels.min() <= labels.max() <= 255:
-        raise ValueError(
-            f"`labels` must lie in 0..255. Received: {labels.min()} to {labels.max()}."
-        )
+        raise ValueError(f"`labels` must be in 0..255. Received: {labels.min()} to {labels.max()}.")
     return np.ascontiguousarray(labels, dtype="uint8")
 
 
@@ -290,7 +289,7 @@ def _example(row: Sequence[np.ndarray], specs: Sequence[LabelSpec], width: int) 
 
 def _scaled(picture: Image.Image, width: int) -> Image.Image:
     size = (width, max(1, round(picture.height * width / picture.width)))
-    # Magnified pixels stay sharp squares: a small label map is not to look smoother than it is.
+    # Magnified pixels stay sharp squares: a small label map should not look smoother than it is.
     method = Image.Resampling.NEAREST if width > picture.width else Image.Resampling.LANCZOS
     return picture.resize(size, method)
 
@@ -376,7 +375,7 @@ def _text_width(text: str) -> int:
 
 @cache
 def _font() -> ImageFont.FreeTypeFont:
-    # matplotlib brings this font along; Pillow's own knows Latin letters only.
+    # matplotlib contains this font; Pillow's own has Latin letters only.
     return ImageFont.truetype(
         str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), _TEXT_SIZE
     )
@@ -440,7 +439,7 @@ def _draw_curve(axes: Axes, log: Mapping[str, np.ndarray], name: str) -> None:
     elif name == "loss":
         axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
     if f"val_{name}" in log:
-        # Where such curves do not go; "best" warns where a busy machine takes a second to find it.
+        # A corner that such curves do not reach. "best" warns if the search takes over a second.
         if name == "mean_iou":
             axes.legend(frameon=False, fontsize=9, loc="lower right")
         else:

@@ -19,14 +19,14 @@ def shared_data() -> Path:
     return path
 
 
-@pytest.fixture
-def tiny_backbone():
-    """A functional model with taps "s8", "s16" and "s32", which builds and runs in an instant."""
-    import keras
-    from keras import layers
+@pytest.fixture(scope="module")
+def tiny_backbones():
+    """Makes the tiny backbones known by name, for the tests of a module."""
+    from keras_fcn.backbones import BACKBONES
 
-    images = keras.Input((None, None, 3))
-    x = layers.Conv2D(4, 8, strides=8, padding="same", activation="relu", name="s8")(images)
-    x = layers.Conv2D(6, 3, strides=2, padding="same", activation="relu", name="s16")(x)
-    x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="s32")(x)
-    return keras.Model(images, x, name="tiny")
+    from .helpers import TINY_BACKBONES
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, kind in TINY_BACKBONES.items():
+            patch.setitem(BACKBONES, name, kind)
+        yield

@@ -78,9 +78,11 @@ def test_models_and_datasets_do_not_know_each_other():
     ]
     assert models
     for path in models:
-        assert not any(n.startswith("keras_fcn.datasets") for n in imported_modules(path)), path
-    for path in (library / "datasets").rglob("*.py"):
-        assert not any(n.startswith("keras_fcn.models") for n in imported_modules(path)), path
+        names = tuple(imported_modules(path))
+        assert not any(n.startswith(("keras_fcn.datasets", "keras_fcn.data")) for n in names), path
+    for folder in ("data", "datasets"):
+        for path in (library / folder).rglob("*.py"):
+            assert not any(n.startswith("keras_fcn.models") for n in imported_modules(path)), path
 
 
 def test_backbones_know_neither_weights_nor_networks():

@@ -159,8 +159,8 @@ def test_matrices_of_parts_are_merged():
         ([0, 3, 7], [0, 0, 0], r"Received: 3 \(1 pixel\), 7 \(1 pixel\)\. Either"),
         ([0, -1], [0, 0], r"Received: -1 \(1 pixel\)"),
         ([0.5, 1.0], [0, 0], r"Received: 0\.5 \(1 pixel\)"),
-        ([0, 1], [0, 3], r"`predictions` must lie in \[0, 3\)\. Received: values from 0 to 3"),
-        ([0, 1], [0, -1], r"`predictions` must lie in \[0, 3\)"),
+        ([0, 1], [0, 3], r"`predictions` must be in \[0, 3\)\. Received: values from 0 to 3"),
+        ([0, 1], [0, -1], r"`predictions` must be in \[0, 3\)"),
         (np.uint8([0, 3, 3]), np.uint8([0, 0, 0]), r"Received: 3 \(2 pixels\)\. If 3 marks"),
         (np.uint8([9, 3, 7]), np.uint8([0, 0, 9]), r"Received: 3 \(1 pixel\), 7 .*, 9 \(1 pixel"),
         (np.uint8([2, 1]), np.uint8([1, 3]), r"\[0, 3\)\. Received: values from 1 to 3"),
@@ -184,7 +184,7 @@ def test_counts_that_are_no_matrix_are_refused(counts):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_classes": 1}, r"`num_classes` must lie in \[2, 255\]"),
+        ({"num_classes": 1}, r"`num_classes` must be in \[2, 255\]"),
         ({"num_classes": 3, "ignore_class": 2}, "outside the classes"),
         ({"num_classes": 2, "class_names": ["a"]}, "one name for each of the 2 classes"),
         ({"num_classes": 3, "unscored": [3]}, "`unscored` must contain labels of classes"),

@@ -17,13 +17,14 @@ from keras_fcn.evaluation import confusion_matrices, evaluate, evaluate_heads, s
 from keras_fcn.labels import Heads, Labels
 from keras_fcn.prediction import KerasPredictor
 
+from .helpers import channel_model, two_headed_model
+
 SPEC = LabelSpec(("red", "green", "blue"))
 
 
 class ChannelPredictor(KerasPredictor):
     def __init__(self, labels: Labels = SPEC, size: tuple[int | None, int | None] = (None, None)):
-        inputs = keras.Input((*size, 3))
-        super().__init__(keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs)))
+        super().__init__(channel_model(size))
         self.heads = Heads(labels)
 
 
@@ -76,12 +77,7 @@ def test_json_has_the_circumstances_and_no_nan():
 
 
 def test_every_head_has_its_own_metrics(tmp_path):
-    inputs = keras.Input((None, None, 3))
-    outputs = {
-        "brightest": keras.layers.Rescaling(1.0)(inputs),
-        "darkest": keras.layers.Rescaling(-1.0)(inputs),
-    }
-    predictor = KerasPredictor(keras.Model(inputs, outputs))
+    predictor = KerasPredictor(two_headed_model())
     others = LabelSpec(("red", "vast", "blue"))
     predictor.heads = Heads({"brightest": SPEC, "darkest": others})
     image = np.array([[[1, 2, 3], [9, 8, 7]]], "uint8")
@@ -115,8 +111,8 @@ def test_batches_change_no_metric(batch_size):
         (generator.integers(0, 3, s).tolist(), generator.integers(0, 3, s).tolist()) for s in shapes
     ]
     predictor, sizes, positions = ChannelPredictor(), [], []
-    predict = predictor.predict
-    predictor.predict = lambda images: (sizes.append(len(images)), predict(images))[1]
+    run = predictor._predictions
+    predictor._predictions = lambda images: (sizes.append(len(images)), run(images))[1]
 
     single = evaluate(ChannelPredictor(), dataset_of(*pairs))
     batched = evaluate(
@@ -211,8 +207,7 @@ def test_unscored_classes_are_saved_with_the_labels():
 
 
 def test_images_of_several_kinds_are_joined_for_the_network():
-    inputs = keras.Input((None, None, 4))
-    predictor = KerasPredictor(keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs)))
+    predictor = KerasPredictor(channel_model(channels=4))
     predictor.heads = Heads(LabelSpec(("red", "green", "blue", "far")))
     example = {
         "image": image_of([[0, 1, 2]]),

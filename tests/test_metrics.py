@@ -223,7 +223,7 @@ def test_void_is_an_invalid_label_where_nothing_is_ignored():
     metric = SegmentationMetrics(3, ignore_class=None)
     metric.update_state(np.full((1, 1, 1), 255), logits_for([[[0]]], 3))
 
-    with pytest.raises(ValueError, match=r"must lie in \[0, 3\)\. Received: 255 \(1 pixel\)"):
+    with pytest.raises(ValueError, match=r"must be in \[0, 3\)\. Received: 255 \(1 pixel\)"):
         metric.result()
 
 
@@ -353,7 +353,7 @@ def test_a_saved_model_keeps_its_metric(tmp_path, examples):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_classes": 1}, r"`num_classes` must lie in \[2, 255\]"),
+        ({"num_classes": 1}, r"`num_classes` must be in \[2, 255\]"),
         ({"num_classes": 3, "ignore_class": 2}, "outside the classes"),
         ({"num_classes": 3, "class_names": ["a"]}, "one name for each of the 3 classes"),
         ({"num_classes": 3, "unscored": [3]}, "`unscored` must contain labels of classes"),

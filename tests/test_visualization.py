@@ -113,7 +113,7 @@ def test_gallery_refuses_label_maps_without_classes(tmp_path):
     row = (np.zeros((1, 1, 3)), np.zeros((1, 1), int), np.zeros((1, 1), int))
 
     with pytest.raises(
-        ValueError, match=r"one for each label map.*Received: 1 for \[2\] label maps"
+        ValueError, match=r"one entry per label map.*Received: 1 for \[2\] label maps"
     ):
         visualization.save_gallery(tmp_path / "g.png", [row], [SPEC])
 

@@ -1,7 +1,7 @@
 """Training of fully convolutional networks: from a recipe to a checkpoint.
 
-Settings and recipes are imported at once; what needs TensorFlow when it is
-first used, so that `keras-fcn train --help` need not wait for it.
+Settings and recipes are imported at once, modules that need TensorFlow at their first use, so
+that `keras-fcn train --help` does not wait for it.
 """
 
 import importlib

@@ -62,10 +62,12 @@ class DataConfig(Section):
     title: ClassVar[str] = "data"
 
     dataset: str = _setting(
-        "sample", "One of those that `keras-fcn datasets list` shows, or folder:PATH.", "NAME"
+        "sample", "A dataset that `keras-fcn datasets list` shows, or folder:PATH.", "NAME"
     )
     source: str | None = _setting(
-        None, "Folder of the dataset's files as published; prepared when needed.", "PATH"
+        None,
+        "Folder of the dataset's files as published; the dataset is prepared if necessary.",
+        "PATH",
     )
     data_dir: str | None = _setting(
         None, "Folder of prepared datasets; ~/tensorflow_datasets by default.", "DIR"
@@ -92,10 +94,12 @@ class DataConfig(Section):
     )
     train_split: str = _setting("train", "Split to train on.", "SPLIT")
     validation_split: str | None = _setting(
-        "val", "Split that chooses best.keras; 'none' trains without.", "SPLIT"
+        "val", "Split to validate on, which selects best.keras; 'none' for no validation.", "SPLIT"
     )
     limit: int | None = _setting(
-        None, "Train on the first N examples only; with few, a network should overfit them.", "N"
+        None,
+        "Train on the first N examples only, for example to check that a network overfits them.",
+        "N",
     )
     validation_limit: int | None = _setting(
         None, "Validate on the first N examples of the split only.", "N"
@@ -109,7 +113,8 @@ class DataConfig(Section):
     )
     augment: bool = _setting(True, "Scale, flip and recolor the training images.")
     replacement: bool = _setting(
-        False, "Draw images at random with replacement, as the reference, not once per epoch."
+        False,
+        "Draw images at random with replacement, as in the reference, instead of once per epoch.",
     )
     loss_share: float = _setting(
         1.0,
@@ -141,25 +146,26 @@ class ModelConfig(Section):
     title: ClassVar[str] = "model"
 
     variant: Literal["fcn32s", "fcn16s", "fcn8s", "fcn8s_atonce"] = _setting(
-        "fcn8s", "Stride of the finest features that are scored; at-once scales the skips down."
+        "fcn8s", "Stride of the finest features in use: 32, 16 or 8; at-once scales the skips down."
     )
     modalities: tuple[str, ...] | None = _setting(
         None,
-        "Modalities, of rgb, hha and depth, that are seen together; RGB alone by default.",
+        "Modalities of the input, from rgb, hha and depth; RGB by default.",
         "LIST",
     )
     fusion: Literal["early", "late"] = _setting(
-        "early", "Whether one backbone sees all modalities, or each has its own."
+        "early", "One backbone for all modalities (early), or one per modality (late)."
     )
     skip_filters: int = _setting(
-        0, "Width of a 3x3 convolution before the score of each skip; 0 for none.", "N"
+        0, "Width of a 3x3 convolution before the score layer of each skip; 0 for none.", "N"
     )
     upsampling: Literal["fixed", "inner", "learned"] = _setting(
-        "fixed", "Which upsamplings are trained: none, all but the last, or all."
+        "fixed", "Upsampling layers that are trained: none, all but the last, or all."
     )
     init: str | None = _setting(
         None,
-        "Start from the weights of this .keras file: a coarser variant, or one of other classes.",
+        "Start from the weights of this .keras file: a coarser variant, or a network for other "
+        "classes.",
         "FILE",
     )
     init_streams: tuple[str, ...] | None = _setting(
@@ -168,12 +174,12 @@ class ModelConfig(Section):
         "FILES",
     )
     freeze_batchnorm: bool = _setting(
-        False, "Keep the backbone's BatchNorm layers as they were pretrained."
+        False, "Keep the pretrained state of the backbone's BatchNorm layers."
     )
     batchnorm_momentum: float | None = _setting(
         0.99,
         "Momentum of BatchNorm's moving statistics; 'none' keeps the backbone's, often 0.999, "
-        "which lags behind a short training.",
+        "which is too slow for a short training.",
         "M",
     )
     precision: Literal["float32", "mixed_bfloat16"] = _setting(
@@ -217,18 +223,21 @@ class BackboneConfig(Section):
         None, "Width multiplier of the MobileNets and the paper's networks.", "A"
     )
     fc_filters: int | None = _setting(
-        None, "Width before the coarsest score: 4096 for VGG, else 256, by default.", "N"
+        None,
+        "Width of the convolutions before the coarsest score layer; the backbone's own by default.",
+        "N",
     )
     dropout: float | None = _setting(
-        None, "Dropout before the coarsest score: 0.5 for VGG, else 0.1, by default.", "RATE"
+        None, "Dropout before the coarsest score layer; the backbone's own by default.", "RATE"
     )
     geometry: Literal["same", "reference"] = _setting(
-        "same", "How sizes are kept: by padding, or for the paper's networks exactly as in Caffe."
+        "same",
+        "Padding to the size of the image, or exactly as in Caffe (the paper's networks only).",
     )
     mean: tuple[float, ...] | None = _setting(
         None,
-        "Mean of each channel, blue, green, red for colors, where a Caffe-trained backbone "
-        "or depth needs another than the default.",
+        "Mean of each channel (blue, green, red for RGB), if a Caffe-trained backbone or depth "
+        "needs another than the default.",
         "LIST",
     )
 
@@ -244,18 +253,18 @@ class AugmentationConfig(Section):
     title: ClassVar[str] = "augmentation"
 
     scale: tuple[float, float] = _setting(
-        (0.5, 2.0), "Range of the random scale; equal ends switch it off.", "LOW,HIGH"
+        (0.5, 2.0), "Range of the random scale; two equal values disable it.", "LOW,HIGH"
     )
     aspect: tuple[float, float] = _setting(
         (1.0, 1.0), "Range of the random change of width over height.", "LOW,HIGH"
     )
-    rotation: float = _setting(0.0, "Largest random rotation either way.", "DEGREES")
+    rotation: float = _setting(0.0, "Largest random rotation in either direction.", "DEGREES")
     flip: bool = _setting(True, "Flip half of the images left to right.")
     brightness: float = _setting(0.1, "Largest random change of brightness, in [0, 1].", "X")
     contrast: float = _setting(0.2, "Largest random change of contrast, in [0, 1].", "X")
     saturation: float = _setting(0.2, "Largest random change of saturation, in [0, 1].", "X")
-    hue: float = _setting(0.0, "Largest random turn of the hue, in [0, 0.5].", "TURNS")
-    grayscale: float = _setting(0.0, "Share of the images that lose their color.", "SHARE")
+    hue: float = _setting(0.0, "Largest random rotation of the hue, in [0, 0.5].", "TURNS")
+    grayscale: float = _setting(0.0, "Share of the images that are converted to gray.", "SHARE")
     autocontrast: float = _setting(0.0, "Share of the images that are autocontrasted.", "SHARE")
     equalize: float = _setting(0.0, "Share of the images that are equalized.", "SHARE")
 
@@ -268,12 +277,12 @@ class OptimizerConfig(Section):
 
     name: Literal["adamw", "sgd"] = _setting(
         "adamw",
-        "AdamW, or the paper's SGD with momentum (biases twice as fast, no decay).",
+        "AdamW, or the paper's SGD with momentum (biases: twice the learning rate, no decay).",
         name="optimizer",
     )
     learning_rate: float = _setting(1e-3, "Learning rate after the warm-up.", "R")
     schedule: Literal["polynomial", "constant"] = _setting(
-        "polynomial", "Whether the learning rate falls to zero, as (1 - progress) ** power."
+        "polynomial", "Decay of the learning rate to zero, as (1 - progress) ** power, or no decay."
     )
     power: float = _setting(0.9, "Power of the polynomial schedule.", "P")
     warmup_steps: int = _setting(0, "Steps over which the learning rate rises from zero.", "N")
@@ -295,7 +304,7 @@ class OptimizerConfig(Section):
     batchnorm_batches: int = _setting(
         0,
         "Training batches on which BatchNorm's statistics are measured before each validation, "
-        "for --ema-decay; 0 takes the moving ones.",
+        "for --ema-decay; 0 uses the moving ones.",
         "N",
     )
 
@@ -321,10 +330,15 @@ class LossConfig(Section):
         "mean", "Divide the summed loss by the valid pixels, the images, or nothing."
     )
     class_weights: Literal["none", "balanced"] = _setting(
-        "none", "Weigh rare classes up, by their share of the training pixels."
+        "none",
+        "Weights of the classes: none, or larger for rare ones, from their share of the "
+        "training pixels.",
     )
     class_weight_exponent: float = _setting(
-        0.5, "Balanced weights are share ** -EXPONENT: 0 for none, 1 for all classes alike.", "E"
+        0.5,
+        "Balanced weights are share ** -EXPONENT: 0 for equal weights, 1 for weights "
+        "inverse to the share.",
+        "E",
     )
 
     def _check(self) -> None:
@@ -338,7 +352,7 @@ class RunConfig(Section):
     title: ClassVar[str] = "run"
 
     recipe: str | None = _setting(
-        None, "Recipe that the other settings start from: a name, or a .py file.", "NAME"
+        None, "Recipe with the defaults of the other settings: a name, or a .py file.", "NAME"
     )
     workdir: str = _setting(
         "runs/default", "Folder of checkpoints, logs and the state to resume from.", "DIR"
@@ -351,7 +365,7 @@ class RunConfig(Section):
     validate_every: int = _setting(1, "Validate every N epochs, and after the last.", "N")
     seed: int = _setting(0, "Seed of weights, shuffling, augmentation and dropout.", "S")
     smoke: bool = _setting(
-        False, "Try the recipe in seconds: a few steps of tiny crops of the sample set."
+        False, "Check the recipe in seconds: a few steps on small crops of the sample set."
     )
     devices: tuple[str, ...] | None = _setting(
         None, "Devices to train on, such as GPU:0,GPU:1; by default all GPUs.", "LIST"
@@ -360,7 +374,7 @@ class RunConfig(Section):
         False, "Compile the step with XLA; once for each image size, so use it with crops."
     )
     deterministic: bool = _setting(
-        False, "Take only kernels that always give the same bits, on GPUs too; slower."
+        False, "Use only kernels with reproducible results, on GPUs too; slower."
     )
 
     def _check(self) -> None:
@@ -559,7 +573,7 @@ def _find(name: str) -> Setting:
 
 
 def _check_names(kind: type[Section], names: Iterable[str]) -> None:
-    """Raises ValueError if a name is no setting of a section, and says where it is."""
+    """Raises ValueError if a name is not a setting of a section, with the right section."""
     own = _settings_of(kind.title)
     for name in names:
         if name in own:

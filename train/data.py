@@ -1,12 +1,13 @@
 """The batches that a network is trained and validated on, and the class weights."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 import tensorflow as tf
 
 from keras_fcn.data.augmentation import Augmentation
+from keras_fcn.data.dataset import first_examples
 from keras_fcn.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from keras_fcn.datasets import Example, SegmentationDataset, open_dataset
 from keras_fcn.labels import Heads
@@ -15,15 +16,15 @@ from .config import AugmentationConfig, DataConfig, LossConfig
 
 
 class TrainingData:
-    """A dataset as a training uses it: its batches, its steps, its class weights.
+    """The dataset of a training: its batches, its steps, its class weights.
 
     Args:
         config: The dataset, the splits, batches and crops.
-        augmentation: What may happen to a training example, unless `config.augment` is false.
+        augmentation: The augmentation of training examples, unless `config.augment` is false.
         modalities: Modalities of the images, for `training_batches`.
         cell_size: Pixels from one of the finest logits to the next, for `config.loss_share`.
         seed: Seed of order and augmentation.
-        dataset: The dataset itself, where `config.dataset` is none that can be opened by name.
+        dataset: The dataset itself, if `config.dataset` cannot be opened by name.
 
     Raises:
         ValueError: If the dataset or a split does not exist, or lacks a modality, or `dataset`
@@ -46,8 +47,8 @@ class TrainingData:
                 f"keeps. Received: a dataset named {dataset.name!r}, config.data.dataset="
                 f"{config.dataset!r}."
             )
-        # The seed of the training is not the dataset's: else another seed would move images
-        # between the splits of a folder, and `evaluate` would see what was trained on.
+        # The seed of the training is not the dataset's: otherwise another seed would move images
+        # between the splits of a folder, and `evaluate` would use training images.
         self.dataset = dataset or open_dataset(
             config.dataset, config.source, config.data_dir, **config.folder
         )
@@ -137,7 +138,7 @@ class TrainingData:
         )
 
     def class_weights(self, loss: LossConfig) -> dict[str, list[float]]:
-        """Returns by head one weight per class; none at all where a loss takes no weights."""
+        """Returns one weight per class by head; an empty dictionary without class weights."""
         if loss.class_weights == "none":
             return {}
         counts = count_classes(self.dataset, self._config.train_split, self._config.limit)
@@ -145,19 +146,6 @@ class TrainingData:
             head: balanced_weights(numbers, loss.class_weight_exponent)
             for head, numbers in counts.items()
         }
-
-
-def first_examples(
-    dataset: SegmentationDataset, split: str, limit: int | None
-) -> SegmentationDataset:
-    """Returns the dataset with at most `limit` examples in this split."""
-    if limit is None or limit >= dataset.splits[split]:
-        return dataset
-    return replace(
-        dataset,
-        splits={**dataset.splits, split: limit},
-        records=lambda name: dataset.records(name).take(limit if name == split else -1),
-    )
 
 
 def count_classes(
@@ -192,13 +180,12 @@ def _counted(label: tf.Tensor) -> tf.Tensor:
 def balanced_weights(counts: np.ndarray, exponent: float) -> list[float]:
     """Returns one weight per class, its share of the pixels to the power of `-exponent`.
 
-    They are scaled so that a pixel has weight 1 on average, which keeps the
-    size of the loss and so the fitting learning rate. Classes that do not
-    occur get 1.
+    They are scaled so that a pixel has weight 1 on average, which keeps the scale of the loss and
+    therefore the learning rate. Classes that do not occur get 1.
 
     Args:
         counts: Number of pixels of each class.
-        exponent: 0 weighs all pixels alike, 1 all classes alike.
+        exponent: 0 gives all pixels the same weight, 1 all classes.
 
     >>> balanced_weights(np.array([90, 10, 0]), exponent=1.0)
     [0.5555555555555556, 5.0, 1.0]

@@ -42,10 +42,10 @@ class Devices:
 
 
 def keep_freed_memory() -> None:
-    """Makes TensorFlow keep what it frees on the CPU; call it before the first operation.
+    """Makes TensorFlow keep freed memory on the CPU; call it before the first operation.
 
-    By default the C library gives large buffers back to the system at every step and asks for
-    them anew, which took up to a third of a step's time. TensorFlow's own allocator, which GPUs
+    By default the C library returns large buffers to the system at every step and requests them
+    again, which took up to a third of a step's time. TensorFlow's own allocator, which GPUs
     always use, keeps them. `TF_CPU_ALLOCATOR_USE_BFC=0` in the environment switches it off.
     """
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
@@ -64,7 +64,8 @@ def _checked_names(wanted: Sequence[str] | None) -> list[str]:
     unknown = [name for name in names if name not in found]
     if unknown or len(set(names)) < len(names):
         raise ValueError(
-            f"`devices` must be different ones of {', '.join(found)}. Received: devices={wanted}."
+            f"`devices` must be different devices among {', '.join(found)}. "
+            f"Received: devices={wanted}."
         )
     return [f"/{name}" for name in names]
 

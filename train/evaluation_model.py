@@ -1,4 +1,4 @@
-"""The network as it will be used, beside the one that is trained."""
+"""The network that is validated and saved, beside the one that is trained."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,16 +13,16 @@ from keras_fcn.evaluation import count_predictions
 from keras_fcn.files import replacing
 from keras_fcn.labels import Heads
 from keras_fcn.models import FCN
-from keras_fcn.models.optimize import highest_label
+from keras_fcn.models.optimize import fast_argmax
 
 from .heads import head_losses, mean_over_heads
 from .moving_average import MovingAverage, measure_batchnorm
 
 
-class InferenceCopy:
+class EvaluationModel:
     """A second network that gets the weights of the trained one, to be validated and saved.
 
-    So the metrics in the log are those of the saved file: float32 layers
+    The metrics in the log are therefore those of the saved file: float32 layers
     whatever the training's precision, the moving average of the weights where
     there is one, on one device, and never a batch that is split or padded.
 
@@ -31,7 +31,7 @@ class InferenceCopy:
         heads: Its classes.
         average: The moving average of its weights, or `None`.
         batchnorm_batches: Training images on which BatchNorm's statistics are
-            measured before a validation; without any, the moving ones are taken.
+            measured before a validation; without any, the moving ones are used.
 
     Attributes:
         heads: As above.
@@ -56,7 +56,7 @@ class InferenceCopy:
         self._step: Any = None
 
     def refresh(self, epoch: int, *, measure: bool = False) -> None:
-        """Takes the weights at the end of an epoch, unless they were taken before.
+        """Copies the weights at the end of an epoch, unless they were copied before.
 
         Args:
             epoch: The epoch that ended.
@@ -95,7 +95,7 @@ class InferenceCopy:
         return logs
 
     def save(self, path: Path, origin: dict[str, Any]) -> None:
-        """Writes a `.keras` file in one go."""
+        """Writes a `.keras` file in one step."""
         self.network.origin = origin
         with replacing(path) as temporary:
             self.network.save(temporary)
@@ -105,11 +105,11 @@ class InferenceCopy:
             yield self.heads.by_name(labels), self._step(images, labels)
 
     def _predict(self, images: tf.Tensor, labels: Any) -> dict[str, tf.Tensor]:
-        """Returns the predictions by head, and counts the losses: both from one run."""
+        """Returns the predictions by head, and adds up the losses, in one run."""
         labels = self.heads.by_name(labels)
         logits = self.heads.by_name(self.network(images, training=False))
         for head, loss in self._losses.items():
             self._mean_losses[head].update_state(
                 loss(labels[head], logits[head]), sample_weight=tf.shape(images)[0]
             )
-        return {head: highest_label(logits[head]) for head in self.heads}
+        return {head: fast_argmax(logits[head]) for head in self.heads}

@@ -62,7 +62,7 @@ def compile_heads(
         **options,
     )
     # Keras makes the metrics of the single losses with the first batch, which is too late for
-    # a training that goes on inside an epoch.
+    # a training that resumes inside an epoch.
     labels = {head: np.zeros((1, 1, 1), "uint8") for head in heads}
     logits = {h: np.zeros((1, 1, 1, spec.num_classes), "float32") for h, spec in heads.items()}
     network.compute_loss(y=heads.unwrapped(labels), y_pred=heads.unwrapped(logits))

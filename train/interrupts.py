@@ -1,4 +1,4 @@
-"""What ends a training before its time: errors, and Ctrl-C as a request to stop."""
+"""Early ends of a training: errors, and Ctrl-C as a request to stop."""
 
 import signal
 import sys
@@ -8,11 +8,11 @@ from typing import Any
 
 
 class TrainingStopped(RuntimeError):
-    """A training that did not come to its end; the text says what to do."""
+    """A training ended early; the text contains the next step for the user."""
 
 
 class TrainingInterrupted(TrainingStopped):
-    """Stopped from outside, with its state saved: it can be resumed."""
+    """Stopped by the user, with its state saved: it can be resumed."""
 
 
 class TrainingDiverged(TrainingStopped):
@@ -20,7 +20,7 @@ class TrainingDiverged(TrainingStopped):
 
 
 class Interrupts:
-    """Turns the first Ctrl-C (or SIGTERM) into a request; the second stops at once.
+    """Turns the first Ctrl-C (or SIGTERM) into a request to stop; the second stops at once.
 
     Use it as a context. Outside the main thread, where Python handles no
     signals, it does nothing.

@@ -8,6 +8,7 @@ import keras
 from keras_fcn.backbones import create
 from keras_fcn.labels import Heads
 from keras_fcn.models import FCN, VARIANTS
+from keras_fcn.prediction import load_model
 from keras_fcn.weights import fuse_streams, transfer
 
 from .config import BackboneConfig, ModelConfig
@@ -20,12 +21,12 @@ def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -
     """Returns the network, with pretrained weights where the configuration names them.
 
     Args:
-        config: The variant, its inputs, its initial weights.
+        config: The variant, its inputs and its initial weights.
         backbone: The backbone.
         heads: The classes by head.
 
     Raises:
-        ValueError: If the settings contradict each other, or `init` does not fit.
+        ValueError: If the settings contradict each other, or `init` does not match the network.
     """
     for name, files in (("init", [config.init]), ("init_streams", config.init_streams or ())):
         for file in filter(None, files):
@@ -37,7 +38,7 @@ def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -
         heads.unwrapped({head: spec.num_classes for head, spec in heads.items()}),
         backbone=create(
             backbone.name,
-            # What `init` brings need not be downloaded first.
+            # Weights that `init` replaces are not downloaded first.
             weights=None if is_filled else weights,
             geometry=backbone.geometry,
             mean=backbone.mean,
@@ -53,13 +54,13 @@ def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -
         dtype=config.precision,
     )
     if config.init:
-        report = transfer(keras.saving.load_model(config.init, compile=False), network)
+        report = transfer(load_model(config.init), network)
         print(f"Started from {config.init}: {report}")
     if config.init_streams:
         streams = zip(config.modalities or (), config.init_streams, strict=True)
         fuse_streams(
             network,
-            {name: keras.saving.load_model(file, compile=False) for name, file in streams},
+            {name: load_model(file) for name, file in streams},
         )
         print(f"Started from {', '.join(config.init_streams)}.")
     if config.batchnorm_momentum is not None:
@@ -73,7 +74,7 @@ def set_batchnorm_momentum(network: FCN, momentum: float) -> None:
     """Sets how slowly the moving statistics of all BatchNorm layers follow the batches.
 
     They matter for inference only. The MobileNets come with 0.999, which takes thousands of
-    steps to follow: after 1,200 steps on CamVid the validation mean IoU was 0.47 with them, and
+    steps: after 1,200 steps on CamVid the validation mean IoU was 0.47 with them, and
     0.63 with statistics of the last few batches.
     """
     for layer in _nested_layers(network):

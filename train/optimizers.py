@@ -11,15 +11,15 @@ from .config import OptimizerConfig
 
 @keras.saving.register_keras_serializable(package="keras_fcn")
 class CaffeSGD(keras.optimizers.Optimizer):
-    """SGD with momentum as Caffe does it, and so the paper.
+    """SGD with momentum as in Caffe, which the paper used.
 
     For weights w with gradient g, learning rate r, momentum m and decay d, a
     step is `v = m * v - r * (g + d * w)`, then `w = w + v`. The decay goes
     through the momentum (L2 regularization), unlike the `weight_decay` of
-    Keras' optimizers, which shrinks the weights beside it. Biases learn
-    `bias_multiplier` times as fast. Vectors (biases, and the scales and offsets
-    of normalizations) do not decay. Biases of `kernel_like` layers do, and learn as
-    fast as kernels, which is what Caffe does where a definition sets no multipliers.
+    Keras' optimizers, which shrinks the weights beside it. The learning rate of biases is
+    `bias_multiplier` times as high. Vectors (biases, and the scales and offsets of
+    normalizations) do not decay. Biases of `kernel_like` layers do, and learn as fast as kernels,
+    as in Caffe where a definition sets no multipliers.
 
     On TensorFlow a step makes no copies of the weights: it is one fused
     operation, or two with decay.
@@ -59,7 +59,7 @@ class CaffeSGD(keras.optimizers.Optimizer):
     ) -> None:
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, **kwargs)
         if not 0 <= momentum < 1:
-            raise ValueError(f"`momentum` must lie in [0, 1). Received: momentum={momentum}.")
+            raise ValueError(f"`momentum` must be in [0, 1). Received: momentum={momentum}.")
         if weight_decay is not None and weight_decay < 0:
             raise ValueError(
                 f"`weight_decay` must be None or at least 0. Received: weight_decay={weight_decay}."
@@ -129,7 +129,7 @@ def _fused_step(
     dtype = variable.dtype
     if decay:
         # m * (v - (r * d / m) * w) - r * g is the step with decay; the inner bracket is one
-        # operation too. Without momentum the velocity is forgotten, so it can be set.
+        # operation too. Without momentum the old velocity is not used, so it can be set.
         scale = rate * decay / (momentum or 1.0)
         if not momentum:
             velocity.assign(tf.zeros_like(velocity))
@@ -148,17 +148,17 @@ def _fused_step(
 
 @keras.saving.register_keras_serializable(package="keras_fcn")
 class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear rise to the learning rate, times a polynomial fall to zero.
+    """A linear warm-up to the learning rate, times a polynomial decay to zero.
 
     At step s the rate is `learning_rate * min(1, (s + 1) / warmup_steps) *
     (1 - s / total_steps) ** power`, so the first step is already above 0, and
-    step `total_steps` would be 0. With `power=0` it does not fall.
+    step `total_steps` would be 0. With `power=0` there is no decay.
 
     Args:
-        learning_rate: The rate after the warm-up, before the fall.
+        learning_rate: The rate after the warm-up, before the decay.
         total_steps: Number of steps of the whole training.
-        power: Exponent of the fall; 0.9 is common in segmentation.
-        warmup_steps: Number of steps of the rise.
+        power: Exponent of the decay; 0.9 is common in segmentation.
+        warmup_steps: Number of steps of the warm-up.
 
     Example:
         >>> schedule = WarmupPolynomialDecay(0.1, total_steps=10, power=1.0, warmup_steps=2)
@@ -213,12 +213,12 @@ def build_optimizer(
     """Returns the optimizer of a configuration, built for these variables.
 
     Args:
-        config: Says which, with what learning rate, schedule, momentum and decay.
+        config: The optimizer, its learning rate, schedule, momentum and decay.
         total_steps: Steps of the whole training, at whose end the learning rate is 0.
         variables: The trainable variables. Vectors among them (biases, scales and
             offsets of normalizations) do not decay.
-        backbone: Name of the network's backbone: with SGD the biases of AlexNet learn as the
-            reference's do.
+        backbone: Name of the network's backbone: with SGD the biases of AlexNet get the learning
+            rates of the reference.
     """
     learning_rate: Any = config.learning_rate
     if config.schedule == "polynomial" or config.warmup_steps:
@@ -252,8 +252,8 @@ def build_optimizer(
 def _without_multipliers(backbone: str, variables: list[Any]) -> list[str]:
     """Returns the layers for which the reference's definition sets no multipliers.
 
-    They are those of AlexNet, but not its score (voc-fcn-alexnet); every other network of the
-    reference sets them everywhere.
+    They are those of AlexNet, but not its score layer (voc-fcn-alexnet); every other network of
+    the reference sets them everywhere.
     """
     if backbone != "alexnet":
         return []

@@ -1,9 +1,9 @@
-"""Learning rates and weight decays that fit the reduction of the loss."""
+"""Learning rates and weight decays that suit the reduction of the loss."""
 
 from .config import OptimizerConfig
 
-# Bounds of rate / (1 - momentum) on the mean over the pixels: how far a lasting gradient moves a
-# weight. The first stages of the paper and the reference lie between 5e-4 and 1e-2.
+# Bounds of rate / (1 - momentum) on the mean over the pixels: how far a constant gradient moves a
+# weight. The first stages of the paper and the reference are between 5e-4 and 1e-2.
 LARGEST_STEP = 1.0
 SMALLEST_STEP = 1e-6
 
@@ -17,7 +17,7 @@ def convert_rates(
     pixels: int,
     batch_size: int = 1,
 ) -> tuple[float, float]:
-    """Returns the learning rate and weight decay that train alike under another reduction.
+    """Returns the learning rate and weight decay for the same training with another reduction.
 
     A loss divided by n times as much has gradients n times as small. SGD with
     momentum and a decay that is added to the gradient (`CaffeSGD`) then makes the same
@@ -25,13 +25,13 @@ def convert_rates(
     exact where all images have `pixels` valid pixels, and nearly so where they
     have that many on average. Steps over which gradients are averaged
     (`gradient_accumulation_steps`) change nothing. AdamW's steps do not depend on
-    the divisor: its rates stay as they are.
+    the divisor: its rates are not changed.
 
     Args:
-        learning_rate: That of the training as it is.
-        weight_decay: The same.
+        learning_rate: The current learning rate.
+        weight_decay: The current weight decay.
         before: What its loss is divided by: `"mean"`, `"per_image"` or `"sum"`.
-        after: What the loss shall be divided by.
+        after: What the new loss is divided by.
         pixels: Valid pixels of an image.
         batch_size: Images of a step.
 
@@ -61,10 +61,10 @@ def convert_rates(
 def rate_warning(
     config: OptimizerConfig, reduction: str, *, batch_size: int, pixels: int
 ) -> str | None:
-    """Returns a warning where learning rate and reduction do not fit, else None.
+    """Returns a warning if the learning rate does not suit the reduction, else None.
 
     Args:
-        config: Only SGD is judged: the steps of AdamW, and those of clipped gradients, do not
+        config: Only SGD is checked: the steps of AdamW, and those of clipped gradients, do not
             grow with the loss.
         reduction: That of the loss.
         batch_size: Images per step.
@@ -90,13 +90,13 @@ def rate_warning(
             f"learning_rate={config.learning_rate:g} fits the mean over the pixels, but "
             f"reduction={reduction!r} adds them up: with {pixels:,} pixels per image "
             f"it acts as {on_mean:.2g} would on the mean, and the training is likely to diverge. "
-            f"Take --reduction mean, or --learning-rate {converted('mean', reduction):.1e} for "
+            f"Use --reduction mean, or --learning-rate {converted('mean', reduction):.1e} for "
             f"the same steps as {config.learning_rate:g} on the mean."
         )
     if reduction == "mean" and step < SMALLEST_STEP:
         return (
             f"learning_rate={config.learning_rate:g} fits a loss that is added up over the pixels, "
-            "but reduction='mean' takes their mean: the training will hardly move. Take "
+            "but reduction='mean' takes their mean: the training will hardly progress. Use "
             f"--reduction per_image, or --learning-rate {converted('per_image', 'mean'):.1e} for "
             f"the same steps as {config.learning_rate:g} on the sum of {pixels:,} pixels per image."
         )

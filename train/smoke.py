@@ -1,4 +1,4 @@
-"""A training of seconds, to see that a recipe runs at all."""
+"""A training of a few seconds, to check that a recipe runs."""
 
 from .config import Config
 
@@ -8,10 +8,10 @@ _WIDE = ("vgg", "alexnet", "googlenet")
 
 
 def smoke_config(config: Config) -> Config:
-    """Returns the configuration with everything tiny, on the built-in sample set.
+    """Returns the configuration with all sizes minimal, on the built-in sample set.
 
-    Network, loss, optimizer, schedule and precision stay; data, sizes and
-    initial weights go, so that it runs anywhere and needs no download.
+    Network, loss, optimizer, schedule and precision stay; data, sizes and initial weights are
+    replaced, so that it runs anywhere and needs no download.
     """
     backbone = config.backbone
     return config.replace(
@@ -41,7 +41,7 @@ def smoke_config(config: Config) -> Config:
 
 
 def _sample_like(config: Config) -> str:
-    """Returns the variant of the sample set with the images and the label maps that it needs."""
+    """Returns the variant of the sample set with the inputs and heads of a configuration."""
     if config.model.modalities:
         return "sample_rgbd"
     return "sample_geometric" if config.data.dataset in _WITH_TWO_LABEL_MAPS else "sample"

@@ -1,4 +1,4 @@
-"""The state of a training: all that it needs to continue as if it had not stopped."""
+"""The state of a training, from which it continues as if it had not stopped."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -13,13 +13,13 @@ from keras_fcn.files import replacing
 
 @dataclass(frozen=True)
 class Position:
-    """How far a training has come.
+    """The position of a training.
 
     Args:
         epoch: Complete epochs.
         step: Complete steps of the epoch after them.
-        best: Best validation mean IoU so far, and -1 before the first.
-        seconds: Time that the epoch has taken so far.
+        best: Best validation mean IoU so far; -1 before the first.
+        seconds: Duration of the current epoch so far.
     """
 
     epoch: int = 0
@@ -32,13 +32,13 @@ class State:
     """Saves and restores variables, together with the position.
 
     The file contains every variable: weights, BatchNorm statistics, dropout seeds,
-    the optimizer's, metrics', and a moving average. Data need none, because
-    their draws are functions of the position.
+    the optimizer's, metrics', and a moving average. The data need no state, because every random
+    choice is a function of the position.
 
     Args:
         path: The `.npz` file.
         groups: Lists of variables by name, each in an order that does not
-            change. (Their own names do: Keras numbers layers through a process.)
+            change. (Their own names do: Keras numbers layers across a process.)
     """
 
     def __init__(self, path: Path, groups: dict[str, list[Any]]) -> None:
@@ -50,7 +50,7 @@ class State:
         }
 
     def save(self, position: Position) -> None:
-        """Writes the present values; the file before stays until they are complete."""
+        """Writes the current values; the previous file stays until they are complete."""
         values: dict[str, Any] = {name: np.asarray(v) for name, v in self._variables.items()}
         values["position"] = json.dumps(asdict(position))
         with replacing(self.path) as temporary:

@@ -1,4 +1,4 @@
-"""From a configuration to a trained network."""
+"""The training of a network from a configuration."""
 
 import platform
 import sys
@@ -30,7 +30,7 @@ from .callbacks import (
 from .config import Config, RunConfig
 from .data import TrainingData
 from .devices import Devices, keep_freed_memory
-from .evaluation_model import InferenceCopy
+from .evaluation_model import EvaluationModel
 from .heads import compile_heads, head_losses, head_metrics, loss_metrics
 from .interrupts import Interrupts
 from .model import STRIDES, build_network
@@ -45,15 +45,15 @@ from .workdir import Workdir, open_workdir, write_config
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training produced.
+    """The results of a training.
 
     Args:
         workdir: The folder with all its files.
         best: The network with the best mean IoU, a `.keras` file.
         last: The network after the last epoch.
         best_epoch: The epoch of `best`, counted from 1.
-        metrics: The loss and the metrics of `best` on the validation split, by name; on
-            the training split where none validates.
+        metrics: The loss and the metrics of `best` on the validation split, by name; on the
+            training split if there is no validation.
         log: One dictionary of quantities per epoch, as in `log.csv`.
     """
 
@@ -68,17 +68,17 @@ class TrainingResult:
 def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingResult:
     """Trains the network that a configuration describes.
 
-    The workdir then holds `best.keras` and `last.keras`, `config.json`, the
+    The workdir then contains `best.keras` and `last.keras`, `config.json`, the
     log as `log.csv`, `curves.png` and `tensorboard/`, and in `state/` what
     `resume` needs.
 
     Args:
         config: All settings.
-        dataset: The dataset, where `config.data.dataset` is none that `open_dataset` knows, but
-            the name of one of your own (`keras_fcn.datasets.from_arrays`).
+        dataset: The dataset, if `config.data.dataset` is the name of your own dataset
+            (`keras_fcn.datasets.from_arrays`), which `open_dataset` cannot open.
 
     Raises:
-        ValueError: If settings do not fit each other, the data or the workdir.
+        ValueError: If settings contradict each other, the data or the workdir.
         TrainingInterrupted: After Ctrl-C, with the state saved.
         TrainingDiverged: If the loss is no longer finite.
     """
@@ -121,19 +121,21 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
 
     tracker = Tracker(position, data.steps_per_epoch, config.data.batch_size)
     batches = data.batchnorm_batches(config.optimizer.batchnorm_batches)
-    copy = InferenceCopy(network, data.heads, average, batches)
+    evaluation_model = EvaluationModel(network, data.heads, average, batches)
     monitor = "val_mean_iou" if config.data.validation_split else "mean_iou"
     log = CsvLog(workdir.log, position.epoch)
     guard = StopOnNonFinite(config, workdir, tracker)
     with Interrupts() as interrupts:
-        # Their order matters: measure, refuse, validate, write, and last of all save the state.
+        # The order matters: measure, check, validate, write, and save the state last.
         callbacks = [
             tracker,
             guard,
             MeanOverHeads(data.heads),
             *([AverageWeights(average)] if average else []),
-            *_validation(copy, data, config, tracker),
-            Checkpoints(copy, workdir, tracker, monitor, lambda logs: _origin(config, logs)),
+            *_validation(evaluation_model, data, config, tracker),
+            Checkpoints(
+                evaluation_model, workdir, tracker, monitor, lambda logs: _origin(config, logs)
+            ),
             log,
             TensorBoardLog(workdir.tensorboard),
             Curves(workdir),
@@ -177,14 +179,14 @@ def compile_network(
 
 
 def _validation(
-    copy: InferenceCopy, data: TrainingData, config: Config, tracker: Tracker
+    evaluation_model: EvaluationModel, data: TrainingData, config: Config, tracker: Tracker
 ) -> list[keras.callbacks.Callback]:
     batches = data.validation_batches()
     if batches is None:
         return []
-    callbacks: list[keras.callbacks.Callback] = [Validation(copy, batches, config.run)]
-    if not config.run.smoke:  # after a few steps one class is what to expect
-        callbacks.append(WarnOfOneClass(copy, config, tracker))
+    callbacks: list[keras.callbacks.Callback] = [Validation(evaluation_model, batches, config.run)]
+    if not config.run.smoke:  # after a few steps this is expected
+        callbacks.append(WarnOfOneClass(evaluation_model, config, tracker))
     return callbacks
 
 
@@ -211,7 +213,7 @@ def _run(
 def _variables(
     network: FCN, metrics: dict[str, SegmentationMetrics], average: MovingAverage | None
 ) -> dict[str, list[Any]]:
-    # `network.metrics_variables` lacks those of the confusion matrices until the first step.
+    # Before the first step `network.metrics_variables` lacks those of the confusion matrices.
     every = [*loss_metrics(network), *metrics.values()]
     return {
         "model": network.variables,
@@ -233,7 +235,7 @@ def _summary(config: Config, data: TrainingData, devices: Devices, position: Pos
 
 
 def _origin(config: Config, logs: dict[str, float]) -> dict[str, Any]:
-    """Returns the origin that a saved network keeps."""
+    """Returns the origin that is saved with a network."""
     return {
         "recipe": config.run.recipe,
         "dataset": config.data.dataset,

@@ -1,4 +1,4 @@
-"""The folder of a training: its files, and who may write to it."""
+"""The folder of a training: its files, and the check before writing to it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +53,12 @@ class Workdir:
 
     @property
     def state(self) -> Path:
-        """All that a resumed training needs."""
+        """The state that a resumed training needs."""
         return self.path / "state" / "state.npz"
 
 
 def open_workdir(config: Config) -> Workdir:
-    """Returns the folder of a training, and changes nothing yet.
+    """Returns the folder of a training, without changing it.
 
     Raises:
         ValueError: If the folder is not empty and the training is not to resume, or is to
@@ -76,7 +76,7 @@ def open_workdir(config: Config) -> Workdir:
         raise ValueError(f"`workdir` must be a folder. {workdir.path} is a file.")
     elif workdir.path.is_dir() and any(workdir.path.iterdir()):
         raise ValueError(
-            f"The workdir {workdir.path} is not empty, and is left as it is. Go on with its "
+            f"The workdir {workdir.path} is not empty, and was not changed. Continue its "
             "training by --resume, or choose another --workdir."
         )
     return workdir
@@ -90,7 +90,7 @@ def write_config(workdir: Workdir, config: Config) -> None:
 def _check_same(before: Config, now: Config, workdir: Workdir) -> None:
     free = set(_FREE)
     if before.optimizer.schedule == "constant" and now.run.epochs >= before.run.epochs:
-        # Only there do the first epochs not depend on how many follow.
+        # Only with this schedule do the first epochs not depend on the number of epochs.
         free.add("epochs")
     values = before.to_flat()
     differing = [

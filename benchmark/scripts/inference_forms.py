@@ -1,4 +1,4 @@
-"""What makes a network's last steps, and all of it, faster on the CPU, and what does not.
+"""Times of variants of a network's last operations on the CPU, and of the whole network.
 
 Run:    python -m keras_fcn_benchmark.scripts.inference_forms          (VGG16 FCN-8s, 512x512)
         python -m keras_fcn_benchmark.scripts.inference_forms --size 256 --threads 1
@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_fcn
-from keras_fcn.models.optimize import highest_label, inference_model
+from keras_fcn.models.optimize import fast_argmax, inference_model
 
 from ..network import randomize_logits
 from ..timing import Spread, seconds_in_turns
@@ -42,11 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     variants = {
         "transposed convolution": _graph(trained, None),
         "transposed convolution, argmax": _graph(trained, _arg_max),
-        "transposed convolution, top_k": _graph(trained, highest_label),
+        "transposed convolution, top_k": _graph(trained, fast_argmax),
         "interpolation": _graph(faster, None),
         "interpolation, argmax": _graph(faster, _arg_max),
-        "interpolation, top_k": _graph(faster, highest_label),
-        "interpolation, top_k, XLA": _graph(faster, highest_label, jit_compile=True),
+        "interpolation, top_k": _graph(faster, fast_argmax),
+        "interpolation, top_k, XLA": _graph(faster, fast_argmax, jit_compile=True),
     }
     pixels = np.random.default_rng(0).integers(0, 256, (1, options.size, options.size, 3), "uint8")
     images = tf.constant(pixels)

@@ -1,4 +1,4 @@
-"""Times the loss (with its gradient) and the metric of one training step beside those of Keras.
+"""Times of the loss (with its gradient) and the metric in one training step, and of Keras' own.
 
 Run:    python -m keras_fcn_benchmark.scripts.loss_and_metric [--jit]  (KERAS_BACKEND=jax for JAX)
 """

@@ -1,9 +1,9 @@
-"""Overfits a VGG16 FCN-8s to a few real images: if any link of the chain is wrong, it cannot.
+"""Overfits a VGG16 FCN-8s to a few real images, which fails if any part of the training is wrong.
 
 Run:    python -m keras_fcn_benchmark.scripts.overfit --source VOCdevkit --images 1
         python -m keras_fcn_benchmark.scripts.overfit --source VOCdevkit --images 8 --epochs 60
 
-The first images of VOC with a large object, made smaller so that it takes minutes and not hours,
+The first images of VOC with a large object, downscaled so that it takes minutes and not hours,
 become a folder of images and masks. A training without augmentation and dropout runs on it,
 validated on the images that it is trained on. Prints the mean IoU of `best.keras` on them.
 """
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--longest-side", type=int, default=224, help="pixels")
     parser.add_argument("--fc-filters", type=int, default=256)
     parser.add_argument("--backbone-weights", help="of VGG16; random without")
-    parser.add_argument("--workdir", help="folder in which the training is kept")
+    parser.add_argument("--workdir", help="folder of the training")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         names = write_folder(Path(folder), options.source, options.images, options.longest_side)

@@ -1,4 +1,4 @@
-"""Images per second of the input pipeline, beside those of the network that it feeds.
+"""Images per second of the input pipeline, and of the network that it feeds.
 
 Run:    python -m keras_fcn_benchmark.scripts.pipeline                 (the built-in sample set)
         python -m keras_fcn_benchmark.scripts.pipeline --source path/to/CamVid
@@ -81,13 +81,13 @@ def measure(
 
 
 def _steps_per_second(step: Step, seconds: float) -> float:
-    # First what was prefetched while another candidate ran is used up.
+    # First the batches that were prefetched while another candidate ran are used up.
     _repeat(step, seconds / 4)
     return _repeat(step, seconds)
 
 
 def _repeat(step: Step, seconds: float) -> float:
-    """Returns the calls per second, called for that long."""
+    """Returns the calls per second, measured for that long."""
     start = time.perf_counter()
     count = 0
     while time.perf_counter() - start < seconds:

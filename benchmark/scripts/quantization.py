@@ -1,4 +1,4 @@
-"""What int8 costs a trained network, and which layers it costs most.
+"""The effect of int8 on a trained network, and the layers that it affects most.
 
 Run:    python -m keras_fcn_benchmark.scripts.quantization --model best.keras --dataset camvid \
             --source CamVid
@@ -8,10 +8,10 @@ Run:    python -m keras_fcn_benchmark.scripts.quantization --model best.keras --
    model by `TFLiteConverter.from_keras_model`, with the same calibration images and integers
    throughout.
 2. TensorFlow's quantization debugger on some of the images: the layers whose int8 outputs differ
-   most from float ones on the same inputs, in steps of their scale. Rounding alone makes 0.29
+   most from float ones on the same inputs, in steps of their scale. Rounding alone gives 0.29
    (the square root of 1/12).
-3. On the same images, the predictions when one kind of operator (its largest difference is beside
-   it), or the worst layers, stay in float.
+3. On the same images, the predictions when one type of operator (printed with its largest
+    difference), or the worst layers, stay in float.
 """
 
 import contextlib
@@ -28,12 +28,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from keras_fcn_export.calibration import MIN_IMAGES, calibration_inputs, spread_examples
+from keras_fcn_export.calibration import MIN_IMAGES, calibration_inputs
 from keras_fcn_export.model_info import float32_model
 from keras_fcn_export.quiet import quiet_native_output
 from keras_fcn_export.tflite import open_converter
 
 from keras_fcn.confusion_matrix import ConfusionMatrix
+from keras_fcn.data.dataset import spread_examples
 from keras_fcn.data.resizing import Size, resized_images, resized_labels
 from keras_fcn.datasets import open_dataset
 from keras_fcn.labels import LabelSpec
@@ -82,9 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def show_layers(
     model: keras.Model, examples: Examples, calibration: list[Array], size: Size
 ) -> None:
-    """Prints what the debugger finds on some images, and what each kind of operator costs."""
+    """Prints the debugger's results on some images, and the effect of each type of operator."""
     comparison = Comparison(model, examples, size)
-    print(f"\nThe layers that lose most, on {len(examples)} images:")
+    print(f"\nThe layers with the largest differences, on {len(examples)} images:")
     network = inference_model(float32_model(model))
     with (
         open_converter(network, "int8", size, "logits", calibration) as converter,
@@ -119,7 +120,7 @@ class Comparison:
     Args:
         model: A network with one head.
         examples: Images and labels.
-        size: Height and width that the network gets.
+        size: Height and width of the network's input.
     """
 
     def __init__(self, model: Any, examples: Examples, size: Size) -> None:
@@ -185,7 +186,7 @@ def _debug_inputs(examples: Examples, size: Size) -> Iterator[list[Array]]:
 
 
 def _layers(debugger: Any) -> list[dict[str, Any]]:
-    """Returns what the debugger found for each layer."""
+    """Returns the results of the debugger for each layer."""
     text = io.StringIO()
     debugger.layer_statistics_dump(text)
     layers = []
@@ -199,7 +200,7 @@ def _layers(debugger: Any) -> list[dict[str, Any]]:
 
 
 def _with_floats(debugger: Any, **denied: list[str]) -> bytes:
-    """Returns the int8 file but for some operators that stay in float."""
+    """Returns the int8 file with some operators in float."""
     with quiet_native_output():
         debugger.options = tf.lite.experimental.QuantizationDebugOptions(**denied)
         return bytes(debugger.get_nondebug_quantized_model())

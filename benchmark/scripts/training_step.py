@@ -3,9 +3,9 @@
 Run:    python -m keras_fcn_benchmark.scripts.training_step            (VGG16 FCN-8s, 512x512)
         python -m keras_fcn_benchmark.scripts.training_step --size 256 --threads 1
 
-In each round every candidate runs once: large matrix products, a yardstick for the operations per
-second; the forward and backward pass; and the whole step with the optimizer. Loss and optimizer are
-those of this package. In float32 and in mixed bfloat16.
+In each round every candidate runs once: large matrix products, as a reference for the operations
+per second; the forward and backward pass; and the whole step with the optimizer. Loss and
+optimizer are those of this package. In float32 and in mixed bfloat16.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ from . import add_timing_options, options_parser
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 NUM_CLASSES = 21
-# A single one takes less time than it takes to wake up threads that wait.
+# A single one takes less time than waking up waiting threads.
 NUM_PRODUCTS = 10
 
 # Operations of a call, and the function.
@@ -75,7 +75,7 @@ def _matmul(precision: str) -> Candidate:
 
 
 def _training(model: keras_fcn.FCN, size: int, batch_size: int) -> tuple[Candidate, Candidate]:
-    """Returns the passes without, and the step with the optimizer."""
+    """Returns the forward and backward pass, and the whole step with the optimizer."""
     model.compile(
         CaffeSGD(1e-10, momentum=0.99, weight_decay=5e-4),
         keras_fcn.losses.PixelwiseCrossentropy(),
@@ -91,7 +91,7 @@ def _training(model: keras_fcn.FCN, size: int, batch_size: int) -> tuple[Candida
         gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
         return [tf.reduce_max(gradient) for gradient in gradients]
 
-    # The backward pass is two convolutions for each one of the forward pass.
+    # The backward pass has two convolutions per convolution of the forward pass.
     operations = 3.0 * 2 * batch_size * summarize(model, (size, size)).multiply_adds
     return (
         (operations, lambda: passes()[0].numpy()),

@@ -1,1 +1,1 @@
-"""What runs beside TensorFlow Serving: its configuration, and a client."""
+"""The configuration of TensorFlow Serving, and a client."""

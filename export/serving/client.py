@@ -1,7 +1,7 @@
 """Requests the masks of image files from TensorFlow Serving, by REST or gRPC.
 
-This file runs on its own: `python client.py --help`. It needs Python 3.11, and
-for gRPC the package grpcio; neither TensorFlow nor Keras.
+This file runs alone: `python client.py --help`. It needs Python 3.11, and for gRPC the package
+grpcio, but neither TensorFlow nor Keras.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 SIGNATURE = "encoded"
-# A name of an output -> one file for each image of the request.
+# Name of an output -> one file per image of the request.
 Masks = dict[str, list[bytes]]
 
 DT_STRING = 7  # TensorFlow's number for tensors of byte strings
@@ -91,9 +91,8 @@ def ask_grpc(address: str, model: str, images: Sequence[bytes], timeout: float =
 
 
 # === PredictRequest and PredictResponse as bytes ===
-#
-# The generated classes come with tensorflow-serving-api, which installs TensorFlow. What is needed
-# of them here are nested fields: a number, a length, and the content.
+# The generated classes are in tensorflow-serving-api, which installs TensorFlow. Only nested
+# fields are needed here: a number, a length, and the content.
 
 
 def predict_request(model: str, images: Sequence[bytes]) -> bytes:
@@ -193,7 +192,7 @@ def _save(masks: Masks, paths: Sequence[Path], folder: Path) -> Iterator[Path]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name, then renames it: it is complete or not there."""
+    """Writes a file under a temporary name, then renames it: it is complete or does not exist."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.incomplete")
     try:
         with temporary.open("wb") as file:
@@ -207,7 +206,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _rest_error(error: urllib.error.HTTPError) -> str:
     text = error.read().decode(errors="replace")
-    # A proxy in between may return something other than JSON.
+    # A proxy may return something other than JSON.
     with contextlib.suppress(ValueError, KeyError, TypeError):
         text = json.loads(text)["error"]
     return f"{error.code} {error.reason}: {text}"
@@ -217,20 +216,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Get the masks of image files from a model on TensorFlow Serving.",
         epilog="Masks are PNGs of the size of their images; pixels are class numbers, colored by "
-        "a palette. One file that the server cannot read makes it refuse the whole batch. The "
-        "orientation that cameras note in EXIF is not applied: turn such photographs first.",
+        "a palette. One file that the server cannot read makes it refuse the whole batch. EXIF "
+        "orientation is not applied: rotate such photographs first.",
     )
     server = parser.add_mutually_exclusive_group()
     server.add_argument(
         "--rest", default="http://localhost:8501", metavar="URL", help="default: %(default)s"
     )
-    server.add_argument("--grpc", metavar="HOST:PORT", help="ask by gRPC, such as localhost:8500")
+    server.add_argument("--grpc", metavar="HOST:PORT", help="use gRPC, such as localhost:8500")
     parser.add_argument("--model", default="fcn", metavar="NAME", help="default: %(default)s")
     parser.add_argument(
         "--output", type=Path, default=Path("masks"), metavar="DIR", help="default: %(default)s"
     )
     parser.add_argument(
-        "--batch", type=int, default=1, metavar="N", help="images in a request (%(default)s)"
+        "--batch", type=int, default=1, metavar="N", help="images per request (%(default)s)"
     )
     parser.add_argument(
         "--timeout", type=float, default=60, metavar="SECONDS", help="default: %(default)s"

@@ -35,7 +35,7 @@ class AlexNet(ReferenceBackbone):
 
     name: ClassVar[str] = "alexnet"
     trained_with: ClassVar[NormalizationMode] = "caffe"
-    # From 85 on it scores every image of 64 pixels and more.
+    # From 85 on the scores cover every image of 64 pixels and more.
     min_border: ClassVar[int] = 82
     # Its pools are 3 pixels wide: with kernels of 2f the crops would be half pixels.
     is_centered: ClassVar[bool] = False

@@ -87,8 +87,8 @@ class TappedModel(ModelBackbone):
         taps: Names of its layers at strides 8, 16 and 32; `None` for its output.
         normalization: `ImageNormalization` mode of the images; `"none"` by default.
         mean: For `normalization="caffe"` and for depth: the mean of each channel.
-        fc_filters: Width of a 3x3 convolution before the coarsest score; 0 for none.
-        dropout: Dropout before the coarsest score.
+        fc_filters: Width of a 3x3 convolution before the coarsest score layer; 0 for none.
+        dropout: Dropout before the coarsest score layer.
 
     Raises:
         ValueError: If `taps` are not three, or `weights` is given.

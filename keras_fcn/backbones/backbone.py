@@ -28,9 +28,9 @@ class Backbone:
         mean: For `"caffe"` and for depth: the mean of each channel, blue, green, red for RGB. By
             default that of ImageNet, with `modalities` that of NYUDv2, and with the published
             weights of a whole network that of its dataset.
-        fc_filters: Width of the convolutions before the coarsest score: fc6 and fc7 of VGG and
-            AlexNet, one 3x3 convolution elsewhere; 0 for none.
-        dropout: Dropout before the coarsest score, in [0, 1).
+        fc_filters: Width of the convolutions before the coarsest score layer: fc6 and fc7 of VGG
+            and AlexNet, one 3x3 convolution elsewhere; 0 for none.
+        dropout: Dropout before the coarsest score layer, in [0, 1).
 
     Call arguments:
         images: Normalized and padded images, shape `(batch, height, width, channels)`.
@@ -65,10 +65,10 @@ class Backbone:
             object.__setattr__(self, "mean", tuple(self.mean))
         if self.fc_filters < 0:
             raise ValueError(
-                f"`fc_filters` must lie in [0, inf). Received: fc_filters={self.fc_filters}."
+                f"`fc_filters` must be in [0, inf). Received: fc_filters={self.fc_filters}."
             )
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={self.dropout}.")
+            raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={self.dropout}.")
 
     def __call__(self, images: KerasTensor, suffix: str = "") -> Features:
         raise NotImplementedError

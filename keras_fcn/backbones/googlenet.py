@@ -36,8 +36,8 @@ class GoogLeNet(ReferenceBackbone):
 
     Args:
         alpha: Width multiplier.
-        fc_filters: Width of a 3x3 convolution before the score; 0 for none.
-        dropout: Dropout before the score.
+        fc_filters: Width of a 3x3 convolution before the score layer; 0 for none.
+        dropout: Dropout before the score layer.
         **kwargs: As for every `ReferenceBackbone`: `weights`, `normalization`, `mean`,
             `geometry`, `border`, `kernel_initializer`.
 
@@ -72,8 +72,8 @@ class GoogLeNetTorchvision(PaperBackbone):
 
     Args:
         alpha: Width multiplier.
-        fc_filters: Width of a 3x3 convolution before the score; 0 for none.
-        dropout: Dropout before the score.
+        fc_filters: Width of a 3x3 convolution before the score layer; 0 for none.
+        dropout: Dropout before the score layer.
         **kwargs: As for every `PaperBackbone`: `weights`, `normalization`, `mean`,
             `kernel_initializer`.
 

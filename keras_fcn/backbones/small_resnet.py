@@ -52,7 +52,7 @@ def small_resnet(
 class SmallResNet(ScalableApplication):
     """A network of nine 3x3 convolutions, for training from random weights in minutes.
 
-    Nobody published weights for it. It is for datasets of a kind that ImageNet
+    There are no published weights for it. It is for datasets of a kind that ImageNet
     does not help with, and for machines that cannot download weights: plain
     convolutions learn from scratch where depthwise ones hardly begin to.
     `alpha` is its width multiplier.

@@ -26,7 +26,7 @@ class VGG(ReferenceBackbone):
     dropout: float = 0.5
 
     trained_with: ClassVar[NormalizationMode] = "caffe"
-    # The narrowest that scores every image of 32 pixels and more.
+    # The narrowest border with scores for every image of 32 pixels and more.
     min_border: ClassVar[int] = 82
     # Number of convolutions in each of the five blocks.
     blocks: ClassVar[tuple[int, ...]]

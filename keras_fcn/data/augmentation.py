@@ -181,8 +181,8 @@ def keep_cells(
             are kept.
         seed: int32, shape `(2,)`. The same seed keeps the same cells.
         share: Probability of keeping a cell, in (0, 1].
-        cell_size: Pixels along each side of a cell: the stride of the finest scores.
-        ignore_class: Label of what is left out, by head.
+        cell_size: Pixels along each side of a cell: the stride of the finest logits.
+        ignore_class: Label of the cells that are left out, by head.
 
     Example:
         >>> labels = {"segmentation": tf.ones((2, 6), "uint8")}
@@ -280,7 +280,7 @@ class _Warp:
 
     def depth(self, depth: Any) -> Any:
         """Returns the warped depth map, `MIDDLE_DEPTH` outside the source."""
-        # As int32, because the operation that turns knows no uint16.
+        # As int32, because the rotation does not support uint16.
         warped = self.label(tf.cast(depth[..., 0], tf.int32), MIDDLE_DEPTH)
         return tf.cast(warped, depth.dtype)[..., None]
 
@@ -347,7 +347,7 @@ def _hue_turn(turns: Any) -> Any:
 
 
 def _stretch(image: Any, draws: dict[str, Any], augmentation: Augmentation) -> Any:
-    """Returns the image after what looks at all of its pixels: autocontrast and equalization."""
+    """Returns the image after the operations on its histogram: autocontrast and equalization."""
     for name in ("autocontrast", "equalize"):
         share = getattr(augmentation, name)
         if share:

@@ -1,7 +1,7 @@
 """The interface of a segmentation dataset: named splits of images with their label maps."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import tensorflow as tf
@@ -38,13 +38,13 @@ class SegmentationDataset:
     * `hha`: uint8, shape `(height, width, 3)`, as `keras_fcn.data.hha` makes it.
 
     Args:
-        name: The name that `open_dataset` knows, such as `camvid`.
+        name: Its name for `open_dataset`, such as `camvid`.
         labels: What the labels mean.
         splits: Number of examples by split, such as `{"train": 367, "val": 101}`.
         records: Function from a split to a finite `tf.data.Dataset` of
             records, dictionaries of tensors, in a fixed order.
         decode: Function from a record to an example, in TensorFlow operations.
-        description: A few sentences: what it shows, where it comes from.
+        description: A few sentences on its contents and origin.
         citation: BibTeX of the papers to cite, or "".
         modalities: The modalities that every example has, of those in `IMAGE_KEYS`.
         notes: What a user should know of how it is read, a sentence each.
@@ -153,3 +153,30 @@ def _spec_of_any_size(value: Any) -> tf.TensorSpec:
     # Height and width may differ between examples; channels may not.
     shape = (None, None, *tensor.shape[2:]) if len(tensor.shape) > 1 else tensor.shape
     return tf.TensorSpec(shape, tensor.dtype)
+
+
+def first_examples(
+    dataset: SegmentationDataset, split: str, limit: int | None
+) -> SegmentationDataset:
+    """Returns the dataset with at most `limit` examples in this split."""
+    if limit is None or limit >= dataset.splits[split]:
+        return dataset
+    return replace(
+        dataset,
+        splits={**dataset.splits, split: limit},
+        records=lambda name: dataset.records(name).take(limit if name == split else -1),
+    )
+
+
+def spread_examples(data: SegmentationDataset, split: str, num_images: int) -> list[dict[str, Any]]:
+    """Returns examples at equal distances through a split, because neighbors are often alike.
+
+    Args:
+        data: The dataset.
+        split: Name of the split; where the dataset has none of that name, its first is taken.
+        num_images: Number of examples at most.
+    """
+    split = split if split in data.splits else next(iter(data.splits))
+    step = max(1, data.splits[split] // num_images)
+    records = data.records(split).shard(step, 0).take(num_images)
+    return list(records.map(data.decode).as_numpy_iterator())

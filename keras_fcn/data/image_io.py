@@ -16,7 +16,7 @@ DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Reads an image file of any kind that Pillow knows, as RGB.
+    """Reads an image file of any format that Pillow supports, as RGB.
 
     The EXIF orientation is applied, an alpha channel dropped, gray repeated,
     and of 16-bit values the upper 8 bits are kept, as `decode_image` does.
@@ -34,7 +34,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     with opened_image(path) as image:
         _check_bands(image, path)
-        # Orientation first: it is found in what `convert` would drop.
+        # Orientation first: `convert` would drop its metadata.
         image = ImageOps.exif_transpose(image)
         if image.mode in DEEP_MODES:
             gray = np.asarray(image).astype(np.int64)
@@ -61,7 +61,7 @@ def read_mat_labels(path: Path, variable: str) -> np.ndarray:
         variable: Its name, such as `LabelMap`.
 
     Returns:
-        int64, shape `(height, width)`, the numbers as they are in the file.
+        int64, shape `(height, width)`, the numbers of the file.
 
     Raises:
         ValueError: If the file is damaged or has no such map. The message names the file.
@@ -116,7 +116,7 @@ def read_depth(path: str | Path) -> np.ndarray:
 
 
 def read_channels(path: str | Path, num_channels: int) -> np.ndarray:
-    """Reads an image file of 1 or 4 channels as they are: gray of any depth, RGBA or CMYK.
+    """Reads an image file of 1 or 4 channels without conversion: gray of any depth, RGBA or CMYK.
 
     Returns:
         float32, shape `(height, width, num_channels)`, in the file's own range.

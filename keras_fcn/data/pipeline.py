@@ -57,17 +57,16 @@ def training_batches(
             images whole, padded at the bottom and right to the largest of the
             batch, with 0 in the image and `ignore_class` in the labels.
         seed: Seed of the order and the augmentation.
-        start_step: Number of batches to leave out, as a training that goes on
-            at that step wants it.
+        start_step: Number of batches to leave out, for a training that resumes at that step.
         shuffle: Whether each epoch has a new order, else the order of the split.
         replacement: Whether examples are drawn at random with replacement, as
-            the reference does, instead of each once an epoch.
+            in the reference, instead of once per epoch.
         limit: Number of examples to keep, from the first; `None` keeps all.
         shard: `(index, count)`: this process' part of each batch, and how many
             parts there are. The parts of a batch, joined, are the batch.
         cache_bytes: Memory that decoded examples may take.
         modalities: Modalities, of `"rgb"`, `"hha"` and `"depth"`, one after the other along the
-            channels, as `FCN` takes them. Empty for `image` as it is.
+            channels, as `FCN` takes them. Empty for `image` unchanged.
         loss_share: Share of the cells whose labels are kept, chosen anew for each image; the
             others get `ignore_class` (`keep_cells`). 1 keeps all.
         cell_size: Pixels along each side of such a cell.
@@ -109,7 +108,7 @@ def training_batches(
             replacement=replacement,
         )
         positions = tf.reshape(tf.range(num_steps * batch_size), (num_steps, shard[1], -1))
-        # A training that goes on starts inside its first epoch.
+        # A resumed training starts inside its first epoch.
         first_step = tf.where(epoch == start_step // num_steps, start_step % num_steps, 0)
         mine = tf.reshape(positions[first_step:, shard[0]], (-1,))
         return tf.data.Dataset.from_tensor_slices((mine, tf.gather(indices, mine))).map(

@@ -1,7 +1,7 @@
 """Datasets: those of the FCN papers, CamVid, a folder of images and masks, the built-in sample.
 
-`open_dataset` opens each of them by name. TensorFlow Datasets is imported
-when a dataset that it prepares is opened, not before.
+`open_dataset` opens each of them by name. TensorFlow Datasets is imported only when a dataset
+that it prepares is opened.
 """
 
 import difflib
@@ -11,7 +11,8 @@ from typing import Any
 
 from keras_fcn.data.dataset import Example, SegmentationDataset, from_arrays
 
-# What `open_dataset` opens, one line each; `folder` takes a path, as in `folder:path/to/data`.
+# The datasets that `open_dataset` opens, with a description each; `folder` takes a path, as in
+# `folder:path/to/data`.
 SUMMARIES = {
     "sample": "generated shapes over textures, 7 classes, 1,000 + 100 images, no download",
     "sample_rgbd": "the sample dataset with depth and HHA images",
@@ -125,7 +126,7 @@ def check_folder_options(name: str, folder: Mapping[str, Any]) -> None:
 
 
 def _checked_name(name: str, source: str | Path | None) -> tuple[str, str]:
-    """Returns the kind of dataset and what follows its colon, after checking both."""
+    """Returns the part of the name before the colon and the part after it, both checked."""
     kind, _, path = name.partition(":")
     if kind not in SUMMARIES or bool(path) != (kind == "folder"):
         nearest = difflib.get_close_matches(kind, SUMMARIES, n=2)

@@ -1,4 +1,4 @@
-"""Checking a dataset for what would spoil a training: `keras-fcn datasets check`."""
+"""Checks of a dataset for problems that would harm a training: `keras-fcn datasets check`."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,7 +33,7 @@ class ClassCounts:
     """How often the classes of a label map occur.
 
     Args:
-        spec: The classes; counted in the masks if nothing names them.
+        spec: The classes; counted in the masks if they have no names.
         pixels: By split, the pixels of each class, then those ignored: int64, shape
             `(num_classes + 1,)`.
         images: By split, the masks in which each class occurs, and any ignored pixel.
@@ -50,7 +50,7 @@ class CheckReport:
 
     Args:
         name: The dataset.
-        problems: What is wrong, severe problems first.
+        problems: The problems, severe ones first.
         num_examples: Number of examples by split, those with problems included.
         sizes: By split, how often each (height, width) occurs.
         heads: The classes of each label map.
@@ -79,13 +79,13 @@ def check(
     seed: int = 0,
     **folder: Any,
 ) -> CheckReport:
-    """Reads all of a dataset and lists what is wrong with it.
+    """Reads all of a dataset and lists its problems.
 
     It finds files that cannot be read or have no partner, masks, depth and HHA images of another
     size than their image, labels outside the classes, masks in colors without
     a table or with smoothed edges, palettes that disagree, masks without any
     class, classes that never occur, and images that occur in two splits.
-    A damaged file does not end the search.
+    A damaged file does not stop the check.
 
     Args:
         dataset: A name as for `open_dataset`, or an open dataset.
@@ -160,7 +160,7 @@ def _source(name: str, source: str | Path) -> _Contents:
     from keras_fcn.datasets.tfds_reader import BUILDERS, find_source_files
 
     if name not in BUILDERS:
-        open_dataset(name, source)  # raises what is wrong with the name or the source
+        open_dataset(name, source)  # raises the error about the name or the source
     builder, splits = find_source_files(name, source)
     examples = [
         UnreadExample(
@@ -217,7 +217,7 @@ def _decoded_examples(
 
 
 def _of_head(name: str, head: str, heads: Heads) -> str:
-    """Returns a name with that of the head, if there are several or it has one."""
+    """Returns the name, followed by that of the head if it has one."""
     return f"{name} ({head})" if heads.is_named else name
 
 
@@ -304,7 +304,7 @@ def _missing_classes(found: ClassCounts, head: str, heads: Heads) -> list[Proble
 
 
 def _disagreeing_palettes(checked: list[Findings], head: str) -> list[Problem]:
-    """Finds masks in which an index has another color than in the masks before."""
+    """Finds masks in which an index has another color than in earlier masks."""
     first: dict[int, tuple[Color, str]] = {}
     problems = []
     for found in checked:

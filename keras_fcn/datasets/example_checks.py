@@ -1,4 +1,4 @@
-"""Reading one example of a dataset for what is wrong with it."""
+"""Checks of a single example of a dataset."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ _VOID = 255
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, or that one should look at.
+    """One problem of a dataset, or a hint.
 
     Args:
-        file: The file; the split or folder if it is no single file.
+        file: The file; the split or folder if it is not a single file.
         text: What is wrong, a sentence or two in one line.
-        severe: Whether training or metrics would be wrong; else it is a hint.
+        severe: Whether training or metrics would be wrong; a hint otherwise.
     """
 
     file: str
@@ -50,7 +50,7 @@ class UnreadExample:
 
     Args:
         split: Its split.
-        image_name: Its file, or what else to call it.
+        image_name: Its file, or another name for it.
         read_image: Returns the image.
         masks: Its label maps by head.
         further_images: Functions that return its depth and HHA images, by name.
@@ -65,7 +65,7 @@ class UnreadExample:
 
 @dataclass
 class Findings:
-    """What was read of an example; `None`, or missing by head, where it could not be read."""
+    """The contents of an example; what could not be read is `None`, or missing by head."""
 
     example: UnreadExample
     problems: list[Problem] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Findings:
 
 
 def check_example(heads: Heads | None, example: UnreadExample) -> Findings:
-    """Reads an example; what cannot be read becomes a problem.
+    """Reads an example; whatever cannot be read is reported as a problem.
 
     Args:
         heads: The classes by head, or `None` if they are counted afterwards.

@@ -1,4 +1,4 @@
-"""Fingerprints of images, by which those are found that occur twice, above all in two splits."""
+"""Fingerprints of images, to find those that occur twice, especially in two splits."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ _NEAR = 3.0
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """What an image is recognized by.
+    """The features by which an image is recognized.
 
     Args:
         split: The image's split.
-        file: Its file, or what else to call it.
-        digest: Equal for equal pixels, whatever file they came from.
+        file: Its file, or another name for it.
+        digest: Equal for equal pixels, in whatever file format.
         thumbnail: 16x16 mean colors, float32, shape `(768,)`: nearly equal for resized copies.
     """
 
@@ -41,7 +41,7 @@ class Fingerprint:
 
 
 def find_duplicates(images: Sequence[Fingerprint]) -> list[tuple[str, str, bool]]:
-    """Returns (file, what is wrong, whether it is severe) of images that occur twice.
+    """Returns (file, problem, whether it is severe) of images that occur twice.
 
     Equal pixels are found everywhere and are severe between two splits;
     nearly equal pictures are looked for between splits only.

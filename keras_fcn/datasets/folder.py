@@ -308,8 +308,8 @@ def _split_by_seed(root: Path, layout: Layout, seed: int) -> dict[str, Pairs]:
             f"{root}: one image cannot be split into train and val. Add images, or list them in "
             "train.txt and val.txt."
         )
-    # Sorted by hash, so that neither the names nor their order decide, and an added image
-    # moves few others.
+    # Sorted by hash, so that the names and their order do not matter, and an added image moves
+    # few others.
     order = sorted(pairs, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
     num_val = max(1, round(_VAL_SHARE * len(order))) if order else 0
     chosen = set(order[:num_val])

@@ -17,13 +17,14 @@ def save_examples(
 ) -> Path:
     """Writes a PNG of examples spread over a split: images beside their masks, with a legend.
 
-    All modalities and the label maps of all heads are shown; of depth, the nearer the brighter.
+    All modalities and the label maps of all heads are shown; in depth images, near pixels are
+    bright.
 
     Args:
         dataset: The dataset.
         path: The PNG to write.
         split: One of its splits.
-        num_examples: How many to show, at most.
+        num_examples: Largest number of examples.
 
     Returns:
         `path`.
@@ -62,7 +63,7 @@ def save_examples(
 
 
 def _picture(key: str, image: np.ndarray) -> np.ndarray:
-    """Returns an image as it is; of a depth map, the disparity as a gray picture."""
+    """Returns an image unchanged; for a depth map, the disparity as a gray picture."""
     if key != "depth":
         return image
     disparity = np.where(image > 0, 1000 / np.maximum(image, 1), 0.0)

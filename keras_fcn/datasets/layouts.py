@@ -365,7 +365,7 @@ class _Search:
                 self._problem(
                     f"{self.base.joinpath(*parent, name)}: this folder {reason} ("
                     f"{', '.join(SPLIT_WORDS)}). Rename or move it, or choose the files: "
-                    '--images "images/*/*.png" --masks "masks/*/*.png", say.'
+                    '--images "images/*/*.png" --masks "masks/*/*.png", for example.'
                 )
             same: dict[tuple[str | None, str | None], list[str]] = {}
             for name, place in parsed.items():
@@ -553,7 +553,7 @@ class _Search:
             place = next((m.path.parent for m in masks if m.split == image.split), Path(places))
             self._problem(
                 f"{image.path}: there is no mask of that name in {place} (expected "
-                f"{image.path.stem}.png, say).{hint}"
+                f"{image.path.stem}.png, for example).{hint}"
             )
         if skipped:
             self.notes.append(
@@ -693,7 +693,7 @@ class _Search:
                     if listed in self.missing:
                         self._problem(
                             f"{listed.path}: there is no mask of that name (expected "
-                            f"{listed.path.stem}.png, say)."
+                            f"{listed.path.stem}.png, for example)."
                         )
                     elif listed in pairs:
                         found[listed.key()] = listed.path, pairs[listed]

@@ -1,9 +1,8 @@
 """The base of the datasets that TensorFlow Datasets (tfds) prepares.
 
 Each is a folder with a `<name>_dataset_builder.py` that derives from
-`SegmentationBuilder` and defines what the labels mean, where the archives are,
-and which file belongs to which example; see `camvid`, the shortest. Reading,
-checking, storing and opening are the same for all.
+`SegmentationBuilder` and defines the classes, the archives, and the files of each example; see
+`camvid`, the shortest. Reading, checking, storing and opening are the same for all.
 """
 
 import abc
@@ -27,8 +26,8 @@ from keras_fcn.data.masks import check_labels, read_mask
 from keras_fcn.data.parallel import parallel_map
 from keras_fcn.labels import Heads, Labels, LabelSpec
 
-# The files of one example by what they are: `image`, `depth`, `hha`, and `label`, or the names of
-# the heads if there are several label maps.
+# The files of one example by feature: `image`, `depth`, `hha`, and `label`, or the names of the
+# heads if there are several label maps.
 Files = Mapping[str, Path]
 # Split -> id of the example -> its files.
 SplitFiles = Mapping[str, Mapping[str, Files]]
@@ -55,7 +54,7 @@ class SegmentationConfig(tfds.core.BuilderConfig):
     """One way to prepare a dataset.
 
     Args:
-        variant: Which of the dataset's variants, such as `2012_aug`.
+        variant: One of the dataset's variants, such as `2012_aug`.
         source: Folder of the files; "" for the archives.
     """
 
@@ -66,10 +65,9 @@ class SegmentationConfig(tfds.core.BuilderConfig):
 class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
     """Prepares images with label maps, from archives or from the user's folder.
 
-    Images are stored as the files that they are (a JPEG stays a JPEG), label
-    maps as gray PNG files of the labels, depth as PNG files of 16 bits. Each
-    image is decoded and each label compared with the classes once, here, so
-    that a damaged file is named before any training.
+    Image files are stored unchanged (a JPEG stays a JPEG), label maps as gray PNG files of the
+    labels, depth as PNG files of 16 bits. Each image is decoded and each label compared with the
+    classes once, here, so that a damaged file is reported before any training.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -82,7 +80,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
     @classmethod
     @abc.abstractmethod
     def find_files(cls, folders: Sequence[Path], variant: str) -> SplitFiles:
-        """Returns which files make up which example of which split.
+        """Returns the files of each example of each split.
 
         Args:
             folders: The folder that the user named, or the unpacked archives.
@@ -92,12 +90,12 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             Files by split and id, some of which may be missing.
 
         Raises:
-            ValueError: If the folders do not contain the dataset, with what was expected.
+            ValueError: If the folders do not contain the dataset; the text has the expected layout.
         """
 
     @property
     def labels(self) -> Labels:
-        """What the labels of this variant mean."""
+        """The classes of this variant."""
         return self.LABELS
 
     @property
@@ -111,7 +109,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
         return ("rgb",)
 
     def features(self) -> dict[str, Any]:
-        """Returns what is stored of an example, by name."""
+        """Returns the stored features of an example, by name."""
         heads = self.heads
         label_features = {
             head: tfds.features.LabeledImage(
@@ -126,7 +124,7 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
         }
 
     def read_example(self, files: Files) -> dict[str, Any]:
-        """Returns the stored form of an example, but its id, after checking it."""
+        """Returns the stored form of an example, without its id, after checking it."""
         contents, size = stored_image(files["image"])
         example: dict[str, Any] = {"image": io.BytesIO(contents)}
         for name in self.modalities:
@@ -239,8 +237,8 @@ def files_digest(splits: SplitFiles) -> str:
 def stored_image(path: Path) -> tuple[bytes, tuple[int, int]]:
     """Returns an image as bytes that `decode_image` reads exactly, and its (height, width).
 
-    A JPEG or PNG that is shown as it is stored stays the file that it is;
-    everything else (other formats, turned by EXIF) becomes a PNG.
+    A JPEG or PNG that needs no conversion is returned unchanged; everything else (other formats,
+    rotation by EXIF) becomes a PNG.
     """
     pixels = read_image(path)
     with Image.open(path) as image:
@@ -262,7 +260,7 @@ def png_of(array: np.ndarray) -> bytes:
 
 
 def check_present(splits: SplitFiles) -> None:
-    """Raises ValueError, which names what is missing, unless all files are there."""
+    """Raises ValueError with the missing file, unless all files exist."""
     missing = [
         path
         for examples in splits.values()
@@ -281,7 +279,7 @@ def find_folder(folders: Sequence[Path], places: Sequence[str], what: str) -> Pa
     """Returns the first existing folder `folder/place`; `place` may have wildcards.
 
     Raises:
-        ValueError: If there is none, with the places that were searched.
+        ValueError: If there is none, with the folders that were searched.
     """
     for folder in folders:
         for place in places:
@@ -300,7 +298,7 @@ def _download(dl_manager: Any, archive: Archive) -> Path:
         tfds.enable_progress_bar()
     try:
         path = Path(dl_manager.download(archive.url))
-    except Exception as error:  # tfds, `requests` and the network have errors of many kinds
+    except Exception as error:  # tfds, `requests` and the network have errors of many types
         raise ConnectionError(
             f"{archive.url} cannot be downloaded ({type(error).__name__}). Download it by another "
             "way, unpack it, and give the folder as `source`."

@@ -79,9 +79,9 @@ def prepare(
 def open_prepared(
     name: str, source: str | Path | None = None, data_dir: str | Path | None = None
 ) -> SegmentationDataset:
-    """Opens a dataset: prepared from `source`, else what was prepared before.
+    """Opens a dataset: prepared from `source`, else the one prepared before.
 
-    Without `source` it opens what was prepared from the archives, else what
+    Without `source` it opens the dataset that was prepared from the archives, else the one that
     was last prepared from a folder.
 
     Raises:
@@ -104,7 +104,7 @@ def open_prepared(
 
 
 def find_source_files(name: str, source: str | Path) -> tuple[SegmentationBuilder, SplitFiles]:
-    """Returns the builder of a dataset, and the files of a folder by split, none of them checked.
+    """Returns the builder of a dataset, and the files of a folder by split, unchecked.
 
     Raises:
         ValueError: If the folder does not contain the dataset.
@@ -141,7 +141,7 @@ def _existing_folder(name: str, source: str | Path) -> Path:
 def _open(name: str, path: Path) -> SegmentationDataset:
     builder = tfds.builder_from_directory(path)
     decoders = _decoders(builder.info.features)
-    # The pipeline decides what is kept in memory.
+    # The pipeline keeps the data in memory, not tfds.
     read_config = tfds.ReadConfig(try_autocache=False)
 
     def records(split: str) -> tf.data.Dataset:
@@ -164,7 +164,8 @@ def _open(name: str, path: Path) -> SegmentationDataset:
     )
 
 
-# Our own decoding of each stored feature, nested as they are; `None` leaves it to tfds.
+# Our own decoding of each stored feature, in the same nesting; `None` leaves the decoding to
+# tfds.
 _Decoders = dict[str, Any]
 
 
@@ -183,7 +184,7 @@ def _decoder(feature: Any) -> Any:
 
 
 def _skipped(decoders: _Decoders) -> dict[str, Any]:
-    """Returns what tfds is not to decode."""
+    """Returns the features that tfds should not decode."""
     return {
         key: _skipped(decoder) if isinstance(decoder, dict) else tfds.decode.SkipDecoding()
         for key, decoder in decoders.items()

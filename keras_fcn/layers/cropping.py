@@ -1,4 +1,4 @@
-"""Cropping of score maps to the size of another tensor."""
+"""Cropping of logits to the size of another tensor."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ class CropLike(keras.layers.Layer):
     """Cuts out of the first tensor the window that has the height and width of the second.
 
     Args:
-        offset: Rows and columns to leave out at the top and the left. Caffe's
-            crop layer calls it so, too.
+        offset: Rows and columns to leave out at the top and the left. Named as in Caffe's crop
+            layer.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Call arguments:
@@ -29,8 +29,8 @@ class CropLike(keras.layers.Layer):
         ValueError: If `offset` is negative, or the tensor is too small.
 
     Example:
-        >>> scores, image = keras.ops.ones((1, 64, 64, 21)), keras.ops.ones((1, 50, 37, 3))
-        >>> tuple(CropLike()([scores, image]).shape)
+        >>> logits, image = keras.ops.ones((1, 64, 64, 21)), keras.ops.ones((1, 50, 37, 3))
+        >>> tuple(CropLike()([logits, image]).shape)
         (1, 50, 37, 21)
     """
 

@@ -11,8 +11,8 @@ class LocalResponseNormalization(keras.layers.Layer):
     """Divides each value by `(1 + alpha / size * sum of squares) ** beta` over nearby channels.
 
     As in Caffe, `alpha` is divided by the size of the window; TensorFlow and
-    the paper do not divide. It computes in float32. On TensorFlow it is the
-    built-in operation, which TFLite has, too (in float).
+    the paper do not divide. It computes in float32. On TensorFlow it is the built-in operation,
+    which TFLite supports in float.
 
     Args:
         size: Number of channels summed over, odd, the channel itself in the middle.

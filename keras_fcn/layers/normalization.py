@@ -1,4 +1,4 @@
-"""Normalization of pixels, as the backbones were trained with."""
+"""Normalization of pixels, as in the training of the backbones."""
 
 from typing import Any, Literal, get_args
 
@@ -35,13 +35,13 @@ class ImageNormalization(keras.layers.Layer):
 
     Call arguments:
         inputs: Images, shape `(batch, height, width, channels)`; red, green, blue in
-            0..255 unless said otherwise.
+            0..255 unless stated otherwise.
 
     Returns:
         Images of the same shape.
 
     Raises:
-        ValueError: If `mode` is unknown, or does not fit the number of channels.
+        ValueError: If `mode` is unknown, or does not match the number of channels.
 
     Example:
         >>> white = keras.ops.full((1, 1, 1, 3), 255.0)

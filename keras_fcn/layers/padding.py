@@ -1,4 +1,4 @@
-"""Padding of images to a size that a network's stride divides."""
+"""Padding of images to a multiple of a network's stride."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ Shape = tuple[int | None, ...]
 class PadToStride(keras.layers.Layer):
     """Appends zeros at the bottom and the right until the stride divides height and width.
 
-    An image whose size fits already stays as it is. `CropLike` cuts the scores of the
-    added pixels off again.
+    An image whose size already fits is returned unchanged. `CropLike` removes the logits of the
+    added pixels again.
 
     Args:
         stride: Coarsest stride of the network, in pixels, at least 1.

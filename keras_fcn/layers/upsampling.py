@@ -12,20 +12,20 @@ Shape = tuple[int | None, ...]
 class BilinearUpsampling(keras.layers.Layer):
     """Interpolates to the output of a transposed convolution with the kernel of `Bilinear`.
 
-    Outside of the map are zeros, as for the convolution; `keras.layers.UpSampling2D`
+    The input is padded with zeros, as for the convolution; `keras.layers.UpSampling2D`
     repeats the border instead.
 
     Args:
-        factor: How many times larger the map becomes; even.
+        factor: Ratio of output to input size; even.
         padding: `"same"`: the output is `factor` times the input; `"valid"`:
             half a factor more on each side.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Call arguments:
-        inputs: Scores, shape `(batch, height, width, num_classes)`.
+        inputs: Logits, shape `(batch, height, width, num_classes)`.
 
     Returns:
-        Scores, shape `(batch, height * factor, width * factor, num_classes)`,
+        Logits, shape `(batch, height * factor, width * factor, num_classes)`,
         each side `factor` more for `"valid"`.
 
     Raises:

@@ -45,7 +45,7 @@ def prepare_skips(
 
 @dataclass(frozen=True)
 class Head:
-    """Scores features at strides 32, 16 and 8, and sums the scores at the size of the image.
+    """Computes scores at strides 32, 16 and 8, and sums them at the size of the image.
 
     Args:
         num_classes: Number of classes.
@@ -56,7 +56,7 @@ class Head:
         is_aligned: Whether features lie side by side from the top left corner of the image on,
             each on as many pixels as its stride. Otherwise scores are placed by the coordinates
             of their windows on the image.
-        suffix: Appended to the name of each layer; tells heads apart.
+        suffix: Appended to the name of each layer, to distinguish heads.
 
     Raises:
         ValueError: If `stride`, `upsampling` or `kernel` is none of these.
@@ -138,7 +138,7 @@ class Head:
         )(scores)
 
     def _fuse(self, scores: KerasTensor, skip: KerasTensor, pool: str) -> KerasTensor:
-        """Adds the scores of a skip, where both have scores."""
+        """Adds the scores of a skip, at the pixels that have both."""
         if not self.is_aligned:
             offset = grid_of(skip).offset_to(grid_of(scores))
             name = f"score_{pool}{self.suffix}c"

@@ -53,10 +53,10 @@ class FCN(keras.Model):
             which is the default.
         modalities: Modalities of the images, of `"rgb"`, `"hha"` and `"depth"`, one
             after the other along the channels; see `keras_fcn.modalities`. Empty
-            for RGB or any other single kind of image.
+            for RGB or any other single modality.
         fusion: For several modalities: `"early"`, one backbone takes them all, or
             `"late"`, each has its own, and their scores are averaged.
-        skip_filters: Width of a 3x3 convolution before the score of each skip.
+        skip_filters: Width of a 3x3 convolution before the score layer of each skip.
             0, the default, is the paper's network: it scores the features themselves.
         skip_scales: Factors on pool4 and pool3 before they are scored; see
             `FCN8sAtOnce`.
@@ -124,7 +124,7 @@ class FCN(keras.Model):
         shape = complete_shape(input_shape, modalities)
         if skip_filters < 0:
             raise ValueError(
-                f"`skip_filters` must lie in [0, inf). Received: skip_filters={skip_filters}."
+                f"`skip_filters` must be in [0, inf). Received: skip_filters={skip_filters}."
             )
         upsampling_kernel = upsampling_kernel or backbone.upsampling_kernel
         decoders = {
@@ -172,7 +172,7 @@ class FCN(keras.Model):
 
         # === Weights ===
         if weights or backbone.weights:
-            from keras_fcn.weights import load  # the only thing that models know of weights/
+            from keras_fcn.weights import load  # the only use of weights/ in models
 
             load(self, weights)
 

@@ -74,7 +74,7 @@ def grid_of(tensor: KerasTensor) -> Grid:
 
 def producer(tensor: KerasTensor) -> tuple[Any, list[KerasTensor]]:
     """Returns the layer that computes a tensor of a functional model, and the layer's inputs."""
-    # The one record of the graph that also knows layers which were called inside other models.
+    # The only record of the graph that includes layers called inside other models.
     operation, node_index, _ = tensor._keras_history
     return operation, list(operation._inbound_nodes[node_index].input_tensors)
 

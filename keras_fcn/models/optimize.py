@@ -25,7 +25,7 @@ def inference_model(model: keras.Model) -> keras.Model:
     interpolation of the map with zeros around it gives the same numbers.
 
     Args:
-        model: The network. It stays as it is; the weights are shared.
+        model: The network. It is not changed; the weights are shared.
 
     Returns:
         The faster model; or `model` itself if no layer can be replaced, or it is not an `FCN`.
@@ -52,21 +52,21 @@ def inference_model(model: keras.Model) -> keras.Model:
     )
 
 
-def highest_label(scores: KerasTensor) -> KerasTensor:
+def fast_argmax(logits: KerasTensor) -> KerasTensor:
     """Returns the class with the highest logit, uint8, shape `(batch, height, width)`.
 
-    Of equal ones it is the first, as with `argmax`, which takes three times longer
+    Of equal logits the first is taken, as with `argmax`, which takes three times longer
     in TensorFlow on the CPU.
 
     Args:
-        scores: Shape `(batch, height, width, num_classes)`.
+        logits: Shape `(batch, height, width, num_classes)`.
 
     Example:
-        >>> highest_label(keras.ops.array([[[[1.0, 3.0, 3.0]]]])).numpy().tolist()
+        >>> fast_argmax(keras.ops.array([[[[1.0, 3.0, 3.0]]]])).numpy().tolist()
         [[[1]]]
     """
-    _, labels = ops.top_k(scores, 1, sorted=False)
-    return ops.cast(ops.squeeze(labels, -1), "uint8")
+    _, classes = ops.top_k(logits, 1, sorted=False)
+    return ops.cast(ops.squeeze(classes, -1), "uint8")
 
 
 def with_precision(model: FCN, precision: Precision) -> FCN:
@@ -79,7 +79,7 @@ def with_precision(model: FCN, precision: Precision) -> FCN:
     instructions, and as fast as float32 on others.
 
     Args:
-        model: The network. It stays as it is.
+        model: The network. It is not changed.
         precision: `"float32"` or `"bfloat16"`.
 
     Returns:

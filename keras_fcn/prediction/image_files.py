@@ -40,7 +40,7 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
     """Returns the image files that files, folders and patterns name, each once.
 
     Args:
-        inputs: Files, which are taken as they are, whether they exist or not; folders, for the
+        inputs: Files, whether they exist or not; folders, for the
             images directly in them; and patterns with `*`, `?`, `[...]`, `**`.
 
     Returns:
@@ -77,8 +77,8 @@ def predict_files(
         predictor: The network.
         paths: Image files. The EXIF orientation is applied. For a network of several
             modalities those of the first. A network of 1 or 4 channels that does not name them
-            takes gray or RGBA files as they are.
-        output_dir: Where to write; made if need be. Files of an earlier run are replaced.
+            takes gray or RGBA files unchanged.
+        output_dir: Folder to write to; created if missing. Files of an earlier run are replaced.
         folders: For a network of several modalities: by name of each further one, such as
             `"hha"`, the folder of its images, which have the names of `paths`.
         modalities: Names of the images that the network takes, in its order, such as
@@ -110,7 +110,7 @@ def predict_files(
 
 
 def _checked_modalities(predictor: Predictor, modalities: Sequence[str] | None) -> tuple[str, ...]:
-    """Returns the modalities to read; none for images that are read as they are."""
+    """Returns the modalities to read; none for images that are read unchanged."""
     names = tuple(predictor.modalities if modalities is None else modalities)
     if not names and predictor.num_channels == 3:
         names = ("rgb",)
@@ -164,7 +164,7 @@ def _predict_file(
     except (OSError, ValueError) as error:
         return FilePrediction(path, error=str(error))
     try:
-        outputs = predictor.heads.by_name(predictor.predict(image[None]))
+        outputs = predictor.predictions_by_head(image[None])
     except ImageSizeError as error:
         return FilePrediction(path, error=f"{path}: {error}")
     written, replaced = [], 0

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 
 from keras_fcn.labels import Heads, LabelSpec
+from keras_fcn.modalities import image_dtype
 from keras_fcn.models import FCN
-from keras_fcn.models.optimize import highest_label, inference_model
+from keras_fcn.models.optimize import fast_argmax, inference_model
 from keras_fcn.models.receptive_field import reach_of
 from keras_fcn.prediction.predictor import Maps, Predictor, highest_class
 
@@ -35,7 +36,7 @@ class KerasPredictor(Predictor):
         self.model = model
         modalities = model.modalities if isinstance(model, FCN) else ()
         input_shape = _checked_input_shape(model, path)
-        super().__init__(path, _heads_of(model), input_shape, modalities)
+        super().__init__(path, heads_of(model), input_shape, modalities)
         backend = keras.backend.backend()
         self.runtime = "Keras" if backend == "tensorflow" else f"Keras, {backend}"
         compiled = _graphs if backend == "tensorflow" else _calls
@@ -55,7 +56,13 @@ class KerasPredictor(Predictor):
         return self._logits_of(images)
 
 
-def _heads_of(model: keras.Model) -> Heads:
+def heads_of(model: keras.Model) -> Heads:
+    """Returns the heads of a model; one that is not an `FCN` gets numbered classes.
+
+    >>> images = keras.Input((None, None, 3))
+    >>> heads_of(keras.Model(images, keras.layers.Conv2D(2, 1)(images))).labels.class_names
+    ('class 0', 'class 1')
+    """
     if isinstance(model, FCN):
         return model.heads
     if isinstance(model.output, dict):
@@ -93,7 +100,7 @@ def _graphs(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
     """Returns predictions and logits as graphs that are traced once, not once per image size."""
     import tensorflow as tf
 
-    dtype = "uint8" if model.input_shape[3] == 3 else "float32"
+    dtype = image_dtype(model.input_shape[3])
     images = tf.TensorSpec((None, *model.input_shape[1:]), dtype, name="images")
     lock = Lock()  # Keras does not promise that two threads can trace a model at once
 
@@ -110,7 +117,7 @@ def _graphs(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
 
         return run
 
-    return graph_of(highest_label), graph_of(lambda logits: tf.cast(logits, "float32"))
+    return graph_of(fast_argmax), graph_of(lambda logits: tf.cast(logits, "float32"))
 
 
 def _calls(model: keras.Model, heads: Heads) -> tuple[Run, Run]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_fcn.data.resizing import Size, resized_images, resized_labels, resized_logits
 from keras_fcn.labels import Heads, Labels, LabelSpec
+from keras_fcn.modalities import image_dtype
 
 # One array per head.
 Maps = dict[str, np.ndarray]
@@ -108,7 +109,7 @@ class Predictor(ABC):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of metrics or predictions of this network has to know."""
+        """Remarks on the metrics or predictions of this network."""
         if self.network_size is None:
             return ()
         height, width = self.network_size
@@ -136,7 +137,7 @@ class Predictor(ABC):
         Raises:
             ImageSizeError: If the images are larger than a SavedModel's limit.
         """
-        return self._at_its_size(images, self._predictions, resized_labels)
+        return self.heads.unwrapped(self.predictions_by_head(images))
 
     def logits(self, images: np.ndarray) -> Output:
         """Returns the logits of each class at each pixel.
@@ -153,6 +154,14 @@ class Predictor(ABC):
             ValueError: If the exported model returns predictions only.
             ImageSizeError: If the images are larger than a SavedModel's limit.
         """
+        return self.heads.unwrapped(self.logits_by_head(images))
+
+    def predictions_by_head(self, images: np.ndarray) -> Maps:
+        """Returns what `predict` does, as a dictionary by head for every network."""
+        return self._at_its_size(images, self._predictions, resized_labels)
+
+    def logits_by_head(self, images: np.ndarray) -> Maps:
+        """Returns what `logits` does, as a dictionary by head for every network."""
         return self._at_its_size(images, self._logits, resized_logits)
 
     @abstractmethod
@@ -168,18 +177,19 @@ class Predictor(ABC):
         images: np.ndarray,
         run: Callable[[np.ndarray], Maps],
         resized: Callable[[np.ndarray, Size], np.ndarray],
-    ) -> Output:
+    ) -> Maps:
         """Runs the network on images of a size that it takes, and resizes its output back."""
         images = self._checked(images)
         size = images.shape[1:3]
         if self.fixed_size is None or self.fixed_size == size:
-            return self.heads.unwrapped(run(images))
+            return run(images)
         outputs = run(resized_images(images, self.fixed_size))
-        return self.heads.unwrapped({head: resized(maps, size) for head, maps in outputs.items()})
+        return {head: resized(maps, size) for head, maps in outputs.items()}
 
     def _checked(self, images: np.ndarray) -> np.ndarray:
         images = np.asarray(images)
-        expected, dtype = ("uint8 RGB", "uint8") if self.num_channels == 3 else ("float32",) * 2
+        dtype = image_dtype(self.num_channels)
+        expected = f"{dtype} RGB" if self.num_channels == 3 else dtype
         if images.ndim != 4 or images.shape[3] != self.num_channels or images.dtype != dtype:
             raise ValueError(
                 f"`images` must be {expected} of shape (batch, height, width, "

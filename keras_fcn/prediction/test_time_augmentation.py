@@ -73,8 +73,8 @@ class AveragedPredictor(Predictor):
         for scale in self.scales:
             scaled = _scaled(images, scale)
             for step in (1, -1)[: 1 + self.flip]:
-                output = self._predictor.logits(np.ascontiguousarray(scaled[:, :, ::step]))
-                for head, logits in self.heads.by_name(output).items():
+                mirrored = np.ascontiguousarray(scaled[:, :, ::step])
+                for head, logits in self._predictor.logits_by_head(mirrored).items():
                     sums[head] += _at_size(logits[:, :, ::step], size)
         count = np.float32(len(self.scales) * (1 + self.flip))
         return {head: total / count for head, total in sums.items()}

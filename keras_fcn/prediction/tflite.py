@@ -22,7 +22,7 @@ from keras_fcn.prediction.predictor import (
     without_logits,
 )
 
-# What an interpreter says of a tensor: its index, type, shape and quantization.
+# The details of a tensor in an interpreter: index, type, shape and quantization.
 Details = dict[str, Any]
 
 

@@ -102,7 +102,7 @@ class TiledPredictor(Predictor):
         return maps
 
     def _blocks(self, images: np.ndarray) -> Iterator[tuple[str, Block, np.ndarray]]:
-        """Yields the blended logits of one tile after the other, by head, as soon as they are done.
+        """Yields the blended logits of each tile, by head, as soon as they are complete.
 
         Together they are the whole images, each pixel once.
         """
@@ -112,8 +112,8 @@ class TiledPredictor(Predictor):
             for row in rows:
                 for column in columns:
                     tile = image[None, row.start : row.stop, column.start : column.stop]
-                    output = self._predictor.logits(np.ascontiguousarray(tile))
-                    for head, logits in self.heads.by_name(output).items():
+                    outputs = self._predictor.logits_by_head(np.ascontiguousarray(tile))
+                    for head, logits in outputs.items():
                         block, finished = seams[head].finished(logits[0], row, column)
                         yield head, (index, *block), finished
 

@@ -24,7 +24,7 @@ def fold_normalization(
         kernel: Shape `(height, width, 3, filters)`.
         bias: Shape `(filters,)`.
         trained_with: `ImageNormalization` mode of the kernel's training.
-        applied: Mode of the model. The same mode leaves the kernel as it is.
+        applied: Mode of the model. The same mode leaves the kernel unchanged.
         applied_mean_bgr: For `applied="caffe"`: the mean that is subtracted.
 
     Returns:

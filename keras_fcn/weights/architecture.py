@@ -1,4 +1,4 @@
-"""What network a weight file is for, told from the names and the shapes of its layers."""
+"""The network of a weight file, from the names and shapes of its layers."""
 
 from typing import Any
 
@@ -26,17 +26,19 @@ def network_arguments(source: WeightFile) -> dict[str, Any]:
         the default, `skip_scales`, `modalities` and `fusion`.
 
     Raises:
-        ValueError: If the file contains neither scores nor an ImageNet classifier.
+        ValueError: If the file contains neither score layers nor an ImageNet classifier.
     """
     streams = [
         m for m in MODALITIES if source.input_layer.endswith(m) or f"fc6{m}" in source.layers
     ]
     suffix = streams[0] if streams else ""
-    heads = _classes_by_head(source, suffix)
-    head = next(iter(heads), "")
-    strides = [s for s, name in _LAST_UPSAMPLING.items() if f"{name}{head}" in source.layers]
+    classes = _classes_by_suffix(source, suffix)
+    suffix_of_head = next(iter(classes), "")
+    strides = [
+        s for s, name in _LAST_UPSAMPLING.items() if f"{name}{suffix_of_head}" in source.layers
+    ]
     backbone = _backbone(source, suffix)
-    is_network = bool(heads) and len(strides) == 1
+    is_network = bool(classes) and len(strides) == 1
     if backbone is None or not (is_network or source.is_classifier):
         raise ValueError(
             f"{str(source.path)!r} must contain a fully convolutional network with the layers "
@@ -51,7 +53,8 @@ def network_arguments(source: WeightFile) -> dict[str, Any]:
     if source.is_classifier:
         return arguments
     arguments["stride"] = strides[0]
-    arguments["num_classes"] = {name[1:]: n for name, n in heads.items()} if head else heads[""]
+    by_name = {name.removeprefix("_"): n for name, n in classes.items()}
+    arguments["num_classes"] = by_name if suffix_of_head else classes[""]
     scales = [source.layers.get(f"scale_{pool}") for pool in ("pool4", "pool3")]
     if all(scales):
         # By way of the text: 0.01, not the nearest float32.
@@ -60,7 +63,7 @@ def network_arguments(source: WeightFile) -> dict[str, Any]:
 
 
 def _backbone(source: WeightFile, suffix: str) -> Backbone | None:
-    """Returns the backbone that the layers before the scores are of; None if it is unknown."""
+    """Returns the backbone of the layers before the score layers; None if it is unknown."""
     name = source.backbone or _BACKBONES.get(source.input_layer.removesuffix(suffix))
     if name is None:
         return None
@@ -75,7 +78,7 @@ def _backbone(source: WeightFile, suffix: str) -> Backbone | None:
     )
 
 
-def _classes_by_head(source: WeightFile, suffix: str) -> dict[str, int]:
+def _classes_by_suffix(source: WeightFile, suffix: str) -> dict[str, int]:
     """Returns the number of classes by the suffix of each head's layers: "" or "_semantic"."""
     return {
         name.removeprefix("score_fr").removesuffix(suffix): layer.weight.shape[0]

@@ -204,7 +204,7 @@ def _read_blob(file: BinaryIO, path: Path, message: Field) -> StoredTensor:
 
 
 def _skip_unpacked(file: BinaryIO, message: Field, segments: list[_Segment]) -> Iterator[Field]:
-    """Yields the fields of a blob that hold no data; the data is noted in `segments`."""
+    """Yields the fields of a blob that contain no data; the data is noted in `segments`."""
     start = message.start
     while start < message.end:
         for field in read_fields(file, start, message.end):

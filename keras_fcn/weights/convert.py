@@ -32,7 +32,8 @@ class ConversionReport:
     Args:
         source: The file.
         loaded: Layers of the model that got their weights, or would if the others fitted.
-        kept: Scores and upsampling that kept theirs, because the file is a classifier's.
+        kept: Score and upsampling layers that kept their weights, because the file is a
+            classifier's.
         missing: Layers of the model that the file does not contain, with their shapes.
         mismatched: Layers that differ: the shapes in the model and in the file.
         extra: Layers of the file that the model does not have.
@@ -110,11 +111,11 @@ def assign_weights(model: keras.Model, source: WeightFile) -> ConversionReport:
     """Fills a model from an opened weight file, one tensor at a time.
 
     All names and shapes are compared before the first tensor is read, so that
-    a model is either filled or unchanged. The scores and the upsampling may be
+    a model is either filled or unchanged. The score and upsampling layers may be
     missing from a classifier's file only.
 
     A classifier that was trained on other inputs than the model's
-    `ImageNormalization` makes (torchvision's on RGB, the model on BGR, say)
+    `ImageNormalization` makes (for example torchvision's on RGB, the model on BGR)
     has the difference folded into its first convolution. That is exact where
     the convolution does not reach into the padding, which is zero after
     normalization and so stands for another color than in training. For an exact

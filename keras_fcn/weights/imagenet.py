@@ -80,7 +80,7 @@ def load_vgg_weights(
         constructor: `keras.applications.VGG16` or `VGG19`.
         weights: `"imagenet"`, a file of the classifier's weights (with or without
             its top), or an `.npz` of arrays `<layer>_kernel` and `<layer>_bias`,
-            which may hold a part of the layers.
+            which may contain a part of the layers.
         suffix: Of the names of the layers, in a network with two streams.
 
     Returns:

@@ -39,7 +39,13 @@ def load(model: "FCN", weights: str | Path | None = None) -> None:
         >>> keras_fcn.weights.load(model, "voc")  # doctest: +SKIP
     """
     if weights in (None, "imagenet"):
-        load_backbone_weights(model, str(weights or model.backbone.weights))
+        source = weights or model.backbone.weights
+        if source is None:
+            raise ValueError(
+                f"`weights` must be given, because the backbone {model.backbone.name!r} of the "
+                'network names none. Received: weights=None. Give "imagenet" or a file.'
+            )
+        load_backbone_weights(model, str(source))
     elif weights in NETWORK_DATASETS:
         card = find_card(
             str(weights),

@@ -86,7 +86,7 @@ class WeightCard:
 
     @property
     def verification(self) -> str:
-        """Says what a download is compared with.
+        """Describes what a download is compared with.
 
         >>> CARDS["voc-fcn16s"].verification
         'not verified: no checksum is published'
@@ -188,7 +188,7 @@ _SEG11VALID = "VOC 2011 seg11valid, 736 images"  # VOC 2011 val without SBD trai
 
 
 def _voc_metrics(published: float, *measured: float) -> tuple[PublishedMetrics, ...]:
-    """The authors' score, and the four that wkentaro measured with the same file."""
+    """The authors' mean IoU, and the four metrics that wkentaro measured with the same file."""
     metrics = (PublishedMetrics(_SEG11VALID, _README, published),)
     return metrics + (
         (PublishedMetrics(_SEG11VALID, "wkentaro/fcn, README.md", *measured),) if measured else ()

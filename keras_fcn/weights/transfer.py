@@ -40,7 +40,7 @@ class TransferReport:
 def transfer(source: keras.Model, target: keras.Model) -> TransferReport:
     """Copies weights from `source` to `target` wherever layers have the same name and shape.
 
-    Between the stages of the paper this is all there is to do: the scores of
+    Between the stages of the paper nothing else is needed: the score layers of
     the new skips are zero, and new upsampling is bilinear, so FCN-16s starts as
     the FCN-32s it came from. Where the number of classes differs, score layers
     keep the classes that both have: by name if the networks share names, else
@@ -56,7 +56,7 @@ def transfer(source: keras.Model, target: keras.Model) -> TransferReport:
         What was copied and what was not.
 
     Raises:
-        ValueError: If no layer fits, or a layer other than a score has another shape.
+        ValueError: If no layer fits, or a layer other than a score layer has another shape.
 
     Reference:
         Long, Shelhamer and Darrell, CVPR 2015, section 4.2; `transplant` and
@@ -108,7 +108,7 @@ def fuse_streams(target: keras.Model, sources: Mapping[str, keras.Model]) -> Non
     The upsampling of the sums keeps its weights, which are bilinear at first.
 
     Args:
-        target: Built with `modalities=("rgb", "hha"), fusion="late"`, say.
+        target: Built with `modalities=("rgb", "hha"), fusion="late"`, for example.
         sources: Modality to network, built with the same arguments otherwise.
 
     Raises:
@@ -150,7 +150,10 @@ def load_model_weights(model: keras.Model, path: str | Path) -> None:
     """
     path = Path(path)
     if path.suffix == ".keras":
-        report = transfer(keras.saving.load_model(path, compile=False), model)
+        # Imported here, because the networks of that package import this one.
+        from keras_fcn.prediction import load_model
+
+        report = transfer(load_model(path), model)
         if report.adapted or report.new:
             raise ValueError(
                 f"{path} must contain all layers of {model.name!r} with its classes. Missing or of "
@@ -184,7 +187,8 @@ def _scores_classes(layer_name: str) -> bool:
 
 
 def _differ_in_classes_only(old: list[np.ndarray], new: list[np.ndarray]) -> bool:
-    # A 1x1 score has its classes on the last axis, a transposed convolution on the last two.
+    # A 1x1 score layer has its classes on the last axis, a transposed convolution on the last
+    # two.
     return all(
         o.ndim == n.ndim and (o.ndim < 4 or o.shape[0] > 1 or o.shape[:3] == n.shape[:3])
         for o, n in zip(old, new, strict=True)

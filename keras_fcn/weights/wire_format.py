@@ -34,7 +34,7 @@ def read_fields(file: BinaryIO, start: int, end: int) -> Iterator[Field]:
     """Yields the fields of the message that fills the bytes `[start, end)` of a file.
 
     The caller may move the file's position between two fields. The official
-    runtime would hold the whole file and its parsed copy at once, 1.1 GB for
+    runtime would keep the whole file and its parsed copy in memory, 1.1 GB for
     one of 540 MB, beside the model that is filled from it.
 
     Raises:

@@ -17,6 +17,8 @@ from keras_fcn.backbones import (
     create,
 )
 
+from ..helpers import TAPS, tiny_layers
+
 
 @pytest.mark.parametrize("name", backbone_names())
 def test_features_have_strides_8_16_and_32(name):
@@ -118,10 +120,10 @@ def test_backbones_are_serialized(name):
     assert BACKBONES[name].name == name
 
 
-def test_files_load_in_a_fresh_process(tiny_backbone, tmp_path):
+def test_files_load_in_a_fresh_process(tmp_path):
     networks = {
         "named": keras_fcn.FCN8s(3, backbone=SmallResNet(alpha=0.25, fc_filters=4)),
-        "own": keras_fcn.FCN8s(3, backbone=TappedModel(tiny_backbone, taps=("s8", "s16", "s32"))),
+        "own": keras_fcn.FCN8s(3, backbone=TappedModel(tiny_layers(), taps=TAPS)),
     }
     image = np.random.default_rng(0).uniform(0, 255, (1, 33, 40, 3)).astype("float32")
     np.save(tmp_path / "image.npy", image)
@@ -149,8 +151,8 @@ for name in {list(networks)}:
         ("resnet50", {"alpha": 0.5}, "`alpha` is for vgg16, .* Leave it out"),
         ("vgg16", {"taps": ("a", "b", "c")}, "`taps` is for resnet50, .* Leave it out"),
         ("vgg16", {"fc_filter": 3}, "Unknown setting 'fc_filter' of 'vgg16'.*mean 'fc_filters'"),
-        ("vgg16", {"dropout": 1.0}, r"`dropout` must lie in \[0, 1\)"),
-        ("vgg16", {"fc_filters": -1}, "`fc_filters` must lie in"),
+        ("vgg16", {"dropout": 1.0}, r"`dropout` must be in \[0, 1\)"),
+        ("vgg16", {"fc_filters": -1}, "`fc_filters` must be in"),
     ],
 )
 def test_settings_that_do_not_fit(name, settings, message):
@@ -158,16 +160,16 @@ def test_settings_that_do_not_fit(name, settings, message):
         create(name, **settings)
 
 
-def test_weights_are_for_backbones_that_are_built_here(tiny_backbone):
+def test_weights_are_for_backbones_that_are_built_here():
     with pytest.raises(ValueError, match="Load the weights of 'tiny' yourself"):
-        TappedModel(tiny_backbone, taps=("s8", "s16", "s32"), weights="x.h5")
-    backbone = TappedModel(tiny_backbone, taps=("s8", "s16", "s32"))
+        TappedModel(tiny_layers(), taps=TAPS, weights="x.h5")
+    backbone = TappedModel(tiny_layers(), taps=TAPS)
     with pytest.raises(ValueError, match="Load the weights of 'tiny' yourself"):
         keras_fcn.FCN8s(3, backbone=backbone, weights="imagenet")
 
 
-def test_a_model_of_the_users_is_no_backbone_of_late_fusion(tiny_backbone):
-    backbone = TappedModel(tiny_backbone, taps=("s8", "s16", "s32"))
+def test_a_model_of_the_users_is_no_backbone_of_late_fusion():
+    backbone = TappedModel(tiny_layers(), taps=TAPS)
 
     with pytest.raises(ValueError, match="layers exist once.* backbone='tiny'"):
         keras_fcn.FCN8s(3, backbone=backbone, modalities=("rgb", "hha"), fusion="late")
@@ -195,13 +197,13 @@ def test_zeros_are_for_weights_to_come():
     assert MobileNetV2().with_zeros() == MobileNetV2()
 
 
-def test_taps_that_do_not_exist_or_fit(tiny_backbone):
+def test_taps_that_do_not_exist_or_fit():
     with pytest.raises(ValueError, match="names the layer 's4', which 'tiny' does not have"):
-        keras_fcn.FCN8s(3, backbone=TappedModel(tiny_backbone, taps=("s4", "s16", "s32")))
+        keras_fcn.FCN8s(3, backbone=TappedModel(tiny_layers(), taps=("s4", "s16", "s32")))
     with pytest.raises(ValueError, match=r"The tap 's16' for P3 must have stride 8.*4x4"):
-        keras_fcn.FCN8s(3, backbone=TappedModel(tiny_backbone, taps=("s16", "s16", "s32")))
+        keras_fcn.FCN8s(3, backbone=TappedModel(tiny_layers(), taps=("s16", "s16", "s32")))
     with pytest.raises(ValueError, match="`taps` must name the layers"):
-        TappedModel(tiny_backbone)
+        TappedModel(tiny_layers())
 
 
 def test_layers_of_the_small_network_are_called_alike_in_every_copy():

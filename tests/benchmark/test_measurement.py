@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
-from keras_fcn_benchmark.artifacts import ArtifactError, Artifacts
 from keras_fcn_benchmark.candidates import CANDIDATES, Candidate
+from keras_fcn_benchmark.exported_models import ExportedModels, ExportError
 from keras_fcn_benchmark.measurement import _rounds, benchmark
 from keras_fcn_benchmark.network import Comparison, Network
 from keras_fcn_benchmark.worker import WorkerError
 
-from ..export.export_samples import LABELS, picture, tiny_model
+from keras_fcn.backbones import TappedModel
+
+from ..helpers import LABELS, TAPS, picture, tiny_layers, tiny_model
 
 
 def test_candidates_have_names_of_their_own_and_are_skipped_by_package():
@@ -62,12 +64,16 @@ ALIKE = {
 @pytest.mark.full
 def test_candidates_of_each_kind_run_and_agree(tmp_path):
     path = tmp_path / "tiny.keras"
-    tiny_model().save(path)
+    # Of Keras layers alone: other processes open it, which do not know the class `Tiny`.
+    backbone = TappedModel(tiny_layers(), taps=TAPS, fc_filters=8, normalization="tf")
+    tiny_model(backbone=backbone).save(path)
     pictures = [picture(64, 96, seed) for seed in range(100)]
-    artifacts = Artifacts(path, tmp_path / "files", (64, 96), lambda: pictures, "pictures")
+    exported_models = ExportedModels(
+        path, tmp_path / "files", (64, 96), lambda: pictures, "pictures"
+    )
     labels = [np.zeros((30, 40), "uint8")] * 2
     comparison = Comparison(np.stack(pictures[:2]), labels, LABELS, "pictures")
-    network = Network("tiny", artifacts, 1e6, comparison)
+    network = Network("tiny", exported_models, 1e6, comparison)
     absent = Candidate("absent", "x", "x", "float32", "predictions", ("no_such_package",))
     broken = Candidate("broken", "predictor", "no-such-kind", "float32", "predictions")
     unopened = Candidate("unopened", "encoded", "keras", "float32", "PNG files")
@@ -88,6 +94,6 @@ def test_candidates_of_each_kind_run_and_agree(tmp_path):
         lowest = 0.7 if r.precision == "int8" else 0.95
         assert r.equal_predictions >= lowest, r.name
         assert r.mean_iou is not None
-    with pytest.raises(ArtifactError, match="no-such-kind"):
-        artifacts.path("no-such-kind")
+    with pytest.raises(ExportError, match="no-such-kind"):
+        exported_models.path("no-such-kind")
     assert not list((tmp_path / "files").rglob(".incomplete*"))

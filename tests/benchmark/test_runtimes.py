@@ -9,7 +9,7 @@ from keras_fcn_export import export_tflite
 
 import keras_fcn
 
-from ..export.export_samples import picture, tiny_model
+from ..helpers import picture, randomize_logits, tiny_model
 
 
 def test_importing_the_runtimes_loads_no_framework():
@@ -58,10 +58,7 @@ def test_pytorch_computes_the_same_network(tmp_path, name):
     alpha, options = {"vgg16": (0.1, {"fc_filters": 8}), "mobilenet_v2": (0.35, {})}[name]
     backbone = keras_fcn.backbones.create(name, alpha=alpha, **options)
     model = keras_fcn.FCN8s(3, backbone=backbone)
-    random = np.random.default_rng(0)
-    for layer in model.layers:
-        if layer.name.startswith("score_"):
-            layer.set_weights([random.normal(0, 1, w.shape) for w in layer.get_weights()])
+    randomize_logits(model)
     images = np.stack([picture(45, 70, seed) for seed in range(2)])
     expected = model.predict(images, verbose=0)
 

@@ -5,13 +5,14 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from keras_fcn_cli import quiet
 from keras_fcn_cli.main import main
 from PIL import Image
+
+from .. import helpers
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +38,8 @@ def run() -> Callable[..., Result]:
 @pytest.fixture(scope="session")
 def channel_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of three classes: the brightest channel of a pixel is its class."""
-    inputs = keras.Input((None, None, 3))
     path = tmp_path_factory.mktemp("model") / "channels.keras"
-    keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs)).save(path)
+    helpers.channel_model().save(path)
     return path
 
 

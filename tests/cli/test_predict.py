@@ -5,8 +5,8 @@ from PIL import Image
 from keras_fcn.data.image_io import read_image
 from keras_fcn.data.masks import read_mask
 
+from .. import helpers
 from ..prediction.networks import FORMATS, write
-from ..prediction.networks import channel_model as make_channel_model
 
 
 def test_label_maps_and_overlays_are_written(run, channel_model, photos, tmp_path):
@@ -38,7 +38,7 @@ def test_every_format_is_taken(run, photos, tmp_path, kind):
 
 
 def test_modalities_are_named_for_a_file_that_does_not(run, photos, tmp_path):
-    make_channel_model(channels=4).save(tmp_path / "m.keras")
+    helpers.channel_model(channels=4).save(tmp_path / "m.keras")
     depth = np.full((20, 30), 300, "uint16")
     (tmp_path / "depth").mkdir()
     Image.fromarray(depth).save(tmp_path / "depth" / "0.png")

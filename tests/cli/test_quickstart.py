@@ -39,4 +39,4 @@ def test_a_training_that_fails_is_explained(run, monkeypatch):
     result = run("quickstart")
 
     assert result.exit_code == 1
-    assert result.stderr == "Error: The quickstart was stopped. Start it again, and it goes on.\n"
+    assert result.stderr == "Error: The quickstart was stopped. Run it again to continue.\n"

@@ -1,28 +1,13 @@
 import re
-from dataclasses import dataclass
 
-import keras
 import keras_fcn_train.studies.runs as study_runs
 import pytest
 from PIL import Image
 
-from keras_fcn.backbones import BACKBONES, Application
-from keras_fcn.backbones.applications import Taps
-
 
 @pytest.fixture
-def upsampling_study(run, photos, tmp_path, tiny_backbone, monkeypatch):
+def upsampling_study(run, photos, tmp_path, tiny_backbones):
     """Runs a study of two trainings that take a second each."""
-
-    @keras.saving.register_keras_serializable(package="tests")
-    @dataclass(frozen=True, kw_only=True)
-    class TinyOfStudies(Application):
-        taps: Taps = ("s8", "s16", "s32")
-        name = "tiny"
-        trained_with = "tf"
-        constructor = staticmethod(lambda **_: keras.models.clone_model(tiny_backbone))
-
-    monkeypatch.setitem(BACKBONES, "tiny", TinyOfStudies)
 
     def run_study(*arguments):
         return run(

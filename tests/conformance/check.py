@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.append(str(Path(__file__).parents[1]))  # for rows.py, which imports helpers.py
+
 SIZE = (33, 47)
 TOLERANCE = 1e-4  # of the range of the expected values
 

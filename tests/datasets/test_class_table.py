@@ -48,8 +48,8 @@ def test_names_with_colors(tmp_path, text):
         ("sky\ncar 1 2 3\n", "line 2: either all lines have a color or none"),
         ("sky 1 2 3\n#\ncar 1 2 3\n", "line 3: the color (1, 2, 3) repeats"),
         ("sky\nsky\n", "line 2: the name 'sky' repeats (first in line 1)"),
-        ("sky\n", "classes.txt: `num_classes` must lie in [2, 255]"),
-        ("", "classes.txt: `num_classes` must lie in [2, 255]"),
+        ("sky\n", "classes.txt: `num_classes` must be in [2, 255]"),
+        ("", "classes.txt: `num_classes` must be in [2, 255]"),
     ],
 )
 def test_errors_name_the_line(tmp_path, text, expected):

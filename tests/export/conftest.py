@@ -3,15 +3,19 @@
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from keras_fcn_export import export_savedmodel
 
-from .export_samples import tiny_model
+from ..helpers import picture, predictions_of, tiny_model
 
 
 @pytest.fixture(scope="session")
 def model() -> keras.Model:
-    return tiny_model()
+    model = tiny_model()
+    # Where one class were predicted everywhere, hardly any fault would be noticed.
+    assert len(np.unique(predictions_of(model, picture(64, 96, seed=3)))) == 4
+    return model
 
 
 @pytest.fixture(scope="session")

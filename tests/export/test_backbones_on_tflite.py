@@ -8,7 +8,7 @@ from keras_fcn_export.operators import float_islands
 import keras_fcn
 from keras_fcn.backbones import BACKBONES, PaperBackbone, TappedModel, backbone_names, create
 
-from .export_samples import picture, randomize_scores
+from ..helpers import picture, randomize_logits
 
 SIZE = (64, 96)
 IMAGES = [picture(*SIZE, seed=300), picture(*SIZE, seed=301)]
@@ -33,7 +33,7 @@ def narrow_model(backbone, variant="FCN8s"):
             alpha=alpha if has_alpha else None,
         ),
     )
-    randomize_scores(model, scale=0.3)
+    randomize_logits(model, scale=0.3)
     return model
 
 
@@ -80,6 +80,6 @@ def test_convolutions_of_large_stride(stride, tmp_path):
     model = keras_fcn.FCN8s(
         4, backbone=TappedModel(keras.Model(images, x), taps=taps, fc_filters=8)
     )
-    randomize_scores(model, scale=0.3)
+    randomize_logits(model, scale=0.3)
 
     check_on_tflite(model, "tiny", tmp_path)

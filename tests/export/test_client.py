@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras_fcn_export.serving import client
 from PIL import Image
 
-from .export_samples import file_bytes, labels_of, picture
+from ..helpers import file_bytes, picture, predictions_of
 
 IMAGES = [picture(40, 30, seed=1), picture(33, 70, seed=2)]
 FILES = [file_bytes(image) for image in IMAGES]
@@ -224,7 +224,7 @@ def test_end_to_end_with_tensorflow_model_server(model, savedmodel):
         for masks in answers:
             for image, mask in zip(IMAGES, masks["mask_png_bytes"], strict=True):
                 label_map = np.asarray(Image.open(io.BytesIO(mask)))
-                np.testing.assert_array_equal(label_map, labels_of(model, image))
+                np.testing.assert_array_equal(label_map, predictions_of(model, image))
         with pytest.raises(client.RequestError, match="neither at position"):
             client.ask_rest(f"http://127.0.0.1:{rest}", "scenes", [b""])
     finally:

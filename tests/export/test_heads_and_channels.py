@@ -15,7 +15,7 @@ from keras_fcn.labels import Heads
 from keras_fcn.prediction import open_predictor
 from keras_fcn.prediction.image_files import predict_files
 
-from .export_samples import LABELS, file_bytes, labels_of, picture, tiny_model
+from ..helpers import LABELS, file_bytes, picture, predictions_of, tiny_model
 
 HEADS = {"semantic": 3, "geometric": 2}
 IMAGE = picture(40, 56)
@@ -87,7 +87,7 @@ def test_other_channels_are_floats(tmp_path):
 def test_a_model_of_color_and_depth_is_verified_on_a_data_set(tmp_path):
     model = tiny_model(input_shape=(None, None, 4), modalities=("rgb", "depth"))
     depth = np.random.default_rng(0).integers(500, 5000, (40, 56, 1)).astype("uint16")
-    truth = labels_of(model, np.concatenate([IMAGE, depth], axis=-1)).astype("uint8")
+    truth = predictions_of(model, np.concatenate([IMAGE, depth], axis=-1)).astype("uint8")
     example = {"image": IMAGE, "depth": depth, "label": truth}
     dataset = from_arrays("rgbd", LABELS, {"val": [example]})
 
@@ -101,7 +101,7 @@ def test_a_model_of_color_and_depth_is_verified_on_a_data_set(tmp_path):
 def test_artifacts_name_the_images_that_their_three_channels_do_not_tell(tmp_path):
     model = tiny_model(seed=3, modalities=("hha",))
     hha = picture(40, 56, seed=1)
-    truth = labels_of(model, hha)
+    truth = predictions_of(model, hha)
     example = {"image": IMAGE, "hha": hha, "label": truth.astype("uint8")}
     dataset = from_arrays("rgb and hha", LABELS, {"val": [example]})
     artifacts = [
@@ -115,7 +115,7 @@ def test_artifacts_name_the_images_that_their_three_channels_do_not_tell(tmp_pat
         predict_files(predictor, [tmp_path / "room.png"], tmp_path / artifact.stem)
 
         assert predictor.modalities == ("hha",)
-        assert np.mean(truth != labels_of(model, IMAGE)) > 0.2
+        assert np.mean(truth != predictions_of(model, IMAGE)) > 0.2
         assert evaluate(predictor, dataset).metrics.pixel_accuracy > 0.999
         predicted = np.asarray(Image.open(tmp_path / artifact.stem / "room.png"))
         assert np.mean(predicted == truth) > 0.999
@@ -139,7 +139,7 @@ def test_other_channels_are_resized_for_a_file_of_one_size(tmp_path):
         np.asarray(Image.fromarray(plane).resize((32, 64), Image.Resampling.BILINEAR))
         for plane in np.moveaxis(np.concatenate([IMAGE, hha], -1).astype("float32"), -1, 0)
     ]
-    small = labels_of(model, np.stack(planes, -1)).astype("uint8")
+    small = predictions_of(model, np.stack(planes, -1)).astype("uint8")
     labels = np.asarray(Image.fromarray(small).resize((56, 40), Image.Resampling.NEAREST))
     expected = np.mean(labels == 0) / len({0, *np.unique(labels)})
     assert report.model_mean_iou == pytest.approx(expected)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from keras_fcn.labels import voc_palette
 
-from .export_samples import file_bytes, picture
+from ..helpers import file_bytes, picture
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (256, 255), (500, 375)])

@@ -14,7 +14,7 @@ from keras_fcn.backbones import backbone_names
 from keras_fcn.layers import GroupedConv2D, LocalResponseNormalization
 from keras_fcn.prediction import open_predictor
 
-from .export_samples import LABELS, labels_of, picture, randomize_scores, tiny_model
+from ..helpers import LABELS, picture, predictions_of, randomize_logits, tiny_model
 from .test_backbones_on_tflite import narrow_model
 
 onnx = pytest.importorskip("onnx")
@@ -63,7 +63,7 @@ def test_a_fixed_size(model, tmp_path):
     session = onnxruntime.InferenceSession(path)
     assert session.get_inputs()[0].shape == ["batch", 64, 32, 3]
     (labels,) = session.run(["predictions"], {"images": image[None]})
-    np.testing.assert_array_equal(labels[0], labels_of(model, image))
+    np.testing.assert_array_equal(labels[0], predictions_of(model, image))
 
 
 def test_several_heads(tmp_path):
@@ -214,7 +214,7 @@ print(Path("/proc/self/status").read_text())
 def test_vgg16_takes_little_memory(tmp_path):
     keras.utils.set_random_seed(0)
     model = keras_fcn.FCN8s(num_classes=21)
-    randomize_scores(model, scale=0.1)
+    randomize_logits(model, scale=0.1)
     model.save(tmp_path / "m.keras")
     image = picture(96, 128)[None]
 

@@ -11,7 +11,7 @@ from keras_fcn.labels import Heads
 from keras_fcn.prediction import AveragedPredictor, TiledPredictor, open_predictor
 from keras_fcn.prediction.image_files import predict_files
 
-from .export_samples import LABELS, file_bytes, labels_of, picture, tiny_model
+from ..helpers import LABELS, file_bytes, picture, predictions_of, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_files_of_different_sizes_get_masks_of_their_sizes(model, signatures):
 
     for image, mask in zip(images, masks, strict=True):
         np.testing.assert_array_equal(
-            np.asarray(Image.open(io.BytesIO(mask))), labels_of(model, image)
+            np.asarray(Image.open(io.BytesIO(mask))), predictions_of(model, image)
         )
 
 
@@ -52,7 +52,7 @@ def test_a_grey_image_counts_as_three_equal_channels(model, signatures):
 
     mask = signatures["encoded"](image_bytes=tf.constant([file_bytes(gray)]))["mask_png_bytes"]
 
-    expected = labels_of(model, np.stack([gray] * 3, axis=-1))
+    expected = predictions_of(model, np.stack([gray] * 3, axis=-1))
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(mask[0].numpy()))), expected)
 
 
@@ -231,5 +231,5 @@ def test_unusual_files_get_the_mask_that_prediction_gives(model, signatures, con
 
     mask = signatures["encoded"](image_bytes=tf.constant([content]))["mask_png_bytes"][0].numpy()
 
-    expected = labels_of(model, read_image(path))
+    expected = predictions_of(model, read_image(path))
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(mask))), expected)

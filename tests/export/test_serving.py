@@ -15,7 +15,7 @@ import keras_fcn
 from keras_fcn.backbones import MobileNetV2
 from keras_fcn.data.image_io import read_image
 
-from .export_samples import file_bytes, labels_of, picture, randomize_scores
+from ..helpers import file_bytes, picture, predictions_of, randomize_logits
 
 
 def answers_of_server(folder, images, image_bytes, tmp_path):
@@ -44,7 +44,7 @@ def check_answers(model, folder, images, files, tmp_path):
         masks = answers[f"{loader}/encoded/mask_png_bytes"]
         for image, mask in zip(decoded, masks, strict=True):
             label_map = np.asarray(Image.open(io.BytesIO(mask)))
-            np.testing.assert_array_equal(label_map, labels_of(model, image))
+            np.testing.assert_array_equal(label_map, predictions_of(model, image))
 
 
 def test_a_session_without_keras_answers_as_the_model(model, savedmodel, tmp_path):
@@ -61,7 +61,7 @@ def test_a_session_without_keras_on_real_images(shared_data, tmp_path):
     model = keras_fcn.FCN8s(
         11, backbone=MobileNetV2(alpha=0.35, weights=str(weights), fc_filters=16)
     )
-    randomize_scores(model, scale=0.3)
+    randomize_logits(model, scale=0.3)
     street = sorted((shared_data / "CamVid" / "val").glob("*.png"))[:2]
     animals = sorted((shared_data / "VOCdevkit" / "VOC2012" / "JPEGImages").glob("*.jpg"))[:3]
     folder = export_savedmodel(model, tmp_path / "model")

@@ -9,7 +9,7 @@ from keras_fcn_export.operators import describe_operators, float_islands
 
 from keras_fcn.labels import Heads
 
-from .export_samples import LABELS, labels_of, picture, tiny_model
+from ..helpers import LABELS, picture, predictions_of, tiny_model
 
 CALIBRATION = [picture(64, 96, seed) for seed in range(100)]
 
@@ -40,13 +40,13 @@ def float32(model, tmp_path_factory):
 
 @pytest.mark.parametrize("delegate", [True, False])
 @pytest.mark.parametrize("size", [(64, 96), (1, 1), (37, 50)])
-def test_any_size_gets_the_labels_of_the_model(model, float32, size, delegate):
+def test_any_size_gets_the_predictions_of_the_model(model, float32, size, delegate):
     image = picture(*size, seed=3)
 
     labels = run(float32, image, delegate=delegate)
 
     assert labels.dtype == np.uint8
-    np.testing.assert_array_equal(labels, labels_of(model, image))
+    np.testing.assert_array_equal(labels, predictions_of(model, image))
 
 
 @pytest.mark.parametrize("quantize", ["none", "float16", "dynamic"])
@@ -71,7 +71,7 @@ def test_int8_labels_are_mostly_those_of_the_model(model, int8, delegate):
 
     labels = run(int8, image, delegate=delegate)
 
-    assert np.mean(labels == labels_of(model, image)) > 0.9
+    assert np.mean(labels == predictions_of(model, image)) > 0.9
 
 
 def test_int8_is_integer_throughout_and_per_channel(int8):
@@ -85,9 +85,9 @@ def test_int8_is_integer_throughout_and_per_channel(int8):
         schema.TensorType.INT8,
         schema.TensorType.INT32,
     }
-    # The first convolution: 8 filters of 3x3x3, each with a scale of its own.
-    (kernel,) = [t for t in tensors if t.ShapeAsNumpy().tolist() == [8, 3, 3, 3]]
-    assert kernel.Quantization().ScaleLength() == 8
+    # The first convolution: 4 filters of 8x8x3, each with a scale of its own.
+    (kernel,) = [t for t in tensors if t.ShapeAsNumpy().tolist() == [4, 8, 8, 3]]
+    assert kernel.Quantization().ScaleLength() == 4
 
 
 def test_int8_reads_pixels_as_they_are(int8):
@@ -103,7 +103,7 @@ def test_int8_of_any_size(model, tmp_path):
     image = picture(50, 70, seed=200)
 
     assert float_islands(list_operators(path)) == []
-    assert np.mean(run(path, image) == labels_of(model, image)) > 0.9
+    assert np.mean(run(path, image) == predictions_of(model, image)) > 0.9
 
 
 def test_operators_are_listed(float32, int8):
@@ -131,7 +131,7 @@ def test_mixed_precision_becomes_float32(tmp_path):
     path = export_tflite(model, tmp_path / "m.tflite", size=(32, 32))
 
     # Same seed, hence the same weights.
-    np.testing.assert_array_equal(run(path, image), labels_of(tiny_model(), image))
+    np.testing.assert_array_equal(run(path, image), predictions_of(tiny_model(), image))
 
 
 def test_mistakes_are_explained(model, tmp_path):

@@ -11,7 +11,7 @@ from keras_fcn_export import (
 import keras_fcn
 from keras_fcn.data.dataset import from_arrays
 
-from .export_samples import LABELS, labels_of, picture, tiny_model
+from ..helpers import LABELS, picture, predictions_of, tiny_model
 from .test_tflite import CALIBRATION
 
 IMAGES = [picture(40, 70, seed=300), picture(64, 33, seed=301)]
@@ -26,7 +26,7 @@ def test_a_savedmodel_equals_its_model(model, savedmodel):
     assert row.equal_predictions == 1
     assert row.max_logit_difference < 1e-4
     assert row.mean_iou is None
-    # 62 kB of weights and three graphs
+    # 10 kB of weights and three graphs
     assert 60e3 < report.size_bytes < 5e6
 
 
@@ -60,7 +60,7 @@ def test_int8_scores_are_read_from_a_file_that_answers_labels(model, tmp_path):
 
 def test_mean_iou_of_both_by_hand(model, tmp_path):
     path = export_tflite(model, tmp_path / "m.tflite")
-    predictions = labels_of(model, IMAGES[0]).astype("uint8")
+    predictions = predictions_of(model, IMAGES[0]).astype("uint8")
     first = predictions[0, 0]
     # Half the rows are labeled as the model predicts, the rest is void: mean IoU is 1.
     labels = np.where(np.arange(40)[:, None] < 20, predictions, np.uint8(255))

@@ -7,7 +7,7 @@ from keras_fcn_export import export_savedmodel
 from keras_fcn_export.warmup import WARMUP_FILE
 from PIL import Image
 
-from .export_samples import tiny_model
+from ..helpers import tiny_model
 
 prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
 

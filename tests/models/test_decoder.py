@@ -7,12 +7,14 @@ from keras_fcn import LabelSpec
 from keras_fcn.backbones import VGG16, MobileNetV2, TappedModel
 from keras_fcn.weights import extend_input_channels, fuse_streams, transfer
 
-TAPS = ("s8", "s16", "s32")
+from ..helpers import TAPS, Tiny, tiny_layers
+
 HEADS = {"semantic": 4, "geometric": 3}
-TINY = VGG16(alpha=0.05, fc_filters=4)
+NARROW = VGG16(alpha=0.05, fc_filters=4)
 
 
-def randomize(model, seed=0):
+def randomize_all(model, seed=0):
+    """Gives random weights to all layers but the upsampling, biases included; returns the model."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         if layer.weights and not layer.name.startswith("upscore"):
@@ -24,18 +26,15 @@ def image(channels=3, seed=0):
     return np.random.default_rng(seed).uniform(0, 255, (1, 45, 50, channels)).astype("float32")
 
 
-def test_heads_share_the_trunk_and_have_their_own_scores(tiny_backbone):
-    model = randomize(
-        keras_fcn.FCN8s(HEADS, backbone=TappedModel(tiny_backbone, taps=TAPS, fc_filters=0))
-    )
+def test_heads_share_the_trunk_and_have_their_own_scores():
+    backbone = TappedModel(tiny_layers(), taps=TAPS, fc_filters=0)
+    model = randomize_all(keras_fcn.FCN8s(HEADS, backbone=backbone))
 
     scores = model(image())
 
     # Each head equals a network of its own with the same weights.
     for head, num_classes in HEADS.items():
-        single = keras_fcn.FCN8s(
-            num_classes, backbone=TappedModel(tiny_backbone, taps=TAPS, fc_filters=0)
-        )
+        single = keras_fcn.FCN8s(num_classes, backbone=backbone)
         for name in ("score_fr", "score_pool4", "score_pool3"):
             single.get_layer(name).set_weights(model.get_layer(f"{name}_{head}").get_weights())
         np.testing.assert_allclose(scores[head], single(image()), rtol=1e-5, atol=1e-5)
@@ -43,20 +42,20 @@ def test_heads_share_the_trunk_and_have_their_own_scores(tiny_backbone):
 
 
 def test_heads_have_the_names_of_the_reference():
-    model = keras_fcn.FCN8s(HEADS, backbone=TINY)
+    model = keras_fcn.FCN8s(HEADS, backbone=NARROW)
 
     names = {layer.name for layer in model.layers}
     for name in "score_fr upscore2 score_pool4 upscore_pool4 score_pool3 upscore8 score".split():
         assert {f"{name}_semantic", f"{name}_geometric"} <= names
 
 
-def test_heads_are_saved_with_their_labels(tiny_backbone, tmp_path):
+def test_heads_are_saved_with_their_labels(tmp_path):
     labels = {
         "semantic": LabelSpec(("sky", "road", "car", "tree")),
         "geometric": LabelSpec(("sky", "horizontal", "vertical"), ignore_class=100),
     }
-    model = keras_fcn.FCN16s(HEADS, backbone=TappedModel(tiny_backbone, taps=TAPS), labels=labels)
-    randomize(model)
+    model = keras_fcn.FCN16s(HEADS, backbone=Tiny(), labels=labels)
+    randomize_all(model)
 
     model.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras")
@@ -66,8 +65,8 @@ def test_heads_are_saved_with_their_labels(tiny_backbone, tmp_path):
         np.testing.assert_array_equal(loaded(image())[head], model(image())[head])
 
 
-def test_each_head_has_its_loss_and_metrics(tiny_backbone):
-    model = keras_fcn.FCN32s(HEADS, backbone=TappedModel(tiny_backbone, taps=TAPS))
+def test_each_head_has_its_loss_and_metrics():
+    model = keras_fcn.FCN32s(HEADS, backbone=Tiny())
     model.compile(
         "sgd",
         loss={head: keras_fcn.losses.PixelwiseCrossentropy() for head in HEADS},
@@ -85,16 +84,13 @@ def test_each_head_has_its_loss_and_metrics(tiny_backbone):
     assert history["geometric_loss"][0] == pytest.approx(np.log(3), rel=1e-4)
 
 
-def test_classes_of_heads_are_transferred_by_name(tiny_backbone):
+def test_classes_of_heads_are_transferred_by_name():
     def build(names):
         heads = {"a": 2, "b": len(names)}
         labels = {"a": LabelSpec(("on", "off")), "b": LabelSpec(names)}
-        backbone = keras.models.clone_model(tiny_backbone)
-        return keras_fcn.FCN32s(
-            heads, backbone=TappedModel(backbone, taps=TAPS, fc_filters=0), labels=labels
-        )
+        return keras_fcn.FCN32s(heads, backbone=Tiny(fc_filters=0), labels=labels)
 
-    source, target = randomize(build(("x", "y"))), build(("z", "y", "x"))
+    source, target = randomize_all(build(("x", "y"))), build(("z", "y", "x"))
 
     report = transfer(source, target)
 
@@ -110,7 +106,7 @@ def test_classes_of_heads_are_transferred_by_name(tiny_backbone):
     [
         ({"num_classes": {}}, "must have names of letters"),
         ({"num_classes": {"a b": 3}}, "must have names of letters"),
-        ({"num_classes": {"a": 1}}, r"`num_classes` must lie in \[2, 255\]"),
+        ({"num_classes": {"a": 1}}, r"`num_classes` must be in \[2, 255\]"),
         ({"labels": LabelSpec(("a", "b"))}, "`labels` must be a dictionary with the heads"),
         (
             {"labels": {h: LabelSpec(("a", "b", "c")) for h in HEADS}},
@@ -133,12 +129,12 @@ def test_classes_of_heads_are_transferred_by_name(tiny_backbone):
 )
 def test_errors_say_what_to_do(arguments, message):
     with pytest.raises(ValueError, match=message):
-        keras_fcn.FCN(**{"num_classes": HEADS, "backbone": TINY, **arguments})
+        keras_fcn.FCN(**{"num_classes": HEADS, "backbone": NARROW, **arguments})
 
 
 def test_skips_are_scaled_before_their_scores():
-    model = randomize(keras_fcn.FCN8sAtOnce(3, backbone=TINY))
-    plain = keras_fcn.FCN8s(3, backbone=TINY)
+    model = randomize_all(keras_fcn.FCN8sAtOnce(3, backbone=NARROW))
+    plain = keras_fcn.FCN8s(3, backbone=NARROW)
 
     transfer(model, plain)
     for name, scale in (("score_pool4", 0.01), ("score_pool3", 0.0001)):
@@ -150,7 +146,7 @@ def test_skips_are_scaled_before_their_scores():
 
 
 def test_any_number_of_channels():
-    model = randomize(keras_fcn.FCN8s(3, input_shape=(None, None, 7), backbone=TINY))
+    model = randomize_all(keras_fcn.FCN8s(3, input_shape=(None, None, 7), backbone=NARROW))
 
     assert model(image(7)).shape == (1, 45, 50, 3)
     restored = keras_fcn.FCN.from_config(model.get_config())
@@ -158,7 +154,7 @@ def test_any_number_of_channels():
 
 
 def test_channels_have_the_means_that_are_given():
-    backbone = TINY.replace(normalization="caffe", mean=(1, 2, 3, 4))
+    backbone = NARROW.replace(normalization="caffe", mean=(1, 2, 3, 4))
     model = keras_fcn.FCN32s(2, input_shape=(None, None, 4), backbone=backbone)
     normalized = keras.Model(model.input, model.get_layer("normalization").output)
 
@@ -167,7 +163,7 @@ def test_channels_have_the_means_that_are_given():
 
 
 def test_rgb_hha_and_depth_are_normalized_as_in_the_reference():
-    model = keras_fcn.FCN32s(2, modalities=("rgb", "hha", "depth"), backbone=TINY)
+    model = keras_fcn.FCN32s(2, modalities=("rgb", "hha", "depth"), backbone=NARROW)
     merged = keras.Model(model.input, model.get_layer("modalities").output)
     pixel = np.array([100, 110, 120, 1, 2, 3, 1000.0], "float32")
 
@@ -179,14 +175,14 @@ def test_rgb_hha_and_depth_are_normalized_as_in_the_reference():
 
 
 def test_missing_depth_is_finite():
-    model = randomize(keras_fcn.FCN32s(2, modalities=("depth",), backbone=TINY))
+    model = randomize_all(keras_fcn.FCN32s(2, modalities=("depth",), backbone=NARROW))
 
     assert np.isfinite(np.asarray(model(np.zeros((1, 40, 40, 1))))).all()
 
 
 def test_depth_starts_as_the_mean_of_the_colors():
-    colors = randomize(keras_fcn.FCN32s(3, modalities=("rgb",), backbone=TINY))
-    both = keras_fcn.FCN32s(3, modalities=("rgb", "depth"), backbone=TINY)
+    colors = randomize_all(keras_fcn.FCN32s(3, modalities=("rgb",), backbone=NARROW))
+    both = keras_fcn.FCN32s(3, modalities=("rgb", "depth"), backbone=NARROW)
 
     report = transfer(colors, both)
 
@@ -212,15 +208,15 @@ def test_pretrained_backbones_are_extended_too(shared_data):
 @pytest.mark.parametrize(
     ("variant", "backbone"),
     [
-        (keras_fcn.FCN32s, TINY),
-        (keras_fcn.FCN16s, TINY),
-        (keras_fcn.FCN8s, TINY),
+        (keras_fcn.FCN32s, NARROW),
+        (keras_fcn.FCN16s, NARROW),
+        (keras_fcn.FCN8s, NARROW),
         (keras_fcn.FCN8s, MobileNetV2(alpha=0.35, fc_filters=4)),
     ],
 )
 def test_fused_streams_average_the_scores_of_two_networks(variant, backbone):
-    rgb = randomize(variant(3, modalities=("rgb",), backbone=backbone), seed=1)
-    hha = randomize(variant(3, modalities=("hha",), backbone=backbone), seed=2)
+    rgb = randomize_all(variant(3, modalities=("rgb",), backbone=backbone), seed=1)
+    hha = randomize_all(variant(3, modalities=("hha",), backbone=backbone), seed=2)
     both = variant(3, modalities=("rgb", "hha"), fusion="late", backbone=backbone)
 
     fuse_streams(both, {"rgb": rgb, "hha": hha})
@@ -235,7 +231,7 @@ def test_fused_streams_average_the_scores_of_two_networks(variant, backbone):
 
 
 def test_streams_of_other_networks_are_refused():
-    both = keras_fcn.FCN32s(3, modalities=("rgb", "hha"), fusion="late", backbone=TINY)
+    both = keras_fcn.FCN32s(3, modalities=("rgb", "hha"), fusion="late", backbone=NARROW)
     wider = keras_fcn.FCN32s(3, backbone=VGG16(alpha=0.1, fc_filters=4), modalities=("hha",))
 
     with pytest.raises(ValueError, match="must have a layer 'block1_conv1hha' like"):

@@ -4,24 +4,15 @@ import pytest
 
 import keras_fcn
 from keras_fcn import LabelSpec
-from keras_fcn.backbones import VGG16, MobileNetV2, TappedModel
+from keras_fcn.backbones import VGG16, MobileNetV2
 
-TAPS = ("s8", "s16", "s32")
+from ..helpers import Tiny, tiny_model
 
 
 @pytest.fixture
-def model(tiny_backbone):
-    """FCN-8s on a tiny backbone, with random scores (they start at zero otherwise)."""
-    model = keras_fcn.FCN8s(3, backbone=TappedModel(tiny_backbone, taps=TAPS, fc_filters=5))
-    randomize_scores(model)
-    return model
-
-
-def randomize_scores(model, seed=0):
-    rng = np.random.default_rng(seed)
-    for layer in model.layers:
-        if layer.name.startswith("score") and layer.weights:
-            layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
+def model():
+    """FCN-8s on a tiny backbone, with random logits (they start at zero otherwise)."""
+    return tiny_model(3, backbone=Tiny(fc_filters=5), scale=1.0)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (31, 33), (32, 64), (50, 37), (97, 65)])
@@ -35,12 +26,9 @@ def test_scores_have_the_size_of_the_image(model, size):
     assert np.isfinite(np.asarray(scores)).all()
 
 
-def test_image_is_padded_with_zeros_after_normalization(tiny_backbone):
+def test_image_is_padded_with_zeros_after_normalization():
     # The mean color is zero after normalization, so padding by it changes nothing.
-    model = keras_fcn.FCN8s(
-        3, backbone=TappedModel(tiny_backbone, taps=TAPS, normalization="caffe")
-    )
-    randomize_scores(model)
+    model = tiny_model(3, backbone=Tiny(normalization="caffe"), scale=1.0)
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, size=(1, 40, 50, 3)).astype("float32")
     mean_rgb = np.array([123.68, 116.779, 103.939], "float32")
@@ -52,10 +40,8 @@ def test_image_is_padded_with_zeros_after_normalization(tiny_backbone):
     )
 
 
-def test_static_size_is_kept(tiny_backbone):
-    model = keras_fcn.FCN8s(
-        3, backbone=TappedModel(tiny_backbone, taps=TAPS), input_shape=(50, 37, 3)
-    )
+def test_static_size_is_kept():
+    model = keras_fcn.FCN8s(3, backbone=Tiny(), input_shape=(50, 37, 3))
 
     assert model.output_shape == (None, 50, 37, 3)
 
@@ -102,10 +88,8 @@ def test_layers_are_named_as_in_the_reference():
     [("fixed", []), ("inner", ["upscore2", "upscore_pool4"]),
      ("learned", ["upscore2", "upscore_pool4", "upscore8"])],
 )  # fmt: skip
-def test_upsampling_is_trained_as_asked(tiny_backbone, upsampling, trainable):
-    model = keras_fcn.FCN8s(
-        3, backbone=TappedModel(tiny_backbone, taps=TAPS), upsampling=upsampling
-    )
+def test_upsampling_is_trained_as_asked(upsampling, trainable):
+    model = keras_fcn.FCN8s(3, backbone=Tiny(), upsampling=upsampling)
 
     names = [
         layer.name for layer in model.layers
@@ -114,15 +98,15 @@ def test_upsampling_is_trained_as_asked(tiny_backbone, upsampling, trainable):
     assert names == trainable
 
 
-def test_scores_start_at_zero(tiny_backbone):
-    model = keras_fcn.FCN8s(3, backbone=TappedModel(tiny_backbone, taps=TAPS))
+def test_scores_start_at_zero():
+    model = keras_fcn.FCN8s(3, backbone=Tiny())
 
     assert not np.any(model(np.ones((1, 40, 40, 3))))
 
 
-def test_sum_of_three_scores_by_hand(tiny_backbone):
+def test_sum_of_three_scores_by_hand():
     # With constant score maps (kernels zero, biases 1, 10 and 100), the interior is their sum.
-    model = keras_fcn.FCN8s(2, backbone=TappedModel(tiny_backbone, taps=TAPS, fc_filters=0))
+    model = keras_fcn.FCN8s(2, backbone=Tiny(fc_filters=0))
     for name, value in (("score_fr", 1.0), ("score_pool4", 10.0), ("score_pool3", 100.0)):
         layer = model.get_layer(name)
         layer.set_weights([np.zeros(layer.kernel.shape), np.array([value, 0])])
@@ -145,7 +129,7 @@ def test_saving_keeps_everything(model, tmp_path):
     np.testing.assert_array_equal(loaded(images), model(images))
 
 
-def test_a_float32_session_loads_a_bfloat16_model_as_it_was(tiny_backbone, tmp_path):
+def test_a_float32_session_loads_a_bfloat16_model_as_it_was(tmp_path):
     model = keras_fcn.FCN8s(3, backbone=MobileNetV2(alpha=0.35), dtype="mixed_bfloat16")
 
     model.save(tmp_path / "m.keras")
@@ -156,10 +140,10 @@ def test_a_float32_session_loads_a_bfloat16_model_as_it_was(tiny_backbone, tmp_p
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_labels_travel_with_the_model(tiny_backbone):
+def test_labels_travel_with_the_model():
     labels = LabelSpec(("road", "car", "sky"), ((1, 2, 3), (4, 5, 6), (7, 8, 9)))
 
-    model = keras_fcn.FCN8s(3, backbone=TappedModel(tiny_backbone, taps=TAPS), labels=labels)
+    model = keras_fcn.FCN8s(3, backbone=Tiny(), labels=labels)
 
     assert keras_fcn.FCN.from_config(model.get_config()).labels == labels
 
@@ -167,15 +151,15 @@ def test_labels_travel_with_the_model(tiny_backbone):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_classes": 1}, r"`num_classes` must lie in \[2, 255\].*use 2"),
-        ({"num_classes": 256}, r"`num_classes` must lie in \[2, 255\]"),
+        ({"num_classes": 1}, r"`num_classes` must be in \[2, 255\].*use 2"),
+        ({"num_classes": 256}, r"`num_classes` must be in \[2, 255\]"),
         ({"num_classes": 2.0}, "`num_classes` must be a whole number"),
         ({"stride": 4}, "`stride` must be 8, 16 or 32. Received: stride=4"),
         ({"backbone": "vgg"}, "`backbone` must be an object such as .* or one of vgg16, vgg19"),
         ({"backbone": keras.Sequential()}, "`backbone` must be .*TappedModel.* Received: .*Seq"),
         ({"upsampling": "bilinear"}, '`upsampling` must be "fixed", "inner" or "learned"'),
         ({"upsampling_kernel": "3f"}, '`upsampling_kernel` must be "2f" or "2f-1"'),
-        ({"skip_filters": -1}, "`skip_filters` must lie in"),
+        ({"skip_filters": -1}, "`skip_filters` must be in"),
         ({"input_shape": (32, 3)}, r"`input_shape` must be \(height, width,"),
         ({"labels": LabelSpec(("a", "b"))}, "`labels` must name 3 classes"),
         ({"weights": "nowhere.keras"}, "`weights` must be .* an existing file"),

@@ -7,21 +7,19 @@ from keras_fcn.backbones import SmallResNet, TappedModel
 from keras_fcn.initializers import Bilinear
 from keras_fcn.layers import BilinearUpsampling
 from keras_fcn.models.optimize import (
+    fast_argmax,
     has_bfloat16_instructions,
-    highest_label,
     inference_model,
     with_precision,
 )
+
+from ..helpers import TAPS, randomize_logits, tiny_layers
 
 
 @pytest.fixture(scope="module")
 def model():
     keras.utils.set_random_seed(0)
-    model = keras_fcn.FCN8s(3, backbone=SmallResNet(alpha=0.25))
-    for name in ("score_fr", "score_pool4", "score_pool3"):
-        kernel, _ = model.get_layer(name).weights
-        kernel.assign(keras.random.normal(kernel.shape, seed=1))
-    return model
+    return randomize_logits(keras_fcn.FCN8s(3, backbone=SmallResNet(alpha=0.25)))
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
@@ -64,13 +62,13 @@ def test_upsampling_that_was_learned_stays_a_convolution():
     assert inference_model(model) is model
 
 
-def test_the_highest_label_is_the_first_of_equal_ones():
-    scores = np.random.default_rng(0).integers(0, 3, (2, 7, 9, 5)).astype("float32")
+def test_fast_argmax_returns_the_first_of_equal_ones():
+    logits = np.random.default_rng(0).integers(0, 3, (2, 7, 9, 5)).astype("float32")
 
-    labels = keras.ops.convert_to_numpy(highest_label(scores))
+    predictions = keras.ops.convert_to_numpy(fast_argmax(logits))
 
-    assert labels.dtype == np.uint8
-    np.testing.assert_array_equal(labels, scores.argmax(-1))
+    assert predictions.dtype == np.uint8
+    np.testing.assert_array_equal(predictions, logits.argmax(-1))
 
 
 def test_bfloat16_keeps_float32_scores_and_nearly_their_values(model, tmp_path):
@@ -94,14 +92,7 @@ def test_bfloat16_keeps_float32_scores_and_nearly_their_values(model, tmp_path):
 
 
 def test_a_backbone_of_the_users_own_changes_too():
-    images = keras.Input((None, None, 3))
-    x = images
-    for number in range(5):
-        x = keras.layers.Conv2D(4, 3, 2, "same", name=f"c{number}")(x)
-    backbone = keras.Model(images, x)
-    model = keras_fcn.FCN8s(
-        2, backbone=TappedModel(backbone, taps=("c2", "c3", "c4"), fc_filters=4)
-    )
+    model = keras_fcn.FCN8s(2, backbone=TappedModel(tiny_layers(), taps=TAPS, fc_filters=4))
 
     copy = with_precision(model, "bfloat16")
 

@@ -5,8 +5,10 @@ from keras import layers
 from keras_fcn_cli.main import main
 
 import keras_fcn
-from keras_fcn.backbones import VGG16, TappedModel, create
+from keras_fcn.backbones import VGG16, create
 from keras_fcn.models.receptive_field import summarize
+
+from ..helpers import Tiny
 
 
 @pytest.mark.parametrize(
@@ -59,10 +61,8 @@ def test_scores_depend_on_the_pixels_of_their_receptive_field_only(backbone):
     assert 0.6 * expected.receptive_field < np.ptp(rows) + 1 <= expected.receptive_field
 
 
-def test_multiply_adds_by_hand(tiny_backbone):
-    model = keras_fcn.FCN32s(
-        2, backbone=TappedModel(tiny_backbone, taps=("s8", "s16", "s32"), fc_filters=0)
-    )
+def test_multiply_adds_by_hand():
+    model = keras_fcn.FCN32s(2, backbone=Tiny(fc_filters=0))
 
     summary = summarize(model, (64, 96))
 

@@ -3,12 +3,12 @@
 import zipfile
 from pathlib import Path
 
-import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_fcn.labels import Heads, Labels, LabelSpec
+
+from ..helpers import channel_model
 
 SPEC = LabelSpec(("reddish", "greenish", "bluish"))
 FORMATS = ("keras", "savedmodel", "tflite", "onnx")
@@ -16,25 +16,6 @@ PREDICTIONS, LOGITS = "predictions", "logits"  # names of the outputs of exporte
 
 Size = tuple[int | None, int | None]
 ANY: Size = (None, None)
-
-
-def images_of(*shape: int) -> np.ndarray:
-    """Returns random images, shape `(batch, height, width, 3)`."""
-    return np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype("uint8")
-
-
-def channel_model(size: Size = ANY, channels: int = 3) -> keras.Model:
-    inputs = keras.Input((*size, channels))
-    return keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs))
-
-
-def two_headed_model() -> keras.Model:
-    inputs = keras.Input((None, None, 3))
-    outputs = {
-        "brightest": keras.layers.Rescaling(1.0)(inputs),
-        "darkest": keras.layers.Rescaling(-1.0)(inputs),
-    }
-    return keras.Model(inputs, outputs)
 
 
 def write(kind: str, folder: Path, size: Size = ANY) -> Path:

@@ -11,11 +11,12 @@ from keras_fcn.data.masks import read_mask
 from keras_fcn.prediction import KerasPredictor
 from keras_fcn.prediction.image_files import find_images, predict_files
 
+from ..helpers import channel_model, two_headed_model
+
 
 @pytest.fixture(scope="module")
 def predictor() -> KerasPredictor:
-    inputs = keras.Input((None, None, 3))
-    return KerasPredictor(keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs)))
+    return KerasPredictor(channel_model())
 
 
 def write_image(path: Path, pixels: np.ndarray, **options: object) -> Path:
@@ -119,17 +120,10 @@ def test_an_image_is_never_overwritten(tmp_path, predictor):
 
 
 def test_several_heads_write_a_file_each(tmp_path):
-    inputs = keras.Input((None, None, 3))
-    outputs = {
-        "brightest": keras.layers.Rescaling(1.0)(inputs),
-        "darkest": keras.layers.Rescaling(-1.0)(inputs),
-    }
     pixels = random_pixels()
     image = write_image(tmp_path / "photo.png", pixels)
 
-    (result,) = predict_files(
-        KerasPredictor(keras.Model(inputs, outputs)), [image], tmp_path / "out"
-    )
+    (result,) = predict_files(KerasPredictor(two_headed_model()), [image], tmp_path / "out")
 
     assert len(result.written) == 4
     labels = read_mask(tmp_path / "out" / "photo_darkest.png")

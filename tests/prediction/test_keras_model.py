@@ -9,7 +9,8 @@ import keras_fcn
 from keras_fcn import LabelSpec
 from keras_fcn.prediction import KerasPredictor, open_predictor
 
-from .networks import SPEC, images_of, two_headed_model
+from ..helpers import images_of, two_headed_model
+from .networks import SPEC
 
 
 def test_classes_and_modalities_of_our_model_are_in_its_file(tmp_path):

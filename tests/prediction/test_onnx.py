@@ -6,8 +6,8 @@ from keras_fcn_export import export_onnx
 
 from keras_fcn.prediction import open_predictor
 
-from ..export.export_samples import picture, tiny_model
-from .networks import images_of, write_onnx
+from ..helpers import images_of, picture, tiny_model
+from .networks import write_onnx
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("tf2onnx")

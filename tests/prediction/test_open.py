@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 import keras_fcn
+from keras_fcn.backbones import TappedModel
 from keras_fcn.prediction import load_model, open_predictor
+
+from ..helpers import TAPS, tiny_layers
 
 
 def test_a_missing_model_is_named():
@@ -61,12 +64,10 @@ def test_a_classifier_is_refused(tmp_path):
 # === load_model ===
 
 
-def test_a_model_is_loaded_as_keras_loads_it(tmp_path, tiny_backbone):
+def test_a_model_is_loaded_as_keras_loads_it(tmp_path):
     model = keras_fcn.FCN8s(
         3,
-        backbone=keras_fcn.backbones.TappedModel(
-            tiny_backbone, taps=("s8", "s16", "s32"), fc_filters=4, normalization="caffe"
-        ),
+        backbone=TappedModel(tiny_layers(), taps=TAPS, fc_filters=4, normalization="caffe"),
     )
     generator = np.random.default_rng(0)
     model.set_weights([generator.normal(size=w.shape) for w in model.get_weights()])

@@ -7,7 +7,8 @@ import pytest
 from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.prediction import KerasPredictor, open_predictor
 
-from .networks import FORMATS, SPEC, channel_model, images_of, write
+from ..helpers import channel_model, images_of
+from .networks import FORMATS, SPEC, write
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -6,7 +6,8 @@ import pytest
 from keras_fcn.labels import Heads
 from keras_fcn.prediction import ImageSizeError, ServingOptions, open_predictor
 
-from .networks import SPEC, images_of, write_savedmodel
+from ..helpers import images_of
+from .networks import SPEC, write_savedmodel
 
 
 def test_the_highest_version_is_opened(tmp_path, exported):

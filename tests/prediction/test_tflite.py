@@ -7,7 +7,8 @@ import tensorflow as tf
 from keras_fcn.labels import Heads
 from keras_fcn.prediction import open_predictor
 
-from .networks import LOGITS, PREDICTIONS, SPEC, add_labels, images_of, save_module, write_tflite
+from ..helpers import images_of
+from .networks import LOGITS, PREDICTIONS, SPEC, add_labels, save_module, write_tflite
 
 
 def test_a_file_of_predictions_has_no_logits(exported):

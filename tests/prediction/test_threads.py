@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 
-import keras_fcn
 from keras_fcn.prediction import (
     AveragedPredictor,
     KerasPredictor,
@@ -16,7 +15,8 @@ from keras_fcn.prediction import (
     open_predictor,
 )
 
-from .networks import FORMATS, images_of
+from ..helpers import Tiny, images_of, tiny_model
+from .networks import FORMATS
 
 NUM_THREADS = 4
 SIZES = [(33, 20), (64, 96), (1, 7), (130, 70), (33, 21)]
@@ -49,7 +49,7 @@ def test_every_format_may_be_called_from_several_threads(exported, kind):
     check_threads(predictor, alone)
 
 
-def test_a_model_is_traced_once_by_all_threads(tiny_backbone):
+def test_a_model_is_traced_once_by_all_threads():
     traces = []
 
     class Counting(keras.layers.Layer):
@@ -68,13 +68,8 @@ def test_a_model_is_traced_once_by_all_threads(tiny_backbone):
     assert len(traces) == 2  # predictions and logits
 
 
-def test_tiles_and_averages_may_be_called_from_several_threads(tiny_backbone):
-    model = keras_fcn.FCN8s(
-        3,
-        backbone=keras_fcn.backbones.TappedModel(
-            tiny_backbone, taps=("s8", "s16", "s32"), fc_filters=0, normalization="caffe"
-        ),
-    )
+def test_tiles_and_averages_may_be_called_from_several_threads():
+    model = tiny_model(3, backbone=Tiny(fc_filters=0, normalization="caffe"))
 
     def wrapped(network: Predictor) -> Predictor:
         averaged = AveragedPredictor(network, flip=True, scales=(0.5, 1))

@@ -5,33 +5,25 @@ import numpy as np
 import pytest
 
 import keras_fcn
-from keras_fcn.backbones import VGG16, TappedModel
+from keras_fcn.backbones import VGG16
 from keras_fcn.models.receptive_field import reach_of
 from keras_fcn.prediction import KerasPredictor, Predictor
 from keras_fcn.prediction.tiling import BLEND, TiledPredictor, spans_of
 
-
-def images_of(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype("uint8")
-
-
-def with_random_scores(model: keras.Model) -> keras.Model:
-    generator = np.random.default_rng(0)
-    for layer in model.layers:
-        if layer.name.startswith("score_") and layer.weights:
-            layer.set_weights([generator.normal(size=w.shape) for w in layer.get_weights()])
-    return model
+from ..helpers import (
+    Tiny,
+    channel_model,
+    images_of,
+    randomize_logits,
+    tiny_model,
+    two_headed_model,
+)
 
 
 @pytest.fixture
-def network(tiny_backbone) -> KerasPredictor:
-    model = keras_fcn.FCN8s(
-        3,
-        backbone=TappedModel(
-            tiny_backbone, taps=("s8", "s16", "s32"), fc_filters=0, normalization="caffe"
-        ),
-    )
-    return KerasPredictor(with_random_scores(model))
+def network() -> KerasPredictor:
+    backbone = Tiny(fc_filters=0, normalization="caffe")
+    return KerasPredictor(tiny_model(3, backbone=backbone, scale=1.0))
 
 
 class Recorded(Predictor):
@@ -96,8 +88,7 @@ def test_logits_are_blended_along_the_seam():
             logits = np.full((*images.shape[:3], 3), len(self.sizes), "float32")
             return self.heads.by_name(logits)
 
-    inputs = keras.Input((None, None, 3))
-    counter = Counter(KerasPredictor(keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs))))
+    counter = Counter(KerasPredictor(channel_model()))
 
     logits = TiledPredictor(counter, tile_size=(128, 128), overlap=64).logits(images_of(1, 20, 150))
 
@@ -107,8 +98,7 @@ def test_logits_are_blended_along_the_seam():
 
 
 def test_a_network_of_fixed_size_gets_whole_tiles_of_it():
-    inputs = keras.Input((128, 160, 3))
-    fixed = KerasPredictor(keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs)))
+    fixed = KerasPredictor(channel_model((128, 160)))
     tiled = TiledPredictor(fixed)
     images = images_of(1, 300, 333)
 
@@ -121,14 +111,7 @@ def test_a_network_of_fixed_size_gets_whole_tiles_of_it():
 
 
 def test_several_heads_are_blended_each():
-    inputs = keras.Input((None, None, 3))
-    outputs = {
-        "brightest": keras.layers.Rescaling(1.0)(inputs),
-        "darkest": keras.layers.Rescaling(-1.0)(inputs),
-    }
-    tiled = TiledPredictor(
-        KerasPredictor(keras.Model(inputs, outputs)), tile_size=(64, 64), overlap=32
-    )
+    tiled = TiledPredictor(KerasPredictor(two_headed_model()), tile_size=(64, 64), overlap=32)
     images = images_of(2, 100, 90)
 
     labels = tiled.predict(images)
@@ -171,7 +154,7 @@ def test_pixels_beyond_the_reach_change_nothing(geometry):
     model = keras_fcn.FCN8s(
         2, backbone=VGG16(alpha=0.05, fc_filters=4, geometry=geometry, normalization="none")
     )
-    predictor = KerasPredictor(with_random_scores(model))
+    predictor = KerasPredictor(randomize_logits(model))
     reach = reach_of(model)
     image = images_of(1, 64, 800)
     changed = image.copy()

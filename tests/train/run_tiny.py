@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -17,11 +18,16 @@ tf.config.set_logical_device_configuration(
     cpu, [tf.config.LogicalDeviceConfiguration()] * order.get("num_cpus", 1)
 )
 
+sys.path.append(str(Path(__file__).parents[1]))  # for helpers.py
+
+import helpers  # noqa: E402
 import keras_fcn_train  # noqa: E402
 import tiny_training  # noqa: E402
 from keras_fcn_train.callbacks import SaveState  # noqa: E402
 
-tiny_training.install()
+from keras_fcn.backbones import BACKBONES  # noqa: E402
+
+BACKBONES.update(helpers.TINY_BACKBONES)
 if "send" in order:
     on_train_batch_end = SaveState.on_train_batch_end
 

@@ -17,7 +17,7 @@ def test_device_may_be_named():
 
 @pytest.mark.parametrize("names", [("GPU:7",), ("CPU:0", "CPU:0")])
 def test_device_that_is_not_there_is_refused(names):
-    with pytest.raises(ValueError, match="`devices` must be different ones of CPU:0"):
+    with pytest.raises(ValueError, match="`devices` must be different devices among CPU:0"):
         Devices(names, batch_size=8)
 
 

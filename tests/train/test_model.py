@@ -6,13 +6,9 @@ from keras_fcn_train.model import build_network, freeze_batchnorm
 from keras_fcn import LabelSpec
 from keras_fcn.labels import Heads
 
-from . import tiny_training
 from .tiny_training import SPEC, tiny_config
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_names():
-    tiny_training.install()
+pytestmark = pytest.mark.usefixtures("tiny_backbones")
 
 
 def built(labels=SPEC, **settings):

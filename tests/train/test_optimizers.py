@@ -84,7 +84,7 @@ def test_sgd_survives_serialization():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"momentum": 1.0}, r"`momentum` must lie in \[0, 1\)"),
+        ({"momentum": 1.0}, r"`momentum` must be in \[0, 1\)"),
         ({"weight_decay": -1.0}, "`weight_decay` must be None or at least 0"),
     ],
 )

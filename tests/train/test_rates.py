@@ -72,6 +72,6 @@ def test_rate_of_a_mean_on_a_sum_is_warned_of():
 def test_rate_of_a_sum_on_a_mean_is_warned_of():
     text = warning("mean", 1e-10, momentum=0.99, batch_size=1, pixels=200_000)
 
-    assert "will hardly move" in text
+    assert "will hardly progress" in text
     assert "--reduction per_image" in text
     assert "--learning-rate 2.0e-05 for the same steps as 1e-10 on the sum" in text

@@ -12,8 +12,7 @@ from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.evaluation import evaluate_heads
 from keras_fcn.prediction import KerasPredictor
 
-from . import tiny_training
-from .test_fit import press_ctrl_c_after
+from .test_training import press_ctrl_c_after
 from .tiny_training import HEADS, tiny_config, tiny_dataset
 
 CONFIG = tiny_config(
@@ -26,8 +25,7 @@ CONFIG = tiny_config(
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    tiny_training.install()
+def finished(tmp_path_factory, tiny_backbones):
     config = CONFIG.replace(workdir=str(tmp_path_factory.mktemp("finished")))
     return fit(config, tiny_dataset("tiny_heads"))
 

@@ -12,7 +12,7 @@ def started(config):
 def test_folder_with_files_is_refused_and_left_as_it_is(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
 
-    with pytest.raises(ValueError, match="is not empty, and is left as it is"):
+    with pytest.raises(ValueError, match="is not empty, and was not changed"):
         open_workdir(Config().replace(workdir=str(tmp_path)))
 
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -1,58 +1,18 @@
-"""A dataset and a backbone so small that a training takes a second.
+"""A dataset and settings with which a training takes a second.
 
-Import it before a training; it works in a fresh process too, where
-monkeypatching from a test does not reach.
+The settings name a backbone of `helpers.py`, which the fixture `tiny_backbones` makes known.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
-from keras import layers
 from keras_fcn_train import Config
 
 from keras_fcn import LabelSpec
-from keras_fcn.backbones import BACKBONES, Application
-from keras_fcn.backbones.applications import Taps
 from keras_fcn.datasets import from_arrays
 
 SPEC = LabelSpec(("ground", "stripe", "box"))
 HEADS = {"thing": SPEC, "light": LabelSpec(("dark", "bright"))}
-
-
-def tiny_backbone(normalized: bool) -> keras.Model:
-    """Returns three convolutions with strides 8, 16 and 32, with or without BatchNorm."""
-    images = keras.Input((None, None, 3))
-    x = images
-    for name, filters, strides in (("s8", 4, 8), ("s16", 6, 2), ("s32", 8, 2)):
-        x = layers.Conv2D(
-            filters, strides + 1, strides=strides, padding="same", name=f"{name}_conv"
-        )(x)
-        if normalized:
-            x = layers.BatchNormalization(name=f"{name}_bn")(x)
-        x = layers.ReLU(name=name)(x)
-    return keras.Model(images, x, name="tiny")
-
-
-@keras.saving.register_keras_serializable(package="tests")
-@dataclass(frozen=True, kw_only=True)
-class Tiny(Application):
-    """A backbone of three convolutions."""
-
-    taps: Taps = ("s8", "s16", "s32")
-    name = "tiny"
-    trained_with = "tf"
-    constructor = staticmethod(lambda **_: tiny_backbone(normalized=False))
-
-
-@keras.saving.register_keras_serializable(package="tests")
-@dataclass(frozen=True, kw_only=True)
-class TinyNormalized(Tiny):
-    """A backbone of three convolutions with BatchNorm."""
-
-    name = "tiny_normalized"
-    constructor = staticmethod(lambda **_: tiny_backbone(normalized=True))
 
 
 def tiny_dataset(name: str = "tiny", *, num_train: int = 12) -> Any:
@@ -84,7 +44,7 @@ def tiny_config(**settings: Any) -> Config:
     return Config().replace(
         **{
             "dataset": "tiny",
-            "backbone": "tiny_normalized",
+            "backbone": "tiny_batchnorm",
             "fc_filters": 8,
             "dropout": 0.5,
             "crop_size": (32, 32),
@@ -95,9 +55,3 @@ def tiny_config(**settings: Any) -> Config:
             **settings,
         }
     )
-
-
-def install() -> None:
-    """Makes the backbones known by name."""
-    for kind in (Tiny, TinyNormalized):
-        BACKBONES[kind.name] = kind

@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: one file per duty."""
+"""Callbacks of a training: one file per task."""
 
 from .guards import StopOnNonFinite, WarnOfOneClass
 from .log import CsvLog, Curves, TensorBoardLog

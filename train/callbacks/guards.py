@@ -10,7 +10,7 @@ import numpy as np
 from keras_fcn.confusion_matrix import ConfusionMatrix
 
 from ..config import Config
-from ..evaluation_model import InferenceCopy
+from ..evaluation_model import EvaluationModel
 from ..interrupts import TrainingDiverged
 from ..workdir import Workdir
 from .tracking import Tracker
@@ -19,13 +19,13 @@ from .tracking import Tracker
 class StopOnNonFinite(keras.callbacks.Callback):
     """Stops when the loss or a weight is no longer finite, before anything is saved.
 
-    The loss is checked after every step, which costs nothing because the
-    progress bar shows it; the weights each time before they are saved.
+    The loss is checked after every step, at no cost, because the progress bar shows it; the
+    weights before each time they are saved.
 
     Args:
-        config: Its settings are named in the advice.
-        workdir: Where the last good weights are.
-        tracker: Knows the current step.
+        config: Its settings appear in the message.
+        workdir: Folder of the last good weights.
+        tracker: Counts the steps.
     """
 
     def __init__(self, config: Config, workdir: Workdir, tracker: Tracker) -> None:
@@ -55,7 +55,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
             kept = f"The last good weights are in {self._workdir.last}"
         raise TrainingDiverged(
             f"{what} at step {tracker.global_step} of the training. {kept}. A resumed training "
-            "would end here again. Start a new one with a lower --learning-rate "
+            "would stop here again. Start a new one with a lower --learning-rate "
             f"(it was {optimizer.learning_rate:g}), more --warmup-steps (it was "
             f"{optimizer.warmup_steps}) or --global-clipnorm 1. " + _ADVICE[config.loss.reduction]
         )
@@ -77,22 +77,22 @@ class WarnOfOneClass(keras.callbacks.Callback):
     """Warns once when all predictions are one class in two validations in a row, or in the last.
 
     Args:
-        copy: The network that is validated.
-        config: Its settings are named in the advice.
-        tracker: Knows the current epoch.
+        evaluation_model: The network that is validated.
+        config: Its settings appear in the message.
+        tracker: Counts the epochs.
     """
 
-    def __init__(self, copy: InferenceCopy, config: Config, tracker: Tracker) -> None:
+    def __init__(self, evaluation_model: EvaluationModel, config: Config, tracker: Tracker) -> None:
         super().__init__()
-        self._copy = copy
+        self._evaluation_model = evaluation_model
         self._config = config
         self._tracker = tracker
-        self._seen_in_a_row = dict.fromkeys(copy.heads, 0)
+        self._seen_in_a_row = dict.fromkeys(evaluation_model.heads, 0)
         self._warned: set[str] = set()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if "val_mean_iou" in logs:
-            for head, matrix in self._copy.confusion_matrices.items():
+            for head, matrix in self._evaluation_model.confusion_matrices.items():
                 self._check(head, matrix)
 
     def _check(self, head: str, matrix: ConfusionMatrix) -> None:
@@ -103,7 +103,7 @@ class WarnOfOneClass(keras.callbacks.Callback):
             return
         if head not in self._warned:
             self._warned.add(head)
-            of_head = f" of the head {head!r}" if self._copy.heads.is_named else ""
+            of_head = f" of the head {head!r}" if self._evaluation_model.heads.is_named else ""
             name = matrix.class_names[predicted]
             print(f"\nWarning: {self._warning(repr(name) + of_head)}", file=sys.stderr)
 
@@ -113,7 +113,7 @@ class WarnOfOneClass(keras.callbacks.Callback):
             f"the learning rate is too high or too low (it is {config.optimizer.learning_rate:g})",
             "most pixels are of this class and training was short so far "
             "(train longer, or try --class-weights balanced)",
-            "the masks are not what they seem to be (look: keras-fcn datasets show)",
+            "the masks do not contain the expected labels (see: keras-fcn datasets show)",
         ]
         if config.backbone.weights in (None, "none") and not config.model.init:
             causes.insert(0, "the backbone starts from random weights (give --backbone-weights)")
@@ -124,7 +124,7 @@ class WarnOfOneClass(keras.callbacks.Callback):
 
 
 def one_predicted_class(confusion_matrix: np.ndarray) -> int | None:
-    """Returns the class that all predictions are, where there are several true classes.
+    """Returns the class of all predictions, if the labels have several classes.
 
     Args:
         confusion_matrix: Rows are labels, columns predictions.

@@ -1,4 +1,4 @@
-"""The log of a training: as a table, as a picture, and for TensorBoard."""
+"""The log of a training as a table, as a picture, and for TensorBoard."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from keras_fcn.visualization import save_curves
 
 from ..workdir import Workdir
 
-# What makes TensorBoard draw a tensor as a curve; `tf.summary.scalar` writes the same.
+# The plugin of TensorBoard that draws curves; `tf.summary.scalar` writes the same.
 _SCALAR = tf.compat.v1.SummaryMetadata(
     plugin_data={"plugin_name": "scalars"}, data_class="DATA_CLASS_SCALAR"
 )
@@ -23,8 +23,8 @@ class CsvLog(keras.callbacks.Callback):
     """Writes one row per epoch, with a column for each quantity.
 
     The columns are those of `keras.callbacks.CSVLogger`: `epoch`, counted from
-    0, then the quantities. The whole file is replaced each time, so it is
-    never half-written; a resumed training drops the rows after its start.
+    0, then the quantities. The whole file is replaced each time, so it is always complete; a
+    resumed training drops the rows after its start.
 
     Args:
         path: The file.
@@ -66,7 +66,7 @@ class Curves(keras.callbacks.Callback):
     """Draws loss, mean IoU and learning rate from the log, after each epoch.
 
     Args:
-        workdir: Where the log is and the picture goes.
+        workdir: Folder of the log and the picture.
     """
 
     def __init__(self, workdir: Workdir) -> None:
@@ -80,8 +80,8 @@ class Curves(keras.callbacks.Callback):
 class TensorBoardLog(keras.callbacks.Callback):
     """Writes the quantities of each epoch as scalars, training and validation side by side.
 
-    Keras' own callback needs the package tensorboard to write; this one needs
-    it only to look.
+    Keras' own callback needs the package tensorboard to write; with this one it is only needed to
+    view the curves.
 
     Args:
         path: Folder of the runs `train` and `validation`.

@@ -1,4 +1,4 @@
-"""The state to resume from, saved in time."""
+"""Saving of the state from which a training resumes."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ from .tracking import Tracker
 class SaveState(keras.callbacks.Callback):
     """Saves the state after each epoch, every `save_every` steps, and when asked to stop.
 
-    It comes last among the callbacks: what they write is there before the
-    state says so.
+    It is the last of the callbacks, so that their files are complete before the state that refers
+    to them.
 
     Args:
         state: Where to save.
-        tracker: Says where the training is.
+        tracker: Has the position of the training.
         guard: Refuses to save weights that are not finite.
-        interrupts: Says whether someone asked the training to stop.
-        run: Says how often, and how to resume.
+        interrupts: Has the request to stop, if there was one.
+        run: How often to save, and the workdir.
     """
 
     def __init__(
@@ -66,6 +66,6 @@ class SaveState(keras.callbacks.Callback):
         if self._interrupts.requested and not is_over:
             raise TrainingInterrupted(
                 f"Stopped after {self._tracker.epoch} epochs and {self._tracker.step} steps, and "
-                f"saved. To go on, run the same command with --resume (--workdir "
+                f"saved. To continue, run the same command with --resume (--workdir "
                 f"{self._run.workdir})."
             )

@@ -1,4 +1,4 @@
-"""What is added to the logs: where the training is, how fast it goes, and the mean IoU."""
+"""Additions to the logs: position and speed of the training, and the mean IoU."""
 
 import time
 from typing import Any
@@ -14,12 +14,12 @@ from ..state import Position
 class Tracker(keras.callbacks.Callback):
     """Counts epochs, steps and seconds, and adds the speed to the logs.
 
-    It comes first among the callbacks: the others read it. To the logs of an
+    It is the first of the callbacks, because the others use it. To the logs of an
     epoch it adds `learning_rate`, `images_per_second` (of training alone,
     without its first step, which compiles), and `seconds` (of all steps; validation comes later).
 
     Args:
-        position: Where the training starts.
+        position: Start of the training.
         steps_per_epoch: Number of steps of a whole epoch.
         batch_size: Number of images per step.
     """
@@ -43,7 +43,7 @@ class Tracker(keras.callbacks.Callback):
 
     @property
     def position(self) -> Position:
-        """Where the training is now."""
+        """The current position."""
         return Position(self.epoch, self.step, self.best, self._seconds())
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

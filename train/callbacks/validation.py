@@ -1,4 +1,4 @@
-"""Validation, and the files of the networks that it selects."""
+"""Validation, and the files of the last and the best network."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from ..config import RunConfig
-from ..evaluation_model import InferenceCopy
+from ..evaluation_model import EvaluationModel
 from ..workdir import Workdir
 from .tracking import Tracker
 
@@ -16,18 +16,20 @@ from .tracking import Tracker
 class Validation(keras.callbacks.Callback):
     """Validates every few epochs and after the last, with the prefix `val_` in the logs.
 
-    `fit` could do it, but it would split each batch over the devices, which
-    native sizes do not allow.
+    Not by `fit`, which would split each batch over the devices: images of native sizes cannot be
+    split.
 
     Args:
-        copy: The network that is validated.
+        evaluation_model: The network that is validated.
         batches: The validation split.
-        run: Says how often.
+        run: How often to validate.
     """
 
-    def __init__(self, copy: InferenceCopy, batches: tf.data.Dataset, run: RunConfig) -> None:
+    def __init__(
+        self, evaluation_model: EvaluationModel, batches: tf.data.Dataset, run: RunConfig
+    ) -> None:
         super().__init__()
-        self._copy = copy
+        self._evaluation_model = evaluation_model
         self._batches = batches
         self._run = run
 
@@ -36,8 +38,10 @@ class Validation(keras.callbacks.Callback):
         if count % self._run.validate_every and count != self._run.epochs:
             return
         begin = time.monotonic()
-        self._copy.refresh(epoch, measure=True)
-        logs.update({f"val_{k}": v for k, v in self._copy.evaluate(self._batches).items()})
+        self._evaluation_model.refresh(epoch, measure=True)
+        logs.update(
+            {f"val_{k}": v for k, v in self._evaluation_model.evaluate(self._batches).items()}
+        )
         logs["val_seconds"] = round(time.monotonic() - begin, 2)
 
 
@@ -45,8 +49,8 @@ class Checkpoints(keras.callbacks.Callback):
     """Writes `last.keras` after each epoch, and `best.keras` if the epoch is the best so far.
 
     Args:
-        copy: The network that is saved.
-        workdir: Where the files go.
+        evaluation_model: The network that is saved.
+        workdir: Folder of the files.
         tracker: Keeps the best value.
         monitor: Name of the metric in the logs by which epochs are compared; larger is better.
         origin: Function from the logs of an epoch to the `origin` of the saved network.
@@ -54,23 +58,23 @@ class Checkpoints(keras.callbacks.Callback):
 
     def __init__(
         self,
-        copy: InferenceCopy,
+        evaluation_model: EvaluationModel,
         workdir: Workdir,
         tracker: Tracker,
         monitor: str,
         origin: Callable[[dict[str, float]], dict[str, Any]],
     ) -> None:
         super().__init__()
-        self._copy = copy
+        self._evaluation_model = evaluation_model
         self._workdir = workdir
         self._tracker = tracker
         self._monitor = monitor
         self._origin = origin
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._copy.refresh(epoch)
-        self._copy.save(self._workdir.last, self._origin(logs))
+        self._evaluation_model.refresh(epoch)
+        self._evaluation_model.save(self._workdir.last, self._origin(logs))
         value = logs.get(self._monitor)
         if value is not None and value > self._tracker.best:
             self._tracker.best = float(value)
-            self._copy.save(self._workdir.best, self._origin(logs))
+            self._evaluation_model.save(self._workdir.best, self._origin(logs))

@@ -1,10 +1,9 @@
 """Recipes: complete settings for a network and a dataset, by name.
 
 A recipe is a module with a docstring (source, command, measured time and
-metrics) and `CONFIG`, in this folder or a file of the user's. Where its `CONFIG` lacks
-something that only the user has, such as the network to start from, `NEEDS`
-names it by setting. The module `reference` has `RECIPES` instead: one per network of the
-reference.
+metrics) and `CONFIG`, in this folder or a file of the user's. If its `CONFIG` lacks something
+that only the user has, such as the network to start from, `NEEDS` describes it by setting. The
+module `reference` has `RECIPES` instead: one per network of the reference.
 """
 
 import difflib
@@ -22,13 +21,13 @@ from ..config import Config
 
 @dataclass(frozen=True)
 class Recipe:
-    """Complete settings, and what is to be known of them.
+    """Complete settings with their description.
 
     Args:
-        name: What `--recipe` calls it.
+        name: The name for `--recipe`.
         config: The settings.
-        description: Source, command, and what was measured.
-        needs: What the user has to add, by setting, such as the network to start from.
+        description: Source, command, and measurements.
+        needs: What the user must add, by setting, such as the network to start from.
     """
 
     name: str
@@ -54,7 +53,7 @@ def load_recipe(name: str) -> Config:
             sets `CONFIG`.
 
     Raises:
-        ValueError: If there is no such recipe; the text names those that are nearest.
+        ValueError: If there is no such recipe; the text has the most similar names.
 
     Example:
         >>> load_recipe("camvid_mobilenet_v2").replace(epochs=1).data.dataset
@@ -64,7 +63,7 @@ def load_recipe(name: str) -> Config:
 
 
 def describe_recipe(name: str) -> str:
-    """Returns what is known of a recipe: source, command, and what was measured."""
+    """Returns the description of a recipe: source, command, and measurements."""
     return _find(name).description
 
 

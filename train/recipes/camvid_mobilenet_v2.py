@@ -22,7 +22,7 @@ CONFIG = Config(
     data=DataConfig(dataset="camvid", batch_size=8, crop_size=(288, 288)),
     model=ModelConfig(
         variant="fcn8s",
-        # Poles and signs are a few pixels wide: details that bilinear interpolation smears.
+        # Poles and signs are a few pixels wide: details that bilinear interpolation blurs.
         skip_filters=64,
         upsampling="learned",
     ),
@@ -38,8 +38,8 @@ CONFIG = Config(
     ),
     loss=LossConfig(
         class_weights="balanced",
-        # Larger exponents find more of the poles and signs, and call more else so: 0.5 cost a
-        # point.
+        # Larger exponents find more poles and signs, but also more false ones: 0.5 lowered the
+        # mean IoU by one point.
         class_weight_exponent=0.2,
     ),
     run=RunConfig(epochs=80, validate_every=5, workdir="runs/camvid_mobilenet_v2"),

@@ -1,7 +1,7 @@
 """The reference's fifteen networks, stage by stage, and the paper's FCN-GoogLeNet.
 
 The reference is github.com/shelhamer/fcn.berkeleyvision.org: its solver files, and what its data
-layers do, as settings. None of them was trained here.
+layers do, as settings. None of them was trained by us.
 """
 
 from ..config import (
@@ -48,7 +48,7 @@ def _recipe(
     after: tuple[str, ...] = (),
     note: str = "",
 ) -> Recipe:
-    """Returns the recipe of a network that was published, and was not trained here.
+    """Returns the recipe of a published network that was not trained by us.
 
     Args:
         name: Name of the recipe, and of its folder below `runs/`.
@@ -57,7 +57,7 @@ def _recipe(
         source: Where they are from: a folder of the reference, or a paper.
         published: Metrics, with their split and source.
         after: The recipes whose networks it starts from: one for `init`, two for `init_streams`.
-        note: What else there is to know.
+        note: Further remarks.
     """
     setting = "init_streams" if len(after) > 1 else "init"
     networks = ",".join(f"runs/{stage}/last.keras" for stage in after)
@@ -77,11 +77,11 @@ def _recipe(
 
 
 def _solver_of(folder: str) -> str:
-    """Returns how a recipe names a folder of the reference as its source."""
+    """Returns the source of a recipe: the files in a folder of the reference."""
     return f"{folder}/solver.prototxt and train.prototxt of the reference"
 
 
-# PASCAL VOC: trained on SBD's 8,498 masks, scored on the 736 images of seg11valid.
+# PASCAL VOC: trained on SBD's 8,498 masks, evaluated on the 736 images of seg11valid.
 _VOC_DATA = "PASCAL VOC 2011 with SBD's masks"
 _VOC_README = "{} mean IoU on seg11valid, 736 images (README of the reference)"
 # Blue, green, red, of the reference's data layer.
@@ -96,7 +96,7 @@ _VOC = (
         _VOC_VGG16.replace(variant="fcn32s"),
         source=_solver_of("voc-fcn32s"),
         published=_VOC_README.format(63.6),
-        note="The first of three stages: fcn16s_vgg16_voc and fcn8s_vgg16_voc go on from it.",
+        note="The first of three stages: fcn16s_vgg16_voc and fcn8s_vgg16_voc start from it.",
     ),
     _recipe(
         "fcn16s_vgg16_voc",
@@ -152,13 +152,13 @@ _VOC = (
         source="CVPR 2015, section 4.3: SGD with twenty images, momentum 0.9, learning rate 5e-5",
         published="42.5 mean IoU on VOC 2011 val (CVPR 2015, Table 1).",
         note=(
-            "The reference has no such network. The paper does not say what its loss is divided\n"
+            "The reference has no such network. The paper does not state what its loss is divided\n"
             "by and when it stops: the mean over the pixels and 200 epochs are our choice."
         ),
     ),
 )
 
-# PASCAL-Context: 59 classes and background, as the reference scores it.
+# PASCAL-Context: 59 classes and background, as in the evaluation of the reference.
 _PASCAL_CONTEXT_DATA = "PASCAL-Context, 59 classes and background"
 _PASCAL_CONTEXT_PAPER = (
     "{} mean IoU over 59 classes (arXiv 1411.4038v2, appendix B), {} (the authors' PDF),\n"
@@ -200,10 +200,10 @@ _PASCAL_CONTEXT = (
     ),
 )
 
-# NYUDv2, 40 classes: trained on the 795 images of trainval, scored on the 654 of test.
+# NYUDv2, 40 classes: trained on the 795 images of trainval, evaluated on the 654 of test.
 _NYUD_DATA = "NYUDv2, 40 classes"
 _NYUD_PAPER = "{} mean IoU on test, 654 images, with the paper's solver (CVPR 2015, Table 4)."
-# 126 epochs are 100,170 images; the reference takes 100,000. It looks at test while it trains,
+# 126 epochs are 100,170 images; the reference takes 100,000. It validates on test during training,
 # but takes the last network, not the best.
 _NYUD_VGG16 = HEAVY.replace(
     dataset="nyudv2",
@@ -217,7 +217,7 @@ _NYUD_VGG16 = HEAVY.replace(
 _NYUD = (
     _recipe(
         "fcn32s_vgg16_nyud_color",
-        f"FCN-32s on VGG16 on {_NYUD_DATA}, from colors",
+        f"FCN-32s on VGG16 on {_NYUD_DATA}, from RGB",
         _NYUD_VGG16.replace(modalities=("rgb",)),
         source=_solver_of("nyud-fcn32s-color"),
         published=_NYUD_PAPER.format(29.2),
@@ -231,15 +231,15 @@ _NYUD = (
     ),
     _recipe(
         "fcn32s_vgg16_nyud_color_depth",
-        f"FCN-32s on VGG16 on {_NYUD_DATA}, from colors and depth in one network",
+        f"FCN-32s on VGG16 on {_NYUD_DATA}, from RGB and depth in one network",
         _NYUD_VGG16.replace(modalities=("rgb", "depth")),
         source=_solver_of("nyud-fcn32s-color-d"),
         published=_NYUD_PAPER.format(30.5),
-        note="The first convolution starts with its mean over the colors for depth.",
+        note="The first convolution starts with the mean of its RGB weights for depth.",
     ),
     _recipe(
         "fcn32s_vgg16_nyud_color_hha",
-        f"FCN-32s on VGG16 on {_NYUD_DATA}, from colors and HHA in two networks",
+        f"FCN-32s on VGG16 on {_NYUD_DATA}, from RGB and HHA in two networks",
         _NYUD_VGG16.replace(modalities=("rgb", "hha"), fusion="late", learning_rate=1e-12),
         source=_solver_of("nyud-fcn32s-color-hha"),
         published=_NYUD_PAPER.format(32.8),
@@ -251,10 +251,10 @@ _NYUD = (
     ),
 )
 
-# SIFT Flow, 33 semantic and 3 geometric classes: trained on 2,486 images, scored on 200.
+# SIFT Flow, 33 semantic and 3 geometric classes: trained on 2,486 images, evaluated on 200.
 _SIFTFLOW_DATA = "SIFT Flow, semantic and geometric classes"
-_SIFTFLOW_NONE = "no score of this network."
-# 41 epochs are 101,926 images; the reference takes 100,000. It looks at test while it trains,
+_SIFTFLOW_NONE = "no metrics of this network."
+# 41 epochs are 101,926 images; the reference takes 100,000. It validates on test during training,
 # but takes the last network, not the best.
 _SIFTFLOW_VGG16 = HEAVY.replace(
     dataset="siftflow",

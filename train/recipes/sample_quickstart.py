@@ -1,6 +1,6 @@
 """FCN-8s on a small residual network, from random weights, on the built-in sample set.
 
-Needs no download: it shows the whole chain in minutes on two CPU cores.
+Needs no download, and takes minutes on two CPU cores.
 
 Run:       keras-fcn train --recipe sample_quickstart --workdir runs/quickstart
 BatchNorm: trained, since nothing was pretrained.

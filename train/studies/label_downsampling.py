@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.progress import track
 
 from keras_fcn.confusion_matrix import ConfusionMatrix
+from keras_fcn.data.dataset import first_examples
 from keras_fcn.data.resizing import resized_logits
 from keras_fcn.datasets import SegmentationDataset
 from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.visualization import save_picture
 
 from ..config import Config
-from ..data import first_examples
 from .report import Report, percent
 from .runs import Run, Trained
 

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from keras_fcn.data.dataset import first_examples
 from keras_fcn.datasets import SegmentationDataset
 from keras_fcn.evaluation import evaluate
 from keras_fcn.labels import Heads, LabelSpec
@@ -21,7 +22,6 @@ from keras_fcn.prediction import open_predictor
 from keras_fcn.visualization import save_picture
 
 from ..config import Config
-from ..data import first_examples
 from .report import Report, percent
 from .runs import Run, Trained
 

@@ -74,7 +74,7 @@ class Builder(SegmentationBuilder):
 
     @cached_property
     def modalities(self) -> tuple[str, ...]:
-        """All three, if there are depth files; HHA images are made from them if need be."""
+        """All three, if there are depth files; HHA images are made from them if missing."""
         source = self.builder_config.source
         if not source:
             return ("rgb", "hha", "depth")

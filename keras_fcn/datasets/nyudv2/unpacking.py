@@ -1,10 +1,10 @@
-"""NYUDv2's labeled frames from the one file that NYU publishes, to the folder of the reference.
+"""NYUDv2's labeled frames from the one file that NYU publishes, in the layout of the reference.
 
     python -m keras_fcn.datasets.nyudv2.unpacking SOURCE TARGET
 
 SOURCE is a folder with `nyu_depth_v2_labeled.mat` and `splits.mat` of the dataset's site, and with
-`classMapping40.mat` of Gupta, Arbelaez and Malik (CVPR 2013), which maps each of the 894
-labels to one of the 40 classes. TARGET is then a source of the dataset `nyudv2`.
+`classMapping40.mat` of Gupta, Arbelaez and Malik (CVPR 2013), which maps each of the 894 labels
+to one of the 40 classes. TARGET can then be the source of the dataset `nyudv2`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from keras_fcn.data.image_io import read_mat_labels
-from keras_fcn.files import write_text
+from keras_fcn.files import replacing, write_text
 
 # The reference counts the frames from here.
 _FIRST_ID = 5001
@@ -32,14 +32,14 @@ def unpack(source: Path, target: Path, on_frame: Callable[[int, int], None] | No
 
     Args:
         source: Folder of the three files.
-        target: Folder to write, which is made.
+        target: Folder to write; created if missing.
         on_frame: Called after each frame with its number from 1 and the number of frames.
 
     Returns:
         The number of frames.
 
     Raises:
-        ValueError: If a file is missing or is another one.
+        ValueError: If a file is missing or has other contents.
     """
     labeled, splits, mapping = (source / name for name in _FILES)
     for path in (labeled, splits, mapping):
@@ -99,10 +99,12 @@ def _write_frame(
 ) -> None:
     image, meters, labels = frame
     millimeters = np.clip(np.rint(meters * 1000), 0, 65535).astype(np.uint16)
-    Image.fromarray(np.ascontiguousarray(image)).save(target / "data/images" / f"img_{number}.png")
-    Image.fromarray(millimeters).save(target / "data/depth" / f"img_{number}.png")
+    for folder, pixels in (("images", np.ascontiguousarray(image)), ("depth", millimeters)):
+        with replacing(target / "data" / folder / f"img_{number}.png") as temporary:
+            Image.fromarray(pixels).save(temporary)
     segmentation = class_of_label[labels].astype(np.uint8)
-    savemat(target / "segmentation" / f"img_{number}.mat", {"segmentation": segmentation})
+    with replacing(target / "segmentation" / f"img_{number}.mat") as temporary:
+        savemat(temporary, {"segmentation": segmentation})
 
 
 def _main() -> None:

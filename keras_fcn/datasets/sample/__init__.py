@@ -2,9 +2,9 @@
 
 A class is a shape. Textures and colors are drawn from the same distribution
 for every class and for the background, so that a pixel's color does not
-depend on its class: a network has to look at outlines. `scenes` defines what there
-is to see, `rendering` draws it. `sample_rgbd` adds what a depth camera would see of
-the same scenes, `sample_geometric` a second, coarser label map.
+depend on its class: a network has to use the outlines. `scenes` defines the objects, `rendering`
+draws them. `sample_rgbd` adds the images of a depth camera, `sample_geometric` a second, coarser
+label map.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ SPLITS = {"train": 1000, "val": 100}
 
 DESCRIPTION = (
     "Generated images of discs, rings, squares, triangles, crosses and stars over textures, with "
-    "a 255 outline around each object. The class cannot be told from color. Five image sizes."
+    "a 255 outline around each object. Colors do not depend on the class. Five image sizes."
 )
 
 # Whether an object's outline is curved: the classes of a second head.
@@ -36,8 +36,8 @@ _OUTLINE_OF = {"disc": "curved", "ring": "curved"}
 def sample_dataset(seed: int = 0) -> SegmentationDataset:
     """Returns the sample dataset of a seed.
 
-    An image is drawn when it is read, in about 2 ms, and always the same for
-    the same seed, split and position, bit for bit.
+    An image is drawn when it is read, in about 2 ms. It is the same, bit for bit, for the same
+    seed, split and position.
 
     Args:
         seed: Seed of all scenes, at least 0; different seeds share no image.
@@ -72,10 +72,10 @@ def open_sample(name: str, seed: int = 0) -> SegmentationDataset:
 
 
 def sample_rgbd_dataset(seed: int = 0) -> SegmentationDataset:
-    """Returns the sample dataset with what a depth camera sees: examples also have `depth`, `hha`.
+    """Returns the sample dataset with a depth camera: examples also have `depth` and `hha`.
 
-    Images and labels are those of `sample_dataset`. The scenes stand in a room: behind the
-    objects are a floor and a wall, which the RGB images do not show.
+    Images and labels are those of `sample_dataset`. The objects stand in a room: its floor and
+    wall are in the depth maps, but not in the RGB images.
 
     Example:
         >>> example = next(iter(sample_rgbd_dataset().examples("val")))
@@ -107,7 +107,7 @@ def sample_rgbd_dataset(seed: int = 0) -> SegmentationDataset:
 
 
 def sample_geometric_dataset(seed: int = 0) -> SegmentationDataset:
-    """Returns the sample dataset with two label maps: `semantic`, as always, and `geometric`.
+    """Returns the sample dataset with two label maps, `semantic` and `geometric`.
 
     The geometric classes are whether an object's outline is curved or straight.
 

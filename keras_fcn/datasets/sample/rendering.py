@@ -8,12 +8,13 @@ from keras_fcn.datasets.sample.scenes import SHAPES, Scene, SceneObject, Texture
 OUTLINE_WIDTH = 1.5
 NOISE_SIGMA = 6.0
 
-# The objects stand in a room. A level camera at this height above the floor looks at a wall at this
-# distance, in meters.
+# The objects stand in a room. The camera is level, at this height above the floor and at this
+# distance from the wall, in meters.
 CAMERA_HEIGHT = 1.6
 WALL_DISTANCE = 16.0
 # Focal length in heights of the image. The floor comes into view at
-# CAMERA_HEIGHT * _FOCAL_LENGTH / 0.5 = 10 m, where the farthest objects are: none stands below it.
+# CAMERA_HEIGHT * _FOCAL_LENGTH / 0.5 = 10 m, the distance of the farthest objects: none is below
+# the floor.
 _FOCAL_LENGTH = 3.125
 
 
@@ -31,7 +32,7 @@ def render(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     for thing in scene.objects:
         window = _window(thing, scene.size)
         distance = _signed_distance(thing, rows[window], columns[window])
-        # Pixels along the edge mix both sides, as a camera does.
+        # Pixels along the edge mix both sides, as in a camera.
         cover = np.clip(0.5 - distance, 0, 1)[..., None]
         color = _paint(thing.texture, rows[window], columns[window])
         image[window] += cover * (color - image[window])
@@ -51,7 +52,7 @@ def camera_matrix(size: tuple[int, int]) -> np.ndarray:
 
 
 def render_depth(scene: Scene) -> np.ndarray:
-    """Returns the distance of what each pixel shows along the optical axis.
+    """Returns the distance of each pixel along the optical axis.
 
     Objects are flat and face the camera, at their `depth`.
 
@@ -122,7 +123,7 @@ def _mix(texture: Texture, across: np.ndarray, along: np.ndarray) -> np.ndarray:
 def _signed_distance(thing: SceneObject, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Returns the distance of each pixel from the object's edge in pixels, negative inside."""
     down, right = rows - thing.center[0], columns - thing.center[1]
-    # In the object's own frame: turned back and scaled to radius 1.
+    # In the object's own frame: not rotated, and scaled to radius 1.
     x = (np.cos(thing.angle) * right + np.sin(thing.angle) * down) / thing.radius
     y = (np.cos(thing.angle) * down - np.sin(thing.angle) * right) / thing.radius
     if thing.shape == "disc":

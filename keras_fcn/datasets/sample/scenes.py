@@ -1,4 +1,4 @@
-"""Scenes of the sample dataset: which objects there are, where, and how they are painted."""
+"""Scenes of the sample dataset: the objects, their places and their textures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class SceneObject:
         radius: Distance in pixels from the center to the farthest point.
         angle: Rotation in radians.
         depth: Distance from the viewer in meters; nearer objects hide farther ones.
-        texture: How it is painted.
+        texture: Its texture.
     """
 
     shape: str
@@ -58,7 +58,7 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """What one image of the sample dataset shows.
+    """The contents of one image of the sample dataset.
 
     Args:
         size: Height and width in pixels.
@@ -74,7 +74,7 @@ class Scene:
 
 
 def random_scene(seed: Sequence[int]) -> Scene:
-    """Returns the scene of a seed; its size goes round `SIZES` with the seed's last number."""
+    """Returns the scene of a seed; the last number of the seed selects the size."""
     rng = np.random.default_rng(seed)
     size = SIZES[seed[-1] % len(SIZES)]
     background = _random_texture(rng)
@@ -114,7 +114,7 @@ def _free_place(
 
 
 def _random_texture(rng: np.random.Generator, unlike: Texture | None = None) -> Texture:
-    """Returns a texture, its mean color well apart from that of `unlike`."""
+    """Returns a texture, with a mean color that differs clearly from that of `unlike`."""
     while True:
         middle = rng.uniform(30, 225, size=3)
         if unlike is None or np.linalg.norm(middle - np.mean(unlike.colors, axis=0)) > 90:

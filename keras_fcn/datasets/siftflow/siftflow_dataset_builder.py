@@ -23,7 +23,7 @@ _SEMANTIC = (
 )
 _GEOMETRIC = "sky horizontal vertical"
 _CATEGORIES = "spatial_envelope_256x256_static_8outdoorcategories"
-# Two images that nobody labeled.
+# Two images without labels.
 _WITHOUT_LABELS = ("highway_bost181", "street_urb506")
 # The reference's list, for folders without one.
 _TEST_LIST = Path(__file__).parent / "test_ids.txt"

@@ -88,7 +88,7 @@ def read_sbd_mask(path: Path) -> np.ndarray:
     try:
         contents = loadmat(path, variable_names=["GTcls"])
         label = contents["GTcls"]["Segmentation"][0, 0]
-    except Exception as error:  # SciPy raises whatever the damage leads it to
+    except Exception as error:  # SciPy raises errors of many types for damaged files
         raise ValueError(f"{path}: not a mask of SBD (GTcls.Segmentation): {error}.") from error
     return np.asarray(label, np.uint8)
 
@@ -105,7 +105,7 @@ def find_devkit(folders: Sequence[Path], year: str) -> Path:
 
 
 def _plain_lists(root: Path, lists: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Returns the lists to make splits of: none without masks, none that joins two others."""
+    """Returns the lists that become splits: those with masks that do not join two others."""
     plain = {
         name: ids
         for name, ids in lists.items()
@@ -158,7 +158,7 @@ def _train_aug(
 
 
 def _reference_splits(folders: Sequence[Path], root: Path, val_ids: Iterable[str]) -> SplitFiles:
-    """Returns the reference's splits: SBD's train, and of VOC's val what is not in it."""
+    """Returns the reference's splits: SBD's train, and VOC's val without the images of SBD's."""
     sbd = _find_sbd(folders, root, "masks of SBD (its own folder, with train.txt, cls and img)")
     train = {}
     for item in (sbd / "train.txt").read_text().split():

@@ -24,17 +24,13 @@ from keras_fcn_train.workdir import Workdir
 
 from keras_fcn.confusion_matrix import ConfusionMatrix
 
-from . import tiny_training
 from .tiny_training import SPEC, tiny_config, tiny_dataset
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_names():
-    tiny_training.install()
+pytestmark = pytest.mark.usefixtures("tiny_backbones")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, tiny_backbones):
     """A training that nothing disturbed."""
     return fit(tiny_config(workdir=str(tmp_path_factory.mktemp("finished"))), tiny_dataset())
 

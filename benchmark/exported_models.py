@@ -1,4 +1,4 @@
-"""The exported models that the candidates run, made once and kept."""
+"""The exported models that the candidates run, each exported once and kept."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -15,28 +15,28 @@ from .worker import Worker, WorkerError
 Images = Sequence[np.ndarray[Any, Any]]
 Size = tuple[int, int]
 
-# The file in the folder of an artifact, by the first part of its name. Formats that are not listed
-# are the folder.
+# The file in the folder of an exported model, by the first part of its name. Formats that are not
+# listed are the folder.
 _FILES = {"savedmodel": "1", "tflite": "model.tflite", "onnx": "model.onnx"}
 # Others take images of any size.
 _OF_FIXED_SIZE = ("tflite", "onnx")
 
 
-class ArtifactError(RuntimeError):
-    """A model could not be exported; the text has the cause."""
+class ExportError(RuntimeError):
+    """A model could not be exported; the text contains the cause."""
 
 
 @dataclass
-class Artifacts:
+class ExportedModels:
     """Exports a model to the formats that are missing in a folder.
 
     Args:
         model_path: The `.keras` file.
         folder: Folder of the exported models; those of each model have a folder of their own in it.
         size: Height and width of the images.
-        calibration: Returns at least 100 images of the kind that the model will get, uint8
+        calibration: Returns at least 100 images like those that the model will get, uint8
             `(height, width, 3)` each.
-        calibration_name: A name for them, to be part of a file's.
+        calibration_name: A name for them, as a part of file names.
     """
 
     model_path: Path
@@ -51,13 +51,13 @@ class Artifacts:
         self._folder = self.folder / f"{self.model_path.stem}-{digest}"
 
     def path(self, name: str) -> Path:
-        """Returns the file or folder of an artifact, which is made if need be.
+        """Returns the file or folder of an exported model, which is exported if missing.
 
         Args:
             name: Key into `MAKERS`, or `"keras"` for the model's own file.
 
         Raises:
-            ArtifactError: If it cannot be made.
+            ExportError: If it cannot be exported.
         """
         if name == "keras":
             return self.model_path
@@ -69,11 +69,11 @@ class Artifacts:
         return folder / file
 
     def is_made(self, name: str) -> bool:
-        """Returns whether an artifact exists."""
+        """Returns whether an exported model exists."""
         return name == "keras" or self._folder_of(name).exists()
 
     def size_bytes(self, name: str) -> int:
-        """Returns the size of an artifact's file, or of all its files."""
+        """Returns the size of an exported model: of its file, or of all its files."""
         path = self.model_path if name == "keras" else self._folder_of(name)
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
         return sum(file.stat().st_size for file in files)
@@ -86,16 +86,16 @@ class Artifacts:
 
     def _make(self, name: str, path: Path) -> None:
         images = list(self.calibration()) if name == "tflite-int8" else None
-        # In a child, so that the memory that a converter takes is free again before anything is
-        # measured, and where there is not enough of it, the system ends the child only.
+        # In a child process, so that the memory of a converter is free again before anything is
+        # measured, and if there is too little of it, the system ends the child only.
         try:
-            with Worker(make_artifact, name, self.model_path, path, self.size, images):
+            with Worker(export_model, name, self.model_path, path, self.size, images):
                 pass
         except WorkerError as error:
-            raise ArtifactError(f"{name}: {error}") from error
+            raise ExportError(f"{name}: {error}") from error
 
 
-def make_artifact(
+def export_model(
     name: str, model_path: Path, path: Path, size: Size, calibration: Images | None
 ) -> None:
     """Exports a model to a file or folder.
@@ -103,9 +103,9 @@ def make_artifact(
     Args:
         name: Key into `MAKERS`.
         model_path: The `.keras` file.
-        path: What to write.
+        path: The file or folder to write.
         size: Height and width of the images.
-        calibration: Images from which int8 learns the range of each tensor.
+        calibration: Images on which int8 measures the range of each tensor.
     """
     from keras_fcn.prediction import load_model
 

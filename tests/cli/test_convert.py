@@ -79,7 +79,7 @@ def test_a_classifier_needs_the_network_to_make_of_it(run):
     result = run("--from", "vgg16.safetensors", "--output", "fcn.keras")
 
     assert result.exit_code == 2
-    assert "say with --variant what to make of it" in result.output
+    assert "--variant must be given" in result.output
 
 
 def test_published_files_are_listed(run):
