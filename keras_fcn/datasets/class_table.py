@@ -88,6 +88,13 @@ def is_table(path: Path) -> bool:
     return _rank(path) is not None
 
 
+def has_classes(path: Path) -> bool:
+    """Returns whether a table names classes; a `data.yaml` may contain other settings."""
+    if path.stem.lower() not in _YAML_STEMS:
+        return True
+    return re.search(r"^names\s*:", decoded(path), re.MULTILINE) is not None
+
+
 def by_preference(paths: Iterable[Path]) -> list[Path]:
     """Returns the tables among files, those first whose names are the plainest."""
     ranked = [(rank, path) for path in paths if (rank := _rank(path)) is not None]
@@ -118,7 +125,7 @@ def read_class_table(path: Path) -> ClassTable:
         ValueError: If a line cannot be understood, or a name, number or color repeats. The message
             names the file and the line.
     """
-    text = _decoded(path)
+    text = decoded(path)
     suffix = path.suffix.lower()
     if suffix == ".json" or text.lstrip()[:2] in ("[{", '["', '{"'):
         return _table(path, _json_entries(path, text))
@@ -148,7 +155,7 @@ def _rank(path: Path) -> int | None:
     return 10 * _STEMS.index(stem) + _SUFFIXES.index(suffix)
 
 
-def _decoded(path: Path) -> str:
+def decoded(path: Path) -> str:
     """Returns the text of a file in any of the encodings that editors write."""
     contents = path.read_bytes()
     for mark, encoding in (

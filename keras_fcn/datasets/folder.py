@@ -19,7 +19,7 @@ from keras_fcn.data.dataset import Example, SegmentationDataset
 from keras_fcn.data.image_io import DEEP_MODES, check_size, read_image
 from keras_fcn.data.masks import VOID, check_labels
 from keras_fcn.datasets.class_table import ClassTable, read_class_table, write_class_table
-from keras_fcn.datasets.layouts import Layout, Pairs, find_layout
+from keras_fcn.datasets.layouts import Pairs, find_layout
 from keras_fcn.datasets.mask_values import (
     MaskReading,
     MaskSummary,
@@ -168,7 +168,10 @@ def find_folder_files(
     options = options or FolderOptions()
     layout = find_layout(root, _names_in, options.image_files, options.mask_files)
     notes, problems = list(layout.notes), list(layout.problems)
-    splits = dict(layout.splits) if layout.is_split else _split_by_seed(root, layout, seed)
+    splits = dict(layout.splits)
+    is_random = "trainval" in splits
+    if is_random:
+        splits = {**_split_by_seed(root, splits.pop("trainval"), seed, problems), **splits}
     empty = [split for split, pairs in splits.items() if not pairs]
     if not splits or (empty and not problems):
         raise ValueError(
@@ -198,7 +201,7 @@ def find_folder_files(
     images = [image for pairs in splits.values() for image, _ in pairs.values()]
     problems += _check_depth(images)
     places = ", ".join(f"{split} {len(pairs):,}" for split, pairs in splits.items())
-    how = "" if layout.is_split else " (at random, the same ones each time)"
+    how = " (train and val at random, the same ones each time)" if is_random else ""
     notes.insert(
         0,
         f"Images in {_places(root, images)}, masks in {_places(root, masks)}, splits: "
@@ -299,9 +302,10 @@ def _write_table(root: Path, summaries: Sequence[MaskSummary], notes: list[str])
     return read_class_table(path)
 
 
-def _split_by_seed(root: Path, layout: Layout, seed: int) -> dict[str, Pairs]:
-    (pairs,) = layout.splits.values()
-    if not pairs and layout.problems:
+def _split_by_seed(
+    root: Path, pairs: Pairs, seed: int, problems: Sequence[str]
+) -> dict[str, Pairs]:
+    if not pairs and problems:
         return {}
     if len(pairs) == 1:
         raise ValueError(

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from keras_fcn.datasets.class_table import by_preference, is_table
+from keras_fcn.datasets.class_table import by_preference, decoded, has_classes, is_table
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {
@@ -86,12 +86,11 @@ class Layout:
     """The files of a folder, by what they are.
 
     Args:
-        splits: Pairs of image and mask by split.
+        splits: Pairs of image and mask by split; "trainval" is to be split further.
         tables: Files that are tables of classes, the preferred one first.
         class_masks: Name of the class of each mask, where there is one mask per class.
         notes: What was taken, a sentence each.
         problems: What is wrong with the files, one sentence each that names the file.
-        is_split: Whether the folder itself says which images are of which split.
     """
 
     splits: Mapping[str, Pairs]
@@ -99,7 +98,6 @@ class Layout:
     class_masks: Mapping[Path, str]
     notes: list[str]
     problems: list[str]
-    is_split: bool
 
 
 @dataclass(frozen=True)
@@ -261,8 +259,11 @@ class _Search:
             except ValueError:
                 names = ()  # reported where the table is read
         pairs = self._pairs(images, masks, names, lists is not None)
-        splits, is_split = self._splits(images, pairs, lists)
-        return Layout(splits, tables, self.class_masks, self.notes, self.problems, is_split)
+        splits = self._splits(images, pairs, lists)
+        used = {path.parent for found in splits.values() for i, ms in found.values() for path in ms}
+        unread = {f"Not read: {self._shown(folder)}." for folder in used}
+        notes = [note for note in self.notes if note not in unread]
+        return Layout(splits, tables, self.class_masks, notes, self.problems)
 
     # The parts
 
@@ -519,7 +520,10 @@ class _Search:
             shown = _common(self.root, places)
             for mask in masks:
                 if mask.path not in used:
-                    self._problem(f"{mask.path}: there is no image of that name in {shown}.")
+                    self._problem(
+                        f"{mask.path}: there is no image of that name in {shown}. If it is "
+                        "no mask, move it, or choose the masks by --masks GLOB."
+                    )
         return result
 
     def _check_missing(
@@ -593,51 +597,85 @@ class _Search:
     # Splits
 
     def _lists(self) -> dict[str, Path] | None:
-        """Returns the files that list the names of a split."""
-        found: dict[str, Path] = {}
-        unknown: list[Path] = []
+        """Returns the files that list the names of a split, those in the usual places first."""
         stems = {path.stem for path in self.tree.pictures}
+        ranked: dict[str, list[tuple[int, Path]]] = {}
+        unknown: list[Path] = []
         for path in self.tree.others:
-            if path.suffix.lower() not in (".txt", ".lst") or is_table(path):
+            if path.suffix.lower() not in (".txt", ".lst", ".csv") or is_table(path):
                 continue
-            for base in {self.root, self.base}:
-                if not path.is_relative_to(base):
-                    continue
-                folder = path.parent.relative_to(base).as_posix().lower()
-                if folder.replace(".", "", 1) not in _LIST_FOLDERS and folder != ".":
-                    continue
-                word = re.sub(r"(_?(list|ids|files|names|set|split))+$", "", path.stem.lower())
-                split = SPLIT_WORDS.get(word)
-                if split and split not in found:
-                    found[split] = path
-                elif split and found[split] != path:
+            word = re.sub(r"([-_ ]?(list|ids|files|names|set|split))+$", "", path.stem.lower())
+            split = "trainval" if word == "trainval" else SPLIT_WORDS.get(word)
+            rank = self._rank_of_list(path)
+            if split and (rank < len(_LIST_FOLDERS) or _is_list(path, stems)):
+                ranked.setdefault(split, []).append((rank, path))
+            elif _is_list(path, stems) and (rank < len(_LIST_FOLDERS) or _may_be_split(path.stem)):
+                unknown.append(path)
+        found: dict[str, Path] = {}
+        for split, files in ranked.items():
+            files.sort()
+            found[split] = files[0][1]
+            for rank, path in files[1:]:
+                if rank == files[0][0]:
                     self._problem(
                         f"{path}: {found[split].name} is a list of the split {split!r} too. Remove "
                         "one of them."
                     )
-                elif not split and path not in unknown:
-                    unknown.append(path)
+                else:
+                    self._note_once(f"Not read: {self._shown(path)}.")
+        if "trainval" in found and ("train" in found or "val" in found):
+            self._note_once(f"Not read: {self._shown(found.pop('trainval'))}.")
         for path in unknown:
-            if not _is_list(path, stems):
-                continue
-            if not found:
+            if found:
+                self._note_once(f"Not read: {self._shown(path)}.")
+            else:
                 self._problem(
                     f"{path}: the file lists images, and its name is that of no known split "
                     f"({', '.join(f'{word}.txt' for word in SPLIT_WORDS)}). Rename or remove it."
                 )
-            else:
-                self._note_once(f"Not read: {self._shown(path)}.")
         return found or None
+
+    def _rank_of_list(self, path: Path) -> int:
+        """Returns the place of a list's folder among those where lists are expected."""
+        ranks = []
+        for base in {self.root, self.base}:
+            if path.is_relative_to(base):
+                folder = path.parent.relative_to(base).as_posix().lower()
+                folder = "" if folder == "." else folder
+                if folder in _LIST_FOLDERS:
+                    ranks.append(_LIST_FOLDERS.index(folder))
+        return min(ranks, default=len(_LIST_FOLDERS))
+
+    def _check_other_lists(self) -> None:
+        """Adds a problem for a file that may say the split, where nothing else does."""
+        stems = {path.stem for path in self.tree.pictures}
+        for path in self.tree.others:
+            if (
+                path.suffix.lower() not in (".json", ".csv", ".tsv", ".yaml", ".yml")
+                or not _may_be_split(path.stem)
+                or path.stat().st_size > 1 << 24
+            ):
+                continue
+            words = set(re.findall(r"[^\s\"',;/\\\[\]{}:]+", path.read_text("utf-8", "replace")))
+            named = {PurePosixPath(word).stem for word in words} & stems
+            if len(named) >= 2:
+                self._problem(
+                    f"{path}: the file names {len(named)} images and may say in which split they "
+                    "are; it is not read. Write their names into train.txt and val.txt, or move "
+                    "the file away to split at random."
+                )
 
     def _splits(
         self,
         images: list[_File],
         pairs: Mapping[_File, tuple[Path, ...]],
         lists: Mapping[str, Path] | None,
-    ) -> tuple[dict[str, Pairs], bool]:
+    ) -> dict[str, Pairs]:
         if lists:
-            return self._listed_splits(images, pairs, lists), True
+            return self._listed_splits(images, pairs, lists)
         names = {image.split for image in images if image in pairs}
+        if names == {None}:
+            self._check_other_lists()
         if names and None not in names:
             splits: dict[str, Pairs] = {
                 split: {
@@ -648,8 +686,8 @@ class _Search:
                 for split in SPLITS
                 if split in {image.split for image in images}
             }
-            return {split: found for split, found in splits.items() if found}, True
-        return {"": {i.key(): (i.path, pairs[i]) for i in images if i in pairs}}, False
+            return {split: found for split, found in splits.items() if found}
+        return {"trainval": {i.key(): (i.path, pairs[i]) for i in images if i in pairs}}
 
     def _listed_splits(
         self,
@@ -675,6 +713,8 @@ class _Search:
                     continue
                 place = f"{path}, line {number}"
                 listed = _listed_image(entry, by_name)
+                if listed is None and (entry[0] == "#" or (number == 1 and path.suffix == ".csv")):
+                    continue  # a comment, a heading
                 if listed is None:
                     self._problem(f"{place}: there is no image {entry!r}.")
                 elif listed in first and first[listed][0] == split:
@@ -701,7 +741,7 @@ class _Search:
         left = len(images) - len(first)
         if left > 0 and not self.problems:
             self.notes.append(f"{left} images are in no list and are left out.")
-        return {split: splits[split] for split in SPLITS if split in splits}
+        return {split: splits[split] for split in (*SPLITS, "trainval") if split in splits}
 
     # Tables, and what to say
 
@@ -710,7 +750,7 @@ class _Search:
         tables = [path for path in self.tree.others if is_table(path)]
         depths: dict[int, list[Path]] = {}
         for path in tables:
-            if _is_yolo_label(path):
+            if _is_yolo_label(path) or not has_classes(path):
                 continue
             depths.setdefault(len(path.relative_to(self.root).parts), []).append(path)
         result: list[Path] = []
@@ -724,6 +764,14 @@ class _Search:
         if pointer:
             return pointer
         num_images = sum(file.role != "mask" for file in files)
+        arrays = [
+            path for path in self.tree.others if path.suffix.lower() in (".npy", ".npz", ".mat")
+        ]
+        if arrays and not any(file.role == "mask" for file in files):
+            return (
+                f"{arrays[0]}: label maps in {arrays[0].suffix} files are not read, and there are "
+                "no masks that are pictures. Save the labels as gray or palette PNG."
+            )
         if not any(file.role == "mask" for file in files) and num_images:
             folders = sorted({self._shown(file.path.parent) for file in files})
             return (
@@ -949,9 +997,7 @@ def _starts_alike(mask: str, image: str) -> bool:
 
 
 def _read_lines(path: Path) -> list[str]:
-    from keras_fcn.datasets.class_table import _decoded
-
-    return _decoded(path).splitlines()
+    return decoded(path).splitlines()
 
 
 def _listed_image(entry: str, by_name: Mapping[str, list[_File]]) -> _File | None:

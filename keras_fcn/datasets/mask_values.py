@@ -485,7 +485,8 @@ def _meaning(
             return None, None
         absent = [number for number in used[:count] if number not in kept]
         if absent:
-            shown = ", ".join(map(str, absent[:12])) + ", ..." * (len(absent) > 12)
+            shown = ", ".join(map(str, absent[:12]))
+            shown += f" and {len(absent) - 12} more" * (len(absent) > 12)
             result.notes.append(f"{len(absent)} of {count} classes never occur: {shown}.")
     if not ignore:
         numbers = {number: number for number in range(count)} if num_classes else None

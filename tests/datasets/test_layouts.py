@@ -456,6 +456,47 @@ def test_lists_of_unknown_splits_are_named(tmp_path):
     )
 
 
+def test_lists_in_other_folders_count_too(tmp_path):
+    # As the Oxford pets: annotations/trainval.txt and annotations/test.txt beside the masks.
+    rows = [("images/*.jpg", "annotations/trimaps/*.png", "", "*")] * 3
+    write(tmp_path, rows)
+    (tmp_path / "annotations" / "list.txt").write_text("#Image CLASS\n" + "a1 1 1\nb2 1 1\n")
+    (tmp_path / "annotations" / "trainval.txt").write_text("a1 1\nb2 1\na3 1\nb4 1\n")
+    (tmp_path / "annotations" / "test.txt").write_text("a5 1 1\nb6 1 1\n")
+
+    found = read(tmp_path)
+
+    assert {name for name, (split, _) in found.items() if split == "test"} == {"a5", "b6"}
+    assert sorted(split for split, _ in found.values()) == [*["test"] * 2, *["train"] * 3, "val"]
+
+
+def test_lists_with_a_heading(tmp_path):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "*")] * 2)
+    (tmp_path / "train.csv").write_text("image,mask\na1.png,a1.png\nb2.png,b2.png\n")
+    (tmp_path / "val.csv").write_text("image,mask\na3.png,a3.png\n")
+
+    assert {name: split for name, (split, _) in read(tmp_path).items()} == {
+        "a1": "train",
+        "b2": "train",
+        "a3": "val",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("splits.json", '{"train": ["a1", "b2"], "val": ["a3"]}'),
+        ("folds.csv", "image,fold\na1.png,0\nb2.png,1\n"),
+        ("train_test_split.yaml", "train: [a1, b2]\n"),
+    ],
+)
+def test_files_that_may_say_the_split_are_named(tmp_path, name, text):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "*")] * 2)
+    (tmp_path / name).write_text(text)
+
+    refused(tmp_path, rf"{name}: the file (names 2|names 3|lists) ?images")
+
+
 def test_other_texts_are_no_lists(tmp_path):
     expected = write(tmp_path, LAYOUTS["plain"])
     (tmp_path / "README.txt").write_text("These are my photos.\n")
@@ -567,6 +608,23 @@ def test_polygons_point_to_the_import(tmp_path, path, text, tool):
     (tmp_path / path).write_text(text)
 
     refused(tmp_path, f"keras-fcn datasets import --from {tool} {tmp_path} --output FOLDER")
+
+
+def test_label_maps_in_arrays_are_named(tmp_path):
+    write_image(tmp_path / "images" / "a.jpg", 1)
+    (tmp_path / "masks").mkdir()
+    np.save(tmp_path / "masks" / "a.npy", mask_of(1))
+
+    refused(tmp_path, r"a\.npy: label maps in \.npy files are not read.*PNG")
+
+
+def test_pictures_among_masks_are_named_with_the_way_out(tmp_path):
+    expected = write(tmp_path, LAYOUTS["plain"])
+    write_mask(tmp_path / "masks" / "a1_view.png", 9)
+
+    refused(tmp_path, r"a1_view\.png: there is no image of that name.*--masks GLOB")
+    found = read_numbers(tmp_path, mask_files="masks/[ab][0-9].png")
+    assert found == {name: number for name, (_, number) in expected.items()}
 
 
 def test_images_without_any_masks_say_how_to_choose(tmp_path):
