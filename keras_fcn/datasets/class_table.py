@@ -95,6 +95,12 @@ def has_classes(path: Path) -> bool:
     return re.search(r"^names\s*:", decoded(path), re.MULTILINE) is not None
 
 
+def may_be_table(path: Path) -> bool:
+    """Returns whether a file may be a table of classes under another name."""
+    words = r"class|label|colou?r|legend|codes|categor|palette|objectinfo"
+    return path.suffix.lower() in _SUFFIXES and re.search(words, path.stem.lower()) is not None
+
+
 def by_preference(paths: Iterable[Path]) -> list[Path]:
     """Returns the tables among files, those first whose names are the plainest."""
     ranked = [(rank, path) for path in paths if (rank := _rank(path)) is not None]

@@ -15,7 +15,13 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from keras_fcn.datasets.class_table import by_preference, decoded, has_classes, is_table
+from keras_fcn.datasets.class_table import (
+    by_preference,
+    decoded,
+    has_classes,
+    is_table,
+    may_be_table,
+)
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {
@@ -43,7 +49,18 @@ _OTHER_WORDS = (
     *("thumbnails", "thumbs", "predictions", "runs"),
 )
 # Words in the names of folders that carry no meaning of their own.
-_FILLERS = ("dir", "folder", "set", "split", "dataset", "prepped", "png", "jpg", "trainvaltest")
+_FILLERS = (
+    "dir",
+    "folder",
+    "set",
+    "split",
+    "dataset",
+    "prepped",
+    "png",
+    "jpg",
+    "trainvaltest",
+    "default",
+)
 # Words of folders that may be splits.
 _SPLIT_LIKE = re.compile(
     r"(train|test|valid|eval|hold|unlab|infer|predict|calib|bench|unseen|hidden|reject).*|"
@@ -64,6 +81,7 @@ _NO_PICTURES = {".pdf", ".ps", ".eps", ".wmf", ".emf", ".h5", ".hdf", ".grib", "
     ".icns",
     ".cur",
 }
+_UNSPLIT = ("trainval", "default", "all")  # lists of images that are to be split
 _LIST_FOLDERS = ("", "imagesets/segmentation", "imagesets", "splits", "split", "lists", "list")
 
 # What follows or precedes the name of an image in the name of its mask, and of the image itself.
@@ -201,7 +219,7 @@ def _unglued(token: str) -> list[str]:
     """Returns the words of one such as `trainannot` or `maskstrain`."""
     if token in SPLIT_WORDS or _role_of(token):
         return [token]
-    for split in sorted(SPLIT_WORDS, key=len, reverse=True):
+    for split in (*sorted(SPLIT_WORDS, key=len, reverse=True), *_FILLERS):
         for rest in (token.removeprefix(split), token.removesuffix(split)):
             if rest != token and _role_of(rest):
                 return [split, rest]
@@ -605,7 +623,7 @@ class _Search:
             if path.suffix.lower() not in (".txt", ".lst", ".csv") or is_table(path):
                 continue
             word = re.sub(r"([-_ ]?(list|ids|files|names|set|split))+$", "", path.stem.lower())
-            split = "trainval" if word == "trainval" else SPLIT_WORDS.get(word)
+            split = "trainval" if word in _UNSPLIT else SPLIT_WORDS.get(word)
             rank = self._rank_of_list(path)
             if split and (rank < len(_LIST_FOLDERS) or _is_list(path, stems)):
                 ranked.setdefault(split, []).append((rank, path))
@@ -756,6 +774,12 @@ class _Search:
         result: list[Path] = []
         for depth in sorted(depths):
             result += by_preference(depths[depth])
+        for path in self.tree.others:
+            if path not in tables and path.parent == self.root and may_be_table(path):
+                self._note_once(
+                    f"Not used: {self._shown(path)}. If it is the table of classes, call it "
+                    f"classes{path.suffix.lower()}."
+                )
         return result
 
     def _not_understood(self, files: list[_File]) -> str:

@@ -371,6 +371,14 @@ def _check_agreement(
     table: ClassTable,
 ) -> None:
     """Adds a problem if a value of gray masks has two meanings, among masks in color."""
+    values = {int(value) for summary in gray for value in summary.values}
+    if values <= {0, VOID}:
+        result.problems.append(
+            f"{gray[0].path}: the mask is black{' and white' if VOID in values else ''}, others "
+            f"are in color, and {table.path.name} gives these colors to no class. Add them there, "
+            "as `void` if they are to be ignored."
+        )
+        return
     for summary in gray:
         for value, code in zip(summary.values, summary.codes, strict=True):
             by_color, by_number = codes.get(int(code)), table.numbers.get(int(value))
@@ -458,7 +466,7 @@ def _meaning(
             "ignore `void` in the table of classes."
         )
     if table is not None:
-        return _meaning_by_table(result, found, table, ignore)
+        return _meaning_by_table(result, found, table, ignore, has_colors)
     kept = {number: count for number, count in found.items() if number not in ignore}
     if any(number > VOID or number < 0 for number in kept):
         return None, LabelSpec.numbered(2)  # reading the mask says why
@@ -502,8 +510,22 @@ def _meaning(
 
 
 def _meaning_by_table(
-    result: Reading, found: Mapping[int, int], table: ClassTable, ignore: Sequence[int]
+    result: Reading,
+    found: Mapping[int, int],
+    table: ClassTable,
+    ignore: Sequence[int],
+    has_colors: bool,
 ) -> tuple[Mapping[int, int] | None, LabelSpec | None]:
+    classes = {table.numbers.get(number) for number in found} - {None, VOID}
+    if VOID in found and VOID not in table.numbers and len(classes) < 2 and not has_colors:
+        shown = " and ".join(map(str, sorted(found)))
+        result.problems.append(
+            f"{table.path}: the masks contain only the labels {shown}, and 255 means ignored, so "
+            "that there is nothing to learn. If white is a class, give it the number in the table "
+            "(`255,object` and `0,background` on two lines of classes.csv), or the colors "
+            "(`background 0 0 0` and `object 255 255 255` in classes.txt)."
+        )
+        return None, None
     if not ignore:
         return table.numbers, table.labels
     lines = sorted(table.numbers)

@@ -97,6 +97,7 @@ LAYOUTS = {
         ("train/Images/*.png", "train/Ground Truth/*.png", "train", "*"),
         ("test/Images/*.png", "test/Ground Truth/*.png", "test", "*"),
     ],
+    "CVAT's CamVid": [("default/*.png", "defaultannot/*.png", "", "default/*")],
     "two kinds of files": [("*.jpg", "*.png", "", "*")],
     "doubled extension": [("images/*.jpg", "masks/*.jpg.png", "", "*")],
     "prefixes": [("images/image_*.png", "masks/mask_*.png", "", "image_*")],
@@ -468,6 +469,44 @@ def test_lists_in_other_folders_count_too(tmp_path):
 
     assert {name for name, (split, _) in found.items() if split == "test"} == {"a5", "b6"}
     assert sorted(split for split, _ in found.values()) == [*["test"] * 2, *["train"] * 3, "val"]
+
+
+def test_the_default_list_of_cvat_is_split(tmp_path):
+    expected = write(tmp_path, LAYOUTS["Label Studio"] * 2)
+    folder = tmp_path / "ImageSets" / "Segmentation"
+    folder.mkdir(parents=True)
+    (folder / "default.txt").write_text("".join(f"{name}\n" for name in expected))
+    (tmp_path / "labelmap.txt").write_text(
+        "# label:color_rgb:parts:actions\na:0,0,0::\nb:200,0,0::\n"
+    )
+
+    found = read(tmp_path)
+
+    assert sorted(split for split, _ in found.values()) == ["train", "train", "train", "val"]
+    assert open_dataset(f"folder:{tmp_path}").labels.class_names == ("a", "b")
+
+
+def test_what_may_be_a_table_is_mentioned(tmp_path):
+    write(tmp_path, LAYOUTS["plain"])
+    (tmp_path / "my legend.csv").write_text("0,sky\n1,car\n")
+    assert "Not used: my legend.csv. If it is the table of classes, call it classes.csv" in notes(
+        tmp_path
+    )
+
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    (tmp_path / "labels.txt").write_text("c\nd\n")
+    assert "Classes: classes.txt." in notes(tmp_path)
+    assert "Not used: labels.txt, another table." in notes(tmp_path)
+
+
+def test_tables_beside_the_images_of_splits_must_agree(tmp_path):
+    write(tmp_path, LAYOUTS["side by side in splits"])
+    for split in ("train", "valid", "test"):
+        (tmp_path / split / "_classes.csv").write_text("Pixel Value, Class\n0, a\n1, b\n")
+    assert open_dataset(f"folder:{tmp_path}").labels.class_names == ("a", "b")
+
+    (tmp_path / "valid" / "_classes.csv").write_text("Pixel Value, Class\n1, a\n0, b\n")
+    refused(tmp_path, r"valid/_classes\.csv: the table gives other classes than")
 
 
 def test_lists_with_a_heading(tmp_path):

@@ -203,6 +203,41 @@ def test_masks_with_one_color_stored_as_gray(tmp_path, form):
     np.testing.assert_array_equal(found["a"], np.array([2, 0, 1])[LABELS])
 
 
+def test_a_black_mask_among_colors_without_black_is_refused(tmp_path):
+    color = rgb(LABELS, [(9, 9, 9), *COLORS[1:]])
+    write(tmp_path, {"a": color, "b": Image.new("L", (8, 8)), "c": color})
+    # 0 would be the number of the cat.
+    (tmp_path / "classes.txt").write_text("cat 200 40 40\ndog 40 200 40\nbackground 9 9 9\n")
+
+    refused(tmp_path, r"b\.png: the mask is black, others are in color")
+
+
+def test_numbers_among_palettes_are_read(tmp_path):
+    # As VOC's masks and those of SBD.
+    write(tmp_path, {"a": indexed(LABELS, COLORS), "b": gray(LABELS)})
+    (tmp_path / "classes.txt").write_text("sky 0 0 0\ncat 200 40 40\ndog 40 200 40\n")
+
+    for label in read(tmp_path).values():
+        np.testing.assert_array_equal(label, LABELS)
+
+
+@pytest.mark.parametrize("form", ["L", "P"])
+def test_white_with_a_table_of_names_is_refused(tmp_path, form):
+    image = gray(np.where(LABELS == 1, 255, 0)).convert(form)
+    write(tmp_path, {"a": image, "b": image})
+    (tmp_path / "classes.txt").write_text("background\nobject\n")
+
+    refused(tmp_path, r"classes\.txt: the masks contain only the labels 0 and 255.*`255,object`")
+
+
+def test_white_as_the_first_line_of_the_table(tmp_path):
+    image = gray(np.where(LABELS == 1, 255, 0))
+    write(tmp_path, {"a": image, "b": image})
+    (tmp_path / "classes.txt").write_text("object 255 255 255\nbackground 0 0 0\n")
+
+    np.testing.assert_array_equal(read(tmp_path)["a"], LABELS != 1)
+
+
 def test_the_brightness_of_a_color_is_named(tmp_path):
     color = rgb(LABELS, COLORS)
     cat = Image.new("RGB", (8, 8), COLORS[1]).convert("L")  # 88
