@@ -6,6 +6,7 @@ problem, never a part of a split.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -255,7 +256,10 @@ class _Search:
     def __init__(self, root: Path, tree: _Tree, images: str | None, masks: str | None) -> None:
         self.root = root
         self.tree = tree
-        self.patterns = {"image": images, "mask": masks}
+        self.patterns = {
+            role: pattern and pattern.removeprefix(f"{root}/").removeprefix("./")
+            for role, pattern in (("image", images), ("mask", masks))
+        }
         self.notes: list[str] = []
         self.problems: list[str] = []
         self.class_masks: dict[Path, str] = {}
@@ -716,7 +720,7 @@ class _Search:
         by_name: dict[str, list[_File]] = {}
         for image in images:
             relative = image.path.relative_to(self.base)
-            parts = relative.with_suffix("").parts
+            parts = PurePosixPath(_composed(relative.with_suffix("").as_posix())).parts
             for start in range(len(parts)):
                 by_name.setdefault("/".join(parts[start:]), []).append(image)
             if image.key() not in ("/".join(parts[start:]) for start in range(len(parts))):
@@ -726,7 +730,7 @@ class _Search:
         for split, path in lists.items():
             found: Pairs = {}
             for number, line in enumerate(_read_lines(path), 1):
-                entry = line.strip().replace("\\", "/")
+                entry = _composed(line.strip().replace("\\", "/"))
                 if not entry:
                     continue
                 place = f"{path}, line {number}"
@@ -854,7 +858,6 @@ class _Search:
 
 
 def _matches(relative: Path, pattern: str) -> bool:
-    pattern = pattern.removeprefix("./")
     if "**" in pattern:
         pieces = [translate(piece)[4:-3] if piece != "**" else None for piece in pattern.split("/")]
         text = "".join(
@@ -936,7 +939,7 @@ def _match(
                 used.update(mask.path for mask in candidates)
 
     def lowered(keys: Iterable[str]) -> list[str]:
-        return [key.lower() for key in keys]
+        return [_composed(key).lower() for key in keys]
 
     attempt(lambda i: [(i.split, i.key())], lambda m: [(m.split, m.key())])
     attempt(lambda i: [i.key()], lambda m: [m.key()])
@@ -969,6 +972,11 @@ def _match(
         only_single=True,
     )
     return matched, used
+
+
+def _composed(name: str) -> str:
+    """Returns a name with composed letters: macOS stores an umlaut as two characters."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _compatible(image: _File, mask: _File) -> bool:

@@ -401,6 +401,24 @@ def test_patterns_keep_the_splits(tmp_path):
     assert dict(dataset.splits) == {"train": 2, "val": 2}
 
 
+def test_names_with_composed_and_decomposed_letters_match(tmp_path):
+    # macOS writes the umlaut as two characters, others as one.
+    for number in (1, 2):
+        write_image(tmp_path / "images" / f"Ba\u0308ume{number}.png", number)
+        write_mask(tmp_path / "masks" / f"B\u00e4ume{number}.png", number)
+    (tmp_path / "train.txt").write_text("B\u00e4ume1\n")
+    (tmp_path / "val.txt").write_text("Ba\u0308ume2\n")
+
+    assert sorted(read(tmp_path).values()) == [("train", 1), ("val", 2)]
+
+
+def test_patterns_may_be_whole_paths(tmp_path):
+    expected = write(tmp_path, [("left/*.png", "drawn/*.png", "", "*")])
+
+    found = read_numbers(tmp_path, image_files=f"{tmp_path}/left/*.png", mask_files="./drawn/*.png")
+    assert found == {name: number for name, (_, number) in expected.items()}
+
+
 def test_patterns_that_match_nothing_are_named(tmp_path):
     write(tmp_path, LAYOUTS["plain"])
 
