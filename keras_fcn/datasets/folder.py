@@ -305,8 +305,8 @@ def _write_table(root: Path, summaries: Sequence[MaskSummary], notes: list[str])
 def _split_by_seed(
     root: Path, pairs: Pairs, seed: int, problems: Sequence[str]
 ) -> dict[str, Pairs]:
-    if not pairs and problems:
-        return {}
+    if len(pairs) < 2 and problems:
+        return {"train": pairs}
     if len(pairs) == 1:
         raise ValueError(
             f"{root}: one image cannot be split into train and val. Add images, or list them in "
