@@ -18,7 +18,12 @@ from PIL import Image
 from keras_fcn.data.dataset import Example, SegmentationDataset
 from keras_fcn.data.image_io import DEEP_MODES, check_size, read_image
 from keras_fcn.data.masks import VOID, check_labels
-from keras_fcn.datasets.class_table import ClassTable, read_class_table, write_class_table
+from keras_fcn.datasets.class_table import (
+    ClassTable,
+    has_guessed_encoding,
+    read_class_table,
+    write_class_table,
+)
 from keras_fcn.datasets.layouts import Pairs, find_layout
 from keras_fcn.datasets.mask_values import (
     MaskReading,
@@ -241,6 +246,13 @@ def _table(
         return None
     table = read_class_table(paths[0])
     notes.append(f"Classes: {_shown(root, table.path)}.")
+    if has_guessed_encoding(table.path):
+        foreign = [name for name in table.labels.class_names if not name.isascii()]
+        shown = f": {', '.join(foreign[:3])}" * bool(foreign)
+        notes.append(
+            f"{_shown(root, table.path)} is not in UTF-8 and was read as Western Windows{shown}. "
+            "If names are wrong, save it as UTF-8."
+        )
     for path in paths[1:]:
         if path.parent == paths[0].parent or paths[0].parent in path.parents:
             same = _is_same(path, table)

@@ -17,6 +17,7 @@ from keras_fcn.data.masks import (
     color_of,
     describe_numbers,
     is_lossy,
+    is_thin,
     value_counts,
 )
 from keras_fcn.data.parallel import parallel_map
@@ -42,6 +43,7 @@ class MaskSummary:
         padded: Whether the index 255 of a palette has the color of another index.
         is_gif: Whether it is a GIF.
         lossy: Whether a lossy compression changed the values.
+        thin: Whether many of the values form no areas.
         error: Why the file cannot be read, else "".
     """
 
@@ -54,6 +56,7 @@ class MaskSummary:
     padded: bool = False
     is_gif: bool = False
     lossy: bool = False
+    thin: bool = False
     error: str = ""
 
     @classmethod
@@ -79,7 +82,8 @@ class MaskSummary:
             stored.white,
             padded,
             stored.is_gif,
-            len(values) >= 12 and is_lossy(stored.values),
+            is_lossy(stored.values),
+            is_thin(stored.values),
         )
 
     @property
@@ -216,6 +220,14 @@ def choose_reading(
                 f"smoothing: {len(summary.values):,} of them, of which many occur in single pixels "
                 "along edges. Export it again without, as PNG."
             )
+    thin = [summary for summary in readable if summary.thin and not summary.lossy]
+    if table is None and num_classes is None and 2 * len(thin) > len(readable):
+        result.problems.append(
+            f"{thin[0].path}: half of the {len(thin[0].values)} values of the mask form no areas, "
+            f"only lines and points, as after a lossy compression or smoothing ({len(thin)} of "
+            f"{len(readable)} masks). Export them again without; if they are right, a table of "
+            "classes (classes.txt) says so."
+        )
     if table is not None and num_classes not in (None, table.labels.num_classes):
         result.problems.append(
             f"{table.path}: the table has {table.labels.num_classes} classes, --num-classes is "
@@ -335,7 +347,9 @@ def _kinds_by_color(
         by_color = all(_fits_color(summary, codes) for summary in gray)
         by_number = all(_fits_number(summary, table) for summary in gray)
         all_gray = all(red == green == blue for red, green, blue in table.colors)
-        if by_color or (not by_number and (all_gray or chosen)):
+        if by_color or (
+            not by_number and (all_gray or chosen or _are_brightnesses(gray, table.colors))
+        ):
             chosen.add("gray")
         elif by_number and chosen:
             _check_agreement(result, gray, codes, table)
@@ -361,6 +375,16 @@ def _fits_color(summary: MaskSummary, codes: Mapping[int, int]) -> bool:
 def _fits_number(summary: MaskSummary, table: ClassTable) -> bool:
     return (summary.kind != "rgb" or summary.is_gray) and all(
         int(number) in table.numbers or number == VOID for number in summary.numbers
+    )
+
+
+def _are_brightnesses(summaries: Sequence[MaskSummary], colors: Mapping[Color, int]) -> bool:
+    """Returns whether gray values are those of the colors; reading them by color says so."""
+    levels = {(299 * red + 587 * green + 114 * blue) // 1000 for red, green, blue in colors}
+    return all(
+        levels & {int(value) - 1, int(value), int(value) + 1}
+        for summary in summaries
+        for value in summary.values
     )
 
 

@@ -577,6 +577,15 @@ def test_what_may_be_a_table_is_mentioned(tmp_path):
     assert "Not used: labels.txt, another table." in notes(tmp_path)
 
 
+def test_a_table_in_an_encoding_of_one_language_is_mentioned(tmp_path):
+    write(tmp_path, LAYOUTS["plain"])
+    (tmp_path / "classes.txt").write_bytes("жизнь\nдля\n".encode("cp1251"))
+    assert "classes.txt is not in UTF-8 and was read as Western Windows: æèçíü" in notes(tmp_path)
+
+    (tmp_path / "classes.txt").write_text("жизнь\nдля\n", "utf-8")
+    assert "UTF-8" not in notes(tmp_path)
+
+
 def test_tables_beside_the_images_of_splits_must_agree(tmp_path):
     write(tmp_path, LAYOUTS["side by side in splits"])
     for split in ("train", "valid", "test"):
