@@ -108,6 +108,13 @@ class StoredMask:
         """The color of each pixel as one number; -1 where a 16-bit value has no color."""
         return self.codes_of(self.values)
 
+    @property
+    def is_set(self) -> np.ndarray:
+        """Whether each pixel is in a mask of a single class: not 0, of a palette not black."""
+        if self.palette is not None and self.codes.any():
+            return np.asarray(self.codes != 0)
+        return np.asarray(self.values != 0)
+
     def codes_of(self, values: np.ndarray) -> np.ndarray:
         """Returns the color codes of values among those that are stored."""
         if self.kind == "rgb":

@@ -11,22 +11,9 @@ from keras_fcn.labels import Color, LabelSpec
 
 # Names of files that are tables, in the order in which they are preferred; any case.
 _STEMS = (
-    "classes",
-    "class_names",
-    "classnames",
-    "class_dict",
-    "classdict",
-    "_classes",
-    "class_table",
-    "labelmap",
-    "label_map",
-    "label_colors",
-    "labels",
-    "label_names",
-    "categories",
-    "names",
-    "obj",
-    "predefined_classes",
+    *("classes", "class_names", "classnames", "class_dict", "classdict", "_classes"),
+    *("class_table", "labelmap", "label_map", "label_colors", "labels", "label_names"),
+    *("categories", "names", "obj", "predefined_classes"),
 )
 _SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".yaml", ".yml", ".names")
 _YAML_STEMS = ("data", "dataset")  # data.yaml of YOLO, whose `names` are the classes

@@ -2,7 +2,7 @@
 
 `find_folder_files` decides everything: which files are images and masks, in which split, which
 belong together (`layouts.py`), what the table of classes says (`class_table.py`), and what the
-values of the masks mean (`mask_values.py`). Training, checking, evaluating and exporting open
+values of the masks mean (`mask_reading.py`). Training, checking, evaluating and exporting open
 folders through it, so that they agree.
 """
 
@@ -25,10 +25,9 @@ from keras_fcn.datasets.class_table import (
     write_class_table,
 )
 from keras_fcn.datasets.layouts import Pairs, find_layout
+from keras_fcn.datasets.mask_reading import MaskReading, choose_reading
 from keras_fcn.datasets.mask_values import (
-    MaskReading,
     MaskSummary,
-    choose_reading,
     colors_found,
     numbers_found,
     summarize,

@@ -707,6 +707,23 @@ def test_images_in_which_one_class_only_has_a_mask(tmp_path):
     refused(tmp_path, r"p\.jpg: there is no mask .* needs one that is empty")
 
 
+def test_palettes_of_a_class_whose_first_color_is_not_black(tmp_path):
+    write_class_masks(tmp_path, "{image}_{name}.png")
+    path = tmp_path / "masks" / "p_cat.png"
+    with Image.open(path) as stored:
+        inverted = Image.fromarray(1 - np.asarray(stored) // 255)
+    inverted.putpalette([255, 255, 255, 0, 0, 0])
+    inverted.save(path)
+
+    labels = {
+        example["id"].decode(): example["label"]
+        for split in ("train", "val")
+        for example in open_dataset(f"folder:{tmp_path}").examples(split).as_numpy_iterator()
+    }
+
+    assert (labels["p"][0] == 1).all() and (labels["p"][1:10] == 0).all()
+
+
 def test_masks_per_class_without_a_table_say_so(tmp_path):
     write_class_masks(tmp_path, "{image}_{name}.png")
     (tmp_path / "classes.txt").unlink()
