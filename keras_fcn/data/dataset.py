@@ -49,6 +49,8 @@ class SegmentationDataset:
         modalities: The modalities that every example has, of those in `IMAGE_KEYS`.
         notes: What a user should know of how it is read, a sentence each.
         pixels: By split, the pixels of each class, then those ignored, where they are counted.
+        find_copies: Function that looks for images nearly equal to one of another split, for at
+            most so many seconds, and returns a sentence on them, or `None`.
 
     Example:
         >>> import numpy as np
@@ -69,6 +71,7 @@ class SegmentationDataset:
     modalities: tuple[str, ...] = ("rgb",)
     notes: tuple[str, ...] = field(default=(), repr=False)
     pixels: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
+    find_copies: Callable[[float], str | None] = field(default=lambda seconds: None, repr=False)
 
     @property
     def heads(self) -> Heads:

@@ -6,9 +6,9 @@ values of the masks mean (`mask_reading.py`). Training, checking, evaluating and
 folders through it, so that they agree.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +32,10 @@ from keras_fcn.datasets.mask_values import (
     numbers_found,
     summarize,
 )
+from keras_fcn.datasets.near_copies import copies_across_splits
+from keras_fcn.datasets.random_split import split_at_random
 from keras_fcn.labels import Color, LabelSpec
 
-_VAL_SHARE = 0.2
 _PROBED = 16  # images that are looked at for bits that are not used
 _WRITTEN_TABLE = "classes.csv"
 
@@ -152,6 +153,14 @@ def open_folder(
             for split in files.splits
             if (pixels := files.pixels(split)) is not None
         },
+        find_copies=partial(
+            copies_across_splits,
+            root,
+            {
+                split: [image for image, _ in pairs.values()]
+                for split, pairs in files.splits.items()
+            },
+        ),
     )
 
 
@@ -174,8 +183,6 @@ def find_folder_files(
     notes, problems = list(layout.notes), list(layout.problems)
     splits = dict(layout.splits)
     is_random = "trainval" in splits
-    if is_random:
-        splits = {**_split_by_seed(root, splits.pop("trainval"), seed, problems), **splits}
     empty = [split for split, pairs in splits.items() if not pairs]
     if not splits or (empty and not problems):
         raise ValueError(
@@ -202,6 +209,9 @@ def find_folder_files(
     problems += chosen.problems
     if chosen.reading is None and not chosen.problems:
         problems += [] if chosen.wrong else [f"{root}: no mask can be read."]
+    if is_random:
+        trainval = splits.pop("trainval")
+        splits = {**_split(root, trainval, seed, chosen.counts, notes, problems), **splits}
     images = [image for pairs in splits.values() for image, _ in pairs.values()]
     problems += _check_depth(images)
     places = ", ".join(f"{split} {len(pairs):,}" for split, pairs in splits.items())
@@ -313,24 +323,33 @@ def _write_table(root: Path, summaries: Sequence[MaskSummary], notes: list[str])
     return read_class_table(path)
 
 
-def _split_by_seed(
-    root: Path, pairs: Pairs, seed: int, problems: Sequence[str]
+def _split(
+    root: Path,
+    pairs: Pairs,
+    seed: int,
+    counts: Mapping[Path, np.ndarray],
+    notes: list[str],
+    problems: list[str],
 ) -> dict[str, Pairs]:
-    if len(pairs) < 2 and problems:
+    """Returns train and val of a folder that does not say which is which."""
+    if problems:
         return {"train": pairs}
     if len(pairs) == 1:
-        raise ValueError(
+        problems.append(
             f"{root}: one image cannot be split into train and val. Add images, or list them in "
             "train.txt and val.txt."
         )
-    # Sorted by hash, so that the names and their order do not matter, and an added image moves
-    # few others.
-    order = sorted(pairs, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
-    num_val = max(1, round(_VAL_SHARE * len(order))) if order else 0
-    chosen = set(order[:num_val])
+        return {"train": pairs}
+    classes = {
+        name: frozenset(np.flatnonzero(counts[masks[0]][:VOID]).tolist())
+        for name, (_, masks) in pairs.items()
+        if masks[0] in counts
+    }
+    chosen = split_at_random(root, {name: pair[0] for name, pair in pairs.items()}, classes, seed)
+    notes += chosen.notes
     return {
-        "train": {name: pair for name, pair in pairs.items() if name not in chosen},
-        "val": {name: pair for name, pair in pairs.items() if name in chosen},
+        "train": {name: pair for name, pair in pairs.items() if name not in chosen.val},
+        "val": {name: pair for name, pair in pairs.items() if name in chosen.val},
     }
 
 
