@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     "--rounds", type=click.IntRange(5), default=5, show_default=True, metavar="N",
     help="Number of rounds; each candidate runs once per round.",
 )  # fmt: skip
-@dataset_options(required=False)
+@dataset_options(required=False, patterns=False)
 @click.option(
     "--images",
     "num_images",
@@ -103,6 +103,7 @@ def command(
     num_images: int,
     output_dir: Path,
     artifacts_dir: Path,
+    folder: dict[str, Any],
 ) -> None:
     """Measure the speed of a network in every format, and whether its predictions stay the same.
 
@@ -116,8 +117,8 @@ def command(
     for model in models:
         if model.suffix != ".keras":
             raise click.UsageError(f"--model must be a .keras file. Received: {model}.")
-    for folder in (output_dir, artifacts_dir):
-        check_writable(folder)
+    for path in (output_dir, artifacts_dir):
+        check_writable(path)
     candidates = _chosen(names)
     report = _continued(output_dir / "benchmark.json")
     load_tensorflow()
@@ -127,7 +128,7 @@ def command(
 
     from keras_fcn.datasets import open_dataset
 
-    data = open_dataset(dataset or "sample", source, data_dir)
+    data = open_dataset(dataset or "sample", source, data_dir, **folder)
     random_files = [random_network(backbone, artifacts_dir) for backbone in backbones]
     for model in (*models, *random_files):
         for image_size in sizes:

@@ -1,7 +1,9 @@
 """`keras-fcn datasets`: list, prepare, check, show."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
@@ -14,6 +16,9 @@ from .screen import output, say
 
 if TYPE_CHECKING:
     from keras_fcn.datasets.checks import CheckReport, ClassCounts
+    from keras_fcn.datasets.example_checks import Problem
+
+_SHOWN = 10  # problems that are alike
 
 
 @click.group()
@@ -34,7 +39,7 @@ def list_() -> None:
 
 
 @command.command(short_help="Prepare a dataset once.")
-@dataset_options()
+@dataset_options(folder=False)
 def prepare(dataset: str, source: Path | None, data_dir: Path | None) -> None:
     """Prepare a dataset once: from --source, else from the archives, which are downloaded."""
     load_tensorflow()
@@ -47,21 +52,22 @@ def prepare(dataset: str, source: Path | None, data_dir: Path | None) -> None:
 
 @command.command(short_help="List the problems of a dataset.")
 @dataset_options()
-def check(dataset: str, source: Path | None, data_dir: Path | None) -> None:
+def check(dataset: str, source: Path | None, data_dir: Path | None, folder: dict[str, Any]) -> None:
     """Read all of a dataset and list its problems, one per line.
 
-    It checks the sizes, values, colors, edges and palettes of the masks, and finds missing and
-    damaged files, and images that occur in two splits. With --source the files themselves are
-    checked. The exit status is 1 if a problem would affect training or metrics.
+    It prints how a folder is read, checks its table of classes and the sizes, values, colors,
+    edges and palettes of the masks, and finds missing and damaged files, and images that occur in
+    two splits. With --source the files themselves are checked. The exit status is 1 if a problem
+    would affect training or metrics.
     """
     load_tensorflow()
     from keras_fcn.datasets.checks import check as check_dataset
 
     with output.status("Reading..."):
-        report = check_dataset(dataset, source, data_dir)
+        report = check_dataset(dataset, source, data_dir, **folder)
     _print_contents(report)
-    for problem in report.problems:
-        say(f"{'Problem' if problem.severe else 'Hint'}: {problem}")
+    for line in _lines(report.problems):
+        say(line)
     severe = sum(problem.severe for problem in report.problems)
     if severe:
         raise Failure(f"{severe} problem{'s' * (severe > 1)} in {report.name} (listed above).")
@@ -93,21 +99,39 @@ def show(
     split: str,
     path: Path | None,
     examples: int,
+    folder: dict[str, Any],
 ) -> None:
     """Write a picture of images with their masks."""
     load_tensorflow()
     from keras_fcn.datasets import open_dataset
     from keras_fcn.datasets.gallery import save_examples
 
-    opened = open_dataset(dataset, source, data_dir)
+    opened = open_dataset(dataset, source, data_dir, **folder)
     path = path or Path(f"{Path(dataset.replace(':', '/')).name}_{split}.png")
     say(f"Gallery: {save_examples(opened, path, split, examples)}")
+
+
+def _lines(problems: Sequence["Problem"]) -> list[str]:
+    """Returns a line for each problem; of those of many files that are alike, for the first."""
+    kinds: dict[tuple[bool, str], list[Problem]] = {}
+    for problem in problems:
+        kind = re.sub(r"\S*[/\d]\S*", "", problem.text)  # without numbers and paths
+        kinds.setdefault((problem.severe, kind), []).append(problem)
+    lines = []
+    for (severe, _), found in kinds.items():
+        word = "Problem" if severe else "Hint"
+        lines += [f"{word}: {problem}" for problem in found[:_SHOWN]]
+        if len(found) > _SHOWN:
+            lines.append(f"{word}: the same in {len(found) - _SHOWN:,} more files.")
+    return lines
 
 
 def _print_contents(report: "CheckReport") -> None:
     """Prints how often each class and each size occurs, by split and head."""
     splits = list(report.num_examples)
     say(report.name, style="bold")
+    for note in report.notes:
+        say(note)
     for split in splits:
         say(f"{split}: {report.num_examples[split]:,} examples, {_sizes(report, split)}")
     for head, counts in report.counts.items():

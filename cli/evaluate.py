@@ -8,6 +8,7 @@ import click
 from .options import (
     NETWORK_FILE,
     dataset_options,
+    folder_of_training,
     inference_options,
     model_option,
     names,
@@ -71,6 +72,7 @@ def command(
     classes: tuple[str, ...],
     batch_size: int,
     modalities: tuple[str, ...] | None,
+    folder: dict[str, Any],
     **inference: Any,
 ) -> None:
     """Evaluate a network on a dataset.
@@ -84,8 +86,10 @@ def command(
     from keras_fcn.prediction import open_predictor
 
     with quiet_stderr():  # TFLite prints the names of its kernels there
-        predictor = with_inference_options(open_predictor(model), **inference)
-    data = open_dataset(dataset, source, data_dir)
+        network = open_predictor(model)
+        predictor = with_inference_options(network, **inference)
+    folder = folder_of_training(network, dataset, folder)
+    data = open_dataset(dataset, source, data_dir, **folder)
     data.check_split(split)
     with progress("Evaluating", data.splits[split]) as bar:
         results = evaluate_heads(

@@ -1,11 +1,12 @@
 """`keras-fcn verify`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .errors import Failure
-from .options import check_writable, dataset_options
+from .options import check_writable, dataset_options, folder_of_training
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, say
 
@@ -28,7 +29,7 @@ from .screen import output, say
     metavar="FILE",
     help="The .keras file that they were exported from.",
 )
-@dataset_options()
+@dataset_options(patterns=False)
 @click.option(
     "--split", default="val", show_default=True, metavar="NAME", help="Split to compare on."
 )
@@ -63,6 +64,7 @@ def command(
     max_images: int | None,
     min_equal_predictions: float | None,
     json_path: Path | None,
+    folder: dict[str, Any],
 ) -> None:
     """Compare exported models with the model they were exported from.
 
@@ -83,7 +85,8 @@ def command(
     from keras_fcn.prediction import load_model
 
     network = load_model(model)
-    data = open_dataset(dataset, source, data_dir)
+    folder = folder_of_training(network, dataset, folder)
+    data = open_dataset(dataset, source, data_dir, **folder)
     data.check_split(split)
     reports = []
     for path in exported:

@@ -72,6 +72,26 @@ class DataConfig(Section):
     data_dir: str | None = _setting(
         None, "Folder of prepared datasets; ~/tensorflow_datasets by default.", "DIR"
     )
+    image_files: str | None = _setting(
+        None,
+        "folder:PATH: the images, such as 'photos/**/*.jpg', where they are not found.",
+        "GLOB",
+        option="images",
+    )
+    mask_files: str | None = _setting(
+        None, "folder:PATH: the masks, likewise.", "GLOB", option="masks"
+    )
+    ignore: tuple[int, ...] | None = _setting(
+        None, "folder:PATH: numbers in the masks that are ignored, such as 0.", "N,..."
+    )
+    num_classes: int | None = _setting(
+        None,
+        "folder:PATH without a table of classes: the numbers in the masks are 0 to N - 1.",
+        "N",
+    )
+    write_classes: bool = _setting(
+        False, "folder:PATH: write a table of the values that occur in the masks."
+    )
     train_split: str = _setting("train", "Split to train on.", "SPLIT")
     validation_split: str | None = _setting(
         "val", "Split to validate on, which selects best.keras; 'none' for no validation.", "SPLIT"
@@ -102,6 +122,12 @@ class DataConfig(Section):
         "loss, drawn for each image: the paper's patch sampling.",
         "SHARE",
     )
+
+    @property
+    def folder(self) -> dict[str, Any]:
+        """What `open_dataset` takes for folder:PATH, as far as it is given."""
+        names = ("image_files", "mask_files", "ignore", "num_classes", "write_classes")
+        return {name: value for name in names if (value := getattr(self, name))}
 
     def _check(self) -> None:
         for name in ("limit", "validation_limit"):

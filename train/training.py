@@ -116,6 +116,8 @@ def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir
         position = state.restore("model", "optimizer", "average", "evaluation")
         _check_step(position, data.steps_per_epoch, workdir)
     write_config(workdir, config)
+    for line in data.description:
+        print(line)
     print(_summary(config, data, devices, position))
     if warning := rate_warning(
         config.optimizer,

@@ -47,6 +47,10 @@ class SegmentationDataset:
         description: A few sentences on its contents and origin.
         citation: BibTeX of the papers to cite, or "".
         modalities: The modalities that every example has, of those in `IMAGE_KEYS`.
+        notes: What a user should know of how it is read, a sentence each.
+        pixels: By split, the pixels of each class, then those ignored, where they are counted.
+        find_copies: Function that looks for images nearly equal to one of another split, for at
+            most so many seconds, and returns a sentence on them, or `None`.
 
     Example:
         >>> import numpy as np
@@ -65,6 +69,9 @@ class SegmentationDataset:
     description: str = field(default="", repr=False)
     citation: str = field(default="", repr=False)
     modalities: tuple[str, ...] = ("rgb",)
+    notes: tuple[str, ...] = field(default=(), repr=False)
+    pixels: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
+    find_copies: Callable[[float], str | None] = field(default=lambda seconds: None, repr=False)
 
     @property
     def heads(self) -> Heads:

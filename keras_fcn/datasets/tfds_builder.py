@@ -21,13 +21,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from keras_fcn.data.dataset import IMAGE_KEYS
-from keras_fcn.data.image_io import (
-    check_labels,
-    check_size,
-    read_depth,
-    read_image,
-    read_mask,
-)
+from keras_fcn.data.image_io import check_size, read_depth, read_image
+from keras_fcn.data.masks import check_labels, read_mask
 from keras_fcn.data.parallel import parallel_map
 from keras_fcn.labels import Heads, Labels, LabelSpec
 

@@ -79,3 +79,75 @@ def test_a_gallery_shows_depth_and_hha(run, tmp_path):
     assert result.exit_code == 0, result.stderr
     with Image.open(tmp_path / "sample_rgbd_val.png") as picture:
         assert picture.width > 4 * 320
+
+
+def write_folder(root, images, masks, values=(0, 1, 2)):
+    """Writes four pairs whose masks have two rows of each value."""
+    for folder in (root / images, root / masks):
+        folder.mkdir(parents=True)
+    mask = np.repeat(np.array(values, np.uint8), 16).reshape(-1, 8)
+    for number in range(4):
+        image = np.full((*mask.shape, 3), 40 * number, np.uint8)
+        Image.fromarray(image).save(root / images / f"{number}.png")
+        Image.fromarray(mask).save(root / masks / f"{number}.png")
+    return f"folder:{root}"
+
+
+def test_check_prints_how_a_folder_is_read(run, tmp_path):
+    name = write_folder(tmp_path / "set", "Imgs", "Labels")
+
+    result = run("datasets", "check", "--dataset", name)
+
+    assert "Images in Imgs/, masks in Labels/, splits: train 3, val 1 (train and val at" in (
+        result.stdout
+    )
+
+
+def test_options_choose_the_files_of_a_folder(run, tmp_path):
+    name = write_folder(tmp_path / "set", "left", "drawn")
+
+    refused = run("datasets", "check", "--dataset", name)
+    result = run(
+        *("datasets", "check", "--dataset", name),
+        *("--images", "left/*.png", "--masks", "drawn/*.png", "--ignore", "0"),
+    )
+
+    assert refused.exit_code == 1
+    assert '--images "GLOB" --masks "GLOB"' in refused.stderr
+    assert result.exit_code == 0, result.stderr
+    rows = [line.split() for line in result.stdout.splitlines()]
+    # Two of six rows of pixels are ignored, in three masks and in one.
+    assert ["ignored", "33.33%", "3", "33.33%", "1"] in rows
+    assert ["class", "1", "33.33%", "3", "33.33%", "1"] in rows
+
+
+def test_both_ways_out_of_gaps(run, tmp_path):
+    name = write_folder(tmp_path / "set", "images", "masks", (0, 100, 200))
+
+    refused = run("datasets", "check", "--dataset", name)
+    numbers = run("datasets", "check", "--dataset", name, "--num-classes", "201")
+    written = run("datasets", "check", "--dataset", name, "--write-classes")
+    again = run("datasets", "check", "--dataset", name)
+
+    assert refused.exit_code == 1
+    problems = [line for line in refused.stdout.splitlines() if line.startswith("Problem: ")]
+    assert len(problems) == 1
+    assert "0, 100, 200" in problems[0]
+    assert numbers.exit_code == written.exit_code == again.exit_code == 0
+    assert "198 of 201 classes never occur" in numbers.stdout
+    assert "Written: classes.csv" in written.stdout
+    assert (tmp_path / "set" / "classes.csv").is_file()
+
+
+def test_options_of_folders_are_for_folders(run):
+    result = run("datasets", "check", "--dataset", "sample", "--ignore", "0")
+
+    assert result.exit_code == 1
+    assert "`ignore` is for folder:PATH and has no meaning for 'sample'" in result.stderr
+
+
+def test_ignored_numbers_are_numbers(run):
+    result = run("datasets", "check", "--dataset", "sample", "--ignore", "void")
+
+    assert result.exit_code == 2
+    assert "'void' are no whole numbers" in result.stderr

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_fcn.data.image_io import read_image, read_mask
+from keras_fcn.data.image_io import read_image
+from keras_fcn.data.masks import read_mask
 
 from .. import helpers
 from ..prediction.networks import FORMATS, write

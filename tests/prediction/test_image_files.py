@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_fcn.data.image_io import read_mask
+from keras_fcn.data.masks import read_mask
 from keras_fcn.prediction import KerasPredictor
 from keras_fcn.prediction.image_files import find_images, predict_files
 

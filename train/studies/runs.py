@@ -78,7 +78,9 @@ def open_base(base: Config) -> tuple[Config, SegmentationDataset]:
         raise ValueError(
             "A study compares networks on a validation split. Received: validation_split=None."
         )
-    dataset = open_dataset(base.data.dataset, base.data.source, base.data.data_dir)
+    dataset = open_dataset(
+        base.data.dataset, base.data.source, base.data.data_dir, **base.data.folder
+    )
     if dataset.heads.is_named:
         raise ValueError(
             f"A study needs one label per pixel; {dataset.name!r} has several: "
