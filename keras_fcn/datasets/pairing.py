@@ -102,7 +102,7 @@ class Matching:
         return class_of
 
     def by_single_names(self) -> "Matching":
-        """Pairs names without the folders that only one side has, names alone, and folders alone.
+        """Pairs names without the folders that only one side has, then folders alone.
 
         Only where there is one mask for an image.
         """
@@ -118,12 +118,6 @@ class Matching:
         self._attempt(
             lambda i: [(i.split, *key) for key in reduced(i, image_forms[i])],
             lambda m: [(m.split, *key) for key in reduced(m, mask_forms[m])],
-            only_single=True,
-        )
-        names = Counter(image.path.stem for image in self.images)
-        self._attempt(
-            lambda i: image_forms[i] if names[i.path.stem] == 1 else (),
-            lambda m: mask_forms[m],
             only_single=True,
         )
         if len({mask.path.stem for mask in self.masks}) == 1 < len(self.masks):

@@ -423,6 +423,15 @@ def test_the_only_image_and_mask_of_a_folder_with_other_names_do_not_belong_toge
     refused(tmp_path, r"x\.jpg: there is no mask")
 
 
+def test_equal_names_in_folders_of_other_names_do_not_belong_together(tmp_path):
+    write(tmp_path, [("images/bonn/*.jpg", "masks/bonn/*.png", "", "")])
+    write(tmp_path, [("images/ulm/*x.jpg", "masks/ulm/*x.png", "", "")])
+    write_image(tmp_path / "images" / "bonn" / "c7.jpg", 7)
+    write_mask(tmp_path / "masks" / "ulm" / "c7.png", 7)
+
+    refused(tmp_path, r"bonn/c7\.jpg: there is no mask")
+
+
 @pytest.mark.parametrize("names", [("image", "mask"), ("img", "label"), ("x", "y")])
 def test_a_folder_for_each_image(tmp_path, names):
     for number, folder in enumerate(("p", "q", "r"), 1):
