@@ -20,6 +20,7 @@ from .callbacks import (
     CsvLog,
     Curves,
     MeanOverHeads,
+    SaveConfig,
     SaveState,
     StopOnNonFinite,
     TensorBoardLog,
@@ -40,7 +41,7 @@ from .rates import rate_warning
 from .recipes import check_needs
 from .smoke import smoke_config
 from .state import Position, State
-from .workdir import Workdir, open_workdir, write_config
+from .workdir import Workdir, open_workdir
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
     keep_freed_memory()
     if config.run.smoke:
         config = smoke_config(config)
-    else:
+    elif not config.run.resume:
         check_needs(config)
     workdir = open_workdir(config)
     keras.utils.set_random_seed(config.run.seed)
@@ -107,7 +108,6 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
     if config.run.resume and state.path.is_file():
         # The metrics follow when `fit` has reset them.
         position = state.restore("model", "optimizer", "average")
-    write_config(workdir, config)
     print(_summary(config, data, devices, position))
     if warning := rate_warning(
         config.optimizer,
@@ -123,6 +123,7 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
     monitor = "val_mean_iou" if config.data.validation_split else "mean_iou"
     log = CsvLog(workdir.log, position.epoch)
     guard = StopOnNonFinite(config, workdir, tracker)
+    settings = SaveConfig(workdir, config)
     with Interrupts() as interrupts:
         # The order matters: measure, check, validate, write, and save the state last.
         callbacks = [
@@ -131,13 +132,14 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
             MeanOverHeads(data.heads),
             *([AverageWeights(average)] if average else []),
             *_validation(evaluation_model, data, config, tracker),
+            settings,
             Checkpoints(
                 evaluation_model, workdir, tracker, monitor, lambda logs: _origin(config, logs)
             ),
             log,
             TensorBoardLog(workdir.tensorboard),
             Curves(workdir),
-            SaveState(state, tracker, guard, interrupts, config.run),
+            SaveState(state, settings, tracker, guard, interrupts, config.run),
         ]
         _run(network, data, config.run, tracker, callbacks)
     return _result(workdir, log.rows, monitor)
