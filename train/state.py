@@ -82,7 +82,8 @@ class State:
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            # NumPy would not close a damaged file that it opened itself.
+            with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 yield file
         except Exception as error:  # of zipfile, zlib, NumPy and json, whatever the damage is
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]

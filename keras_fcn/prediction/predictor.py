@@ -37,8 +37,11 @@ class ServingOptions:
         flip: Whether the logits are averaged with those of the mirrored image.
         confidence: Whether the model returns the probability of each prediction, too.
         probabilities: Whether it returns probabilities in place of logits.
-        max_pixels: Largest height x width of an image that it takes; None for any.
+        max_pixels: Largest height x width of an image that it takes, after the padding that
+            follows; None for any.
         precision: Of weights and features.
+        stride: Height and width are padded to multiples of it.
+        border: Pixels that are padded on each side.
     """
 
     size: Size | None = None
@@ -47,6 +50,16 @@ class ServingOptions:
     probabilities: bool = False
     max_pixels: int | None = None
     precision: str = "float32"
+    stride: int = 1
+    border: int = 0
+
+    def padded(self, side: Any) -> Any:
+        """Returns the height or width that the network runs for one of an image.
+
+        >>> ServingOptions(stride=32).padded(33)
+        64
+        """
+        return -(-side // self.stride) * self.stride + 2 * self.border
 
     @classmethod
     def from_json(cls, text: str) -> "ServingOptions":
