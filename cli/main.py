@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 import click
+from keras_fcn_train.terminal import printable
 
 from .errors import failure_of
 from .quiet import quiet_libraries
@@ -46,7 +47,10 @@ class Program(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except click.ClickException as error:
+            error.message = printable(error.message)
+            raise
+        except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if ctx.params["debug"]:

@@ -41,6 +41,7 @@ from .rates import rate_warning
 from .recipes import check_needs
 from .smoke import smoke_config
 from .state import Position, State
+from .terminal import printable
 from .workdir import Workdir, open_workdir
 
 
@@ -108,14 +109,14 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
     if config.run.resume and state.path.is_file():
         # The metrics follow when `fit` has reset them.
         position = state.restore("model", "optimizer", "average")
-    print(_summary(config, data, devices, position))
+    print(printable(_summary(config, data, devices, position)))
     if warning := rate_warning(
         config.optimizer,
         config.loss.reduction,
         batch_size=config.data.batch_size,
         pixels=data.pixels,
     ):
-        print(f"Warning: {warning}", file=sys.stderr)
+        print(printable(f"Warning: {warning}"), file=sys.stderr)
 
     tracker = Tracker(position, data.steps_per_epoch, config.data.batch_size)
     batches = data.batchnorm_batches(config.optimizer.batchnorm_batches)
