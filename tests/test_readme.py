@@ -100,3 +100,14 @@ def test_wrong_commands_are_found(line, problem, tmp_path, monkeypatch):
 def test_relative_links_lead_somewhere(path):
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text()):
         assert (path.parent / target).exists(), target
+
+
+def test_tests_that_the_pages_name_exist():
+    code = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    names = set(re.findall(r"`(test_\w+)`", PAGES))
+    files = set(re.findall(r"`(tests/[\w/]+\.py)`", PAGES))
+
+    assert names
+    assert [name for name in sorted(names) if f"def {name}(" not in code] == []
+    assert files
+    assert [file for file in sorted(files) if not (ROOT / file).is_file()] == []
