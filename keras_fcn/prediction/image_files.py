@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from keras_fcn.data.image_io import read_channels
 from keras_fcn.data.modality_files import find_partner, joined, read_modalities, shown
+from keras_fcn.files import move, temporary_folder
 from keras_fcn.labels import Heads
 from keras_fcn.modalities import MODALITIES, num_channels
 from keras_fcn.prediction.predictor import ImageSizeError, Predictor
-from keras_fcn.visualization import label_image, overlay, save_picture
+from keras_fcn.visualization import label_image, overlay
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+_MAX_JPEG_SIDE = 65_500  # of libjpeg
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,8 @@ class FilePrediction:
 
     Attributes:
         path: The image.
-        written: The files written for it: predictions and overlay, for each head; none if it
-            could not be read, or has a size that the network does not take.
+        written: The files written for it: predictions and overlay, for each head; none if there
+            is an error.
         replaced: Number of those that existed before.
         error: What was wrong with it; None if nothing was.
     """
@@ -87,7 +91,8 @@ def predict_files(
         on_file: Called after each file.
 
     Returns:
-        One result for each of `paths`; those that could not be read have an `error`.
+        One result for each of `paths`. Images that could not be read, and those of which a file
+        could not be written, have an `error`. All files of an image are written, or none.
 
     Raises:
         ValueError: If an image would be overwritten, image files do not have the network's
@@ -167,16 +172,53 @@ def _predict_file(
         outputs = predictor.predictions_by_head(image[None])
     except ImageSizeError as error:
         return FilePrediction(path, error=f"{path}: {error}")
-    written, replaced = [], 0
+    pictures = {}
     for head, spec in predictor.heads.items():
         labels_file, overlay_file = _output_files(target, predictor.heads, head)
-        pictures = {labels_file: label_image(outputs[head][0], spec)}
+        pictures[labels_file] = label_image(outputs[head][0], spec)
         if with_overlay:
             pictures[overlay_file] = overlay(picture, outputs[head][0], spec)
-        for file, contents in pictures.items():
-            replaced += file.exists()
-            written.append(save_picture(file, contents))
-    return FilePrediction(path, tuple(written), replaced)
+    try:
+        replaced = _write_all(pictures)
+    except OSError as error:
+        return FilePrediction(path, error=f"{path}: {error}")
+    return FilePrediction(path, tuple(pictures), replaced)
+
+
+def _write_all(pictures: Mapping[Path, Image.Image]) -> int:
+    """Writes the pictures of one image, all or none; returns how many existed before.
+
+    Raises:
+        OSError: If one cannot be written. The text has its path and the cause.
+    """
+    file = next(iter(pictures))
+    moved: list[Path] = []
+    try:
+        with temporary_folder(file.parent) as folder:
+            for file, picture in pictures.items():
+                _check_writable(file, picture)
+                picture.save(folder / file.name, quality=92)
+            replaced = sum(file.exists() for file in pictures)
+            for file in pictures:
+                move(folder / file.name, file.resolve())
+                moved.append(file)
+    except OSError as error:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise OSError(f"{file} cannot be written ({reason}). No file of this image is.") from error
+    return replaced
+
+
+def _check_writable(file: Path, picture: Image.Image) -> None:
+    """Raises OSError for what would fail only when files are already moved, or without a cause."""
+    if file.is_dir():
+        raise OSError("there is a folder of this name")
+    if file.suffix == ".jpg" and max(picture.size) > _MAX_JPEG_SIDE:
+        raise OSError(
+            f"a JPEG file has at most {_MAX_JPEG_SIDE:,} pixels a side, this picture "
+            f"{max(picture.size):,}; --no-overlay leaves out the overlays"
+        )
 
 
 def _read(
