@@ -69,6 +69,14 @@ def model_option(description: str) -> Decorator:
     )
 
 
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of prepared datasets; ~/tensorflow_datasets by default.",
+)
+
+
 def dataset_options(*, required: bool = True) -> Decorator:
     """Returns the options of the dataset: its name, and its folders."""
     options = (
@@ -85,12 +93,7 @@ def dataset_options(*, required: bool = True) -> Decorator:
             help="Folder of the dataset's files as published; the dataset is prepared if "
             "necessary.",
         ),
-        click.option(
-            "--data-dir",
-            type=click.Path(path_type=Path),
-            metavar="DIR",
-            help="Folder of prepared datasets; ~/tensorflow_datasets by default.",
-        ),
+        data_dir_option,
     )
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -87,8 +87,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
         parent: Where the target will be, so that both are on one disk. It is created if missing.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    # One per user: in a shared folder a user cannot write to, or remove, that of another.
-    container = parent / f".incomplete-{_user_id()}"
+    container = _container(parent)
     _remove_leftovers(container)
     folder, lock = _locked_folder(container)
     try:
@@ -117,6 +116,24 @@ def move(temporary: Path, path: Path) -> None:
     _flush(path.parent)
 
 
+def leftovers(parent: Path) -> list[Path]:
+    """Returns the temporary folders inside a folder that killed processes of this user left."""
+    with _unlocked(_container(parent)) as folders:
+        return folders
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Removes what `leftovers` returns, as `temporary_folder` does first."""
+    _remove_leftovers(_container(parent))
+    with suppress(OSError):  # not there, or another process writes
+        _container(parent).rmdir()
+
+
+def _container(parent: Path) -> Path:
+    # One per user: in a shared folder a user cannot write to, or remove, that of another.
+    return parent / f".incomplete-{_user_id()}"
+
+
 def _locked_folder(container: Path) -> tuple[Path, int]:
     """Returns the path of a folder to be made, and the open file by which it is locked."""
     while True:
@@ -133,15 +150,25 @@ def _locked_folder(container: Path) -> tuple[Path, int]:
 
 
 def _remove_leftovers(container: Path) -> None:
-    """Removes the folders that no process has locked."""
-    for path in container.glob("*.lock"):
-        with suppress(OSError):  # removed meanwhile
-            lock = os.open(path, os.O_RDWR)
-            try:
-                if _acquire(lock, wait=False):
-                    _remove(path.with_suffix(""))
-            finally:
-                os.close(lock)
+    with _unlocked(container) as folders:
+        for folder in folders:
+            _remove(folder)
+
+
+@contextmanager
+def _unlocked(container: Path) -> Iterator[list[Path]]:
+    """Yields the folders that no process has locked, locked by this one meanwhile."""
+    folders, locks = [], []
+    try:
+        for path in container.glob("*.lock"):
+            with suppress(OSError):  # removed meanwhile
+                locks.append(os.open(path, os.O_RDWR))
+                if _acquire(locks[-1], wait=False):
+                    folders.append(path.with_suffix(""))
+        yield folders
+    finally:
+        for lock in locks:
+            os.close(lock)
 
 
 def _remove(folder: Path) -> None:
