@@ -52,7 +52,7 @@ class Program(click.Group):
         except Terminated as signal:
             raise click.exceptions.Exit(128 + signal.number) from signal
         except click.ClickException as error:
-            error.message = printable(error.message)
+            vars(error)["message"] = printable(error.message)
             raise
         except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise

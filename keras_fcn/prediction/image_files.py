@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from keras_fcn.data.image_io import read_channels
-from keras_fcn.data.modality_files import find_partner, joined, read_modalities, shown
+from keras_fcn.data.modality_files import Partners, joined, read_modalities, shown
 from keras_fcn.files import move, temporary_folder
 from keras_fcn.labels import Heads
 from keras_fcn.modalities import MODALITIES, num_channels
@@ -99,11 +99,11 @@ def predict_files(
             channels, or `folders` are not those of its modalities.
     """
     names = _checked_modalities(predictor, modalities)
-    others = {name: Path(folder) for name, folder in (folders or {}).items()}
-    _check_folders(names, others)
+    _check_folders(names, {name: Path(folder) for name, folder in (folders or {}).items()})
+    others = {name: Partners(Path(folder)) for name, folder in (folders or {}).items()}
     images = [Path(path) for path in paths]
     targets = [Path(output_dir) / name for name in _output_names(images)]
-    inputs = [*images, *(file for folder in others.values() for file in folder.iterdir())]
+    inputs = [*images, *(file for folder in others.values() for file in folder.files)]
     _check_inputs_stay(inputs, targets, predictor.heads)
     results = []
     for path, target in zip(images, targets, strict=True):
@@ -158,7 +158,7 @@ def _predict_file(
     predictor: Predictor,
     path: Path,
     modalities: Sequence[str],
-    others: Mapping[str, Path],
+    others: Mapping[str, Partners],
     target: Path,
     with_overlay: bool,
 ) -> FilePrediction:
@@ -222,7 +222,7 @@ def _check_writable(file: Path, picture: Image.Image) -> None:
 
 
 def _read(
-    path: Path, modalities: Sequence[str], others: Mapping[str, Path], num_channels: int
+    path: Path, modalities: Sequence[str], others: Mapping[str, Partners], num_channels: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns what the network takes, and what a viewer sees of it (RGB, uint8)."""
     if not modalities:
@@ -231,7 +231,7 @@ def _read(
             {"image": image if num_channels == 1 else image[..., :3].astype("uint8")}
         )
     images = read_modalities(
-        {name: find_partner(path, others[name]) if name in others else path for name in modalities}
+        {name: others[name].of(path) if name in others else path for name in modalities}
     )
     return joined(images), shown(images)
 
@@ -248,12 +248,38 @@ def _files_of(name: str | Path) -> list[Path]:
         return sorted(files)
     if path.exists() or not glob.has_magic(str(name)):
         return [path]
-    # `Path.glob` takes no absolute pattern.
-    matches = sorted(map(Path, glob.glob(str(name), recursive=True)))  # noqa: PTH207
-    files = [match for match in matches if match.is_file()]
+    files = sorted(match for match in _matches(path.parts) if match.is_file())
     if not files:
         raise ValueError(f"No file matches the pattern {name}.")
     return files
+
+
+def _matches(pattern: Sequence[str]) -> Iterator[Path]:
+    """Yields what matches the parts of a pattern, through each folder once.
+
+    `glob` itself follows links to folders above 40 times, and two of them without end.
+    """
+    if "**" not in pattern:
+        # `Path.glob` takes no absolute pattern.
+        yield from map(Path, glob.glob(str(Path(*pattern))))  # noqa: PTH207
+        return
+    position = pattern.index("**")
+    rest = pattern[position + 1 :] or ("*",)
+    seen: set[Path] = set()
+    for base in sorted(_matches(pattern[:position] or (".",))):
+        for folder in _folders(base, seen):
+            yield from _matches((*map(glob.escape, folder.parts), *rest))
+
+
+def _folders(base: Path, seen: set[Path]) -> Iterator[Path]:
+    """Yields a folder and those below that are neither hidden nor seen before."""
+    if not base.is_dir() or base.resolve() in seen:
+        return
+    seen.add(base.resolve())
+    yield base
+    for path in sorted(base.iterdir()):
+        if not path.name.startswith("."):
+            yield from _folders(path, seen)
 
 
 def _output_names(paths: Sequence[Path]) -> list[str]:
