@@ -7,6 +7,7 @@ owner holds a lock, which the system releases when the process ends for any reas
 process id is part of the name for information only, because ids are reused.)
 """
 
+import errno
 import json
 import os
 import secrets
@@ -55,7 +56,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield path
         return
     target = path.resolve()
-    with temporary_folder(target.parent) as folder:
+    with _naming(path), _temporary_folder(target.parent) as folder:
         yield folder / path.name
         move(folder / path.name, target)
 
@@ -86,6 +87,12 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     Args:
         parent: Where the target will be, so that both are on one disk. It is created if missing.
     """
+    with _naming(parent), _temporary_folder(parent) as folder:
+        yield folder
+
+
+@contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     container = _container(parent)
     _remove_leftovers(container)
@@ -98,6 +105,33 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
         _remove(folder)
         with suppress(OSError):  # not empty: another process writes, too
             container.rmdir()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Gives the errors of a full disk their path, which those of `write` do not have."""
+    try:
+        yield
+    except Exception as error:
+        code = disk_error(error)
+        if code is None or (isinstance(error, OSError) and error.filename == str(path)):
+            raise
+        named = error.filename if isinstance(error, OSError) else None
+        if named and ".incomplete-" in str(named):  # the temporary path
+            named = None
+        raise OSError(code, os.strerror(code), named or str(path)) from error
+
+
+def disk_error(error: BaseException) -> int | None:
+    """Returns the number of an error that says that a disk or quota is full, else `None`.
+
+    HDF5, TensorFlow and others have it in their text only.
+    """
+    codes = [getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG")]
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.errno in codes else None
+    text = str(error)
+    return next((code for code in codes if code and os.strerror(code) in text), None)
 
 
 def move(temporary: Path, path: Path) -> None:

@@ -1,6 +1,8 @@
 """The interface to a trained network, whatever the format of its file."""
 
 import json
+import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_fcn.data.resizing import Size, resized_images, resized_labels, resized_logits
+from keras_fcn.files import disk_error
 from keras_fcn.labels import Heads, Labels, LabelSpec
 from keras_fcn.modalities import image_dtype
 
@@ -220,8 +223,12 @@ def highest_class(logits: np.ndarray) -> np.ndarray:
     return logits.argmax(-1).astype("uint8")
 
 
-def damaged(path: Path, kind: str, error: Exception) -> ValueError:
+def damaged(path: Path, kind: str, error: Exception) -> Exception:
     """Returns the error for a file that cannot be opened, with the first line of its cause."""
+    if isinstance(error, MemoryError):
+        return error
+    if (code := disk_error(error)) is not None:  # archives are unpacked there
+        return OSError(code, os.strerror(code), tempfile.gettempdir())
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return ValueError(
         f"{path} cannot be read as {kind}: it is damaged, or another program wrote it. "
