@@ -29,6 +29,12 @@ def failure_of(error: Exception) -> Failure:
     """Returns an exception as a paragraph, with a hint to `--debug` if it is not a known error."""
     from keras_fcn.files import disk_error
 
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        # Python reads bytes of a name that are no text as surrogates.
+        return Failure(
+            f"{error.object}: the bytes of this name of a file or folder are no UTF-8 text. "
+            "Rename it."
+        )
     ours = _raised_by_us(error)
     if ours is not None:
         return Failure(ours)

@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
@@ -79,3 +82,17 @@ def test_a_gallery_shows_depth_and_hha(run, tmp_path):
     assert result.exit_code == 0, result.stderr
     with Image.open(tmp_path / "sample_rgbd_val.png") as picture:
         assert picture.width > 4 * 320
+
+
+def test_names_that_are_no_text_are_named(run, photos, tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        shutil.copy(photos / kind / "1.png", tmp_path / kind)
+        source = os.fsencode(photos / kind / "0.png")
+        shutil.copy(source, os.fsencode(tmp_path / kind) + b"/caf\xe9.png")
+    (tmp_path / "classes.txt").write_text("red\ngreen\nblue\n")
+
+    result = run("datasets", "check", "--dataset", f"folder:{tmp_path}")
+
+    assert result.exit_code == 1
+    assert "caf\\udce9" in result.stderr and "no UTF-8 text. Rename it." in result.stderr
