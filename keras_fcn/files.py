@@ -61,6 +61,21 @@ def replacing(path: Path) -> Iterator[Path]:
         move(folder / path.name, target)
 
 
+def read_text(path: Path) -> str:
+    """Returns the text of a UTF-8 file, without a byte order mark.
+
+    Raises:
+        ValueError: If it is no UTF-8. The text has the path.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: this is no text in UTF-8 (byte {error.start + 1} is "
+            f"{error.object[error.start]:#04x}). Save it as UTF-8."
+        ) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file, UTF-8, as `replacing` does."""
     write_bytes(path, text.encode())

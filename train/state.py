@@ -70,8 +70,9 @@ class State:
             position = _position(str(file["position"]))
         if shapes != {name: tuple(v.shape) for name, v in self._variables.items()}:
             raise ValueError(
-                f"{self.path} must contain the variables of this network, but contains others. "
-                "It was written by another version of the package: start a new training."
+                f"{self.path} must contain the variables of this network, but contains others: "
+                "the classes of the dataset, or the package, changed since. Restore them, or start "
+                "a new training."
             )
         with self._opened() as file:
             for name, variable in self._variables.items():

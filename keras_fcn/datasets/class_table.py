@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_fcn.files import read_text
 from keras_fcn.labels import Color, LabelSpec
 
 FILE_NAMES = ("classes.txt", "classes.csv")
@@ -75,7 +76,7 @@ def read_class_table(path: Path) -> ClassTable:
 
 def _lines(path: Path) -> list[tuple[int, str]]:
     """Returns the lines that count, with their numbers in the file."""
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_text(path)
     stripped = ((i, line.split("#")[0].strip()) for i, line in enumerate(text.splitlines(), 1))
     lines = [(number, line) for number, line in stripped if line]
     if lines and lines[0][1].lower().replace(" ", "") in ("name,r,g,b", "name", "class,r,g,b"):

@@ -24,6 +24,7 @@ from keras_fcn.data.dataset import Example, SegmentationDataset
 from keras_fcn.data.image_io import check_labels, check_size, read_image, read_mask
 from keras_fcn.data.parallel import parallel_map
 from keras_fcn.datasets.class_table import ClassTable, find_class_table
+from keras_fcn.files import read_text
 from keras_fcn.labels import LabelSpec
 
 SPLITS = ("train", "val", "test")
@@ -194,7 +195,7 @@ def _split_by_subfolders(pairs: Pairs) -> dict[str, Pairs]:
 def _listed(path: Path, names: Mapping[str, Path], problems: list[str]) -> list[str]:
     """Returns the names in a list: with or without extension, `images/` before it or not."""
     listed: dict[str, None] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         entry = line.strip().replace("\\", "/").removeprefix("./").removeprefix("images/")
         if not entry:
             continue

@@ -61,4 +61,4 @@ def test_mutants_differ_and_can_be_made_again():
     ],
 )
 def test_faults_are_told_from_refusals(status, text, is_fault):
-    assert bool(fuzz._fault(status, text, "a/m.onnx")) == is_fault
+    assert bool(fuzz._fault(status, text, "a/m.onnx", "/x")) == is_fault

@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).parents[1] / "train" / "run_tiny.py"
 
 
 def start(workdir: Path, **settings: object) -> subprocess.Popen:
-    order = {"settings": {"workdir": str(workdir), "save_every": 2, "epochs": 6, **settings}}
+    order = {"settings": {"workdir": str(workdir), "save_every": 2, "epochs": 4, **settings}}
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), json.dumps(order)],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
