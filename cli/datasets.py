@@ -1,4 +1,4 @@
-"""`keras-fcn datasets`: list, prepare, check, show."""
+"""`keras-fcn datasets`: list, clean, prepare, check, show."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .errors import Failure
-from .options import dataset_options
+from .options import data_dir_option, dataset_options
 from .quiet import load_tensorflow
 from .screen import output, say
 
@@ -23,19 +23,47 @@ _SHOWN = 10  # problems that are alike
 
 @click.group()
 def command() -> None:
-    """List, prepare, check and show datasets."""
+    """List, prepare, check and show datasets, and remove leftovers."""
 
 
 @command.command("list")
-def list_() -> None:
-    """List the datasets that --dataset accepts."""
+@data_dir_option
+def list_(data_dir: Path | None) -> None:
+    """List the datasets that --dataset accepts, and what could be removed."""
     load_tensorflow()
     from keras_fcn.datasets import SUMMARIES
+    from keras_fcn.datasets.leftovers import find_leftovers
 
     table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
     for name, summary in SUMMARIES.items():
         table.add_row(f"[bold]{name}[/]", escape(summary))
     output.print(table)
+    leftovers = find_leftovers(data_dir)
+    for leftover in leftovers:
+        say(f"{leftover.reason}, {_megabytes(leftover.size)}: {leftover.path}")
+    if leftovers:
+        say("Remove these by: keras-fcn datasets clean")
+
+
+@command.command(short_help="Remove unfinished and older copies of datasets.")
+@data_dir_option
+def clean(data_dir: Path | None) -> None:
+    """Remove what killed preparations left, and older copies of folders that changed.
+
+    `keras-fcn datasets list` shows what is removed. What a running process prepares is left; do
+    not clean while a training reads an older copy.
+    """
+    load_tensorflow()
+    from keras_fcn.datasets.leftovers import remove_leftovers
+
+    removed = remove_leftovers(data_dir)
+    for leftover in removed:
+        say(f"Removed {leftover.path} ({leftover.reason}, {_megabytes(leftover.size)})")
+    say(f"{_megabytes(sum(leftover.size for leftover in removed))} freed.")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 @command.command(short_help="Prepare a dataset once.")

@@ -70,6 +70,13 @@ def model_option(description: str) -> Decorator:
     )
 
 
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of prepared datasets; ~/tensorflow_datasets by default.",
+)
+
 _FOLDER_OPTIONS = ("image_files", "mask_files", "ignore", "num_classes", "write_classes")
 
 
@@ -109,12 +116,7 @@ def dataset_options(
             help="Folder of the dataset's files as published; the dataset is prepared if "
             "necessary.",
         ),
-        click.option(
-            "--data-dir",
-            type=click.Path(path_type=Path),
-            metavar="DIR",
-            help="Folder of prepared datasets; ~/tensorflow_datasets by default.",
-        ),
+        data_dir_option,
     )
     if folder:
         options += _folder_options(patterns)

@@ -63,8 +63,8 @@ def command(
 
     IMAGE is a file, a folder, or a pattern such as 'photos/**/*.jpg'. For photo.jpg the
     predictions are written to DIR/photo.png, a palette PNG of the photo's size, and the overlay to
-    DIR/photo_overlay.jpg. Files that cannot be read are listed and skipped, and the exit status
-    is 1.
+    DIR/photo_overlay.jpg. Images that cannot be read, or whose files cannot be written, are listed
+    and left out, and the exit status is 1.
     """
     load_tensorflow()
     from keras_fcn.prediction import open_predictor
@@ -101,4 +101,4 @@ def command(
         + (f"; {num_replaced} files of an earlier run replaced." if num_replaced else ".")
     )
     if num_failed:
-        raise Failure(f"{num_failed} of {len(results)} images could not be read (named above).")
+        raise Failure(f"{num_failed} of {len(results)} images were left out (named above).")

@@ -7,6 +7,7 @@ owner holds a lock, which the system releases when the process ends for any reas
 process id is part of the name for information only, because ids are reused.)
 """
 
+import errno
 import json
 import os
 import platform
@@ -56,9 +57,24 @@ def replacing(path: Path) -> Iterator[Path]:
         yield path
         return
     target = path.resolve()
-    with temporary_folder(target.parent) as folder:
+    with _naming(path), _temporary_folder(target.parent) as folder:
         yield folder / path.name
         move(folder / path.name, target)
+
+
+def read_text(path: Path) -> str:
+    """Returns the text of a UTF-8 file, without a byte order mark.
+
+    Raises:
+        ValueError: If it is no UTF-8. The text has the path.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: this is no text in UTF-8 (byte {error.start + 1} is "
+            f"{error.object[error.start]:#04x}). Save it as UTF-8."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -87,9 +103,14 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     Args:
         parent: Where the target will be, so that both are on one disk. It is created if missing.
     """
+    with _naming(parent), _temporary_folder(parent) as folder:
+        yield folder
+
+
+@contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
-    # One per user: in a shared folder a user cannot write to, or remove, that of another.
-    container = parent / f".incomplete-{_user_id()}"
+    container = _container(parent)
     _remove_leftovers(container)
     folder, lock = _locked_folder(container)
     try:
@@ -100,6 +121,33 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
         _remove(folder)
         with suppress(OSError):  # not empty: another process writes, too
             container.rmdir()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Gives the errors of a full disk their path, which those of `write` do not have."""
+    try:
+        yield
+    except Exception as error:
+        code = disk_error(error)
+        if code is None or (isinstance(error, OSError) and error.filename == str(path)):
+            raise
+        named = error.filename if isinstance(error, OSError) else None
+        if named and ".incomplete-" in str(named):  # the temporary path
+            named = None
+        raise OSError(code, os.strerror(code), named or str(path)) from error
+
+
+def disk_error(error: BaseException) -> int | None:
+    """Returns the number of an error that says that a disk or quota is full, else `None`.
+
+    HDF5, TensorFlow and others have it in their text only.
+    """
+    codes = [getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG")]
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.errno in codes else None
+    text = str(error)
+    return next((code for code in codes if code and os.strerror(code) in text), None)
 
 
 def move(temporary: Path, path: Path) -> None:
@@ -187,6 +235,24 @@ def _lock_at_once(lock: int) -> bool:
     return True
 
 
+def leftovers(parent: Path) -> list[Path]:
+    """Returns the temporary folders inside a folder that killed processes of this user left."""
+    with _unlocked(_container(parent)) as folders:
+        return folders
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Removes what `leftovers` returns, as `temporary_folder` does first."""
+    _remove_leftovers(_container(parent))
+    with suppress(OSError):  # not there, or another process writes
+        _container(parent).rmdir()
+
+
+def _container(parent: Path) -> Path:
+    # One per user: in a shared folder a user cannot write to, or remove, that of another.
+    return parent / f".incomplete-{_user_id()}"
+
+
 def _locked_folder(container: Path) -> tuple[Path, int]:
     """Returns the path of a folder to be made, and the open file by which it is locked."""
     while True:
@@ -203,15 +269,25 @@ def _locked_folder(container: Path) -> tuple[Path, int]:
 
 
 def _remove_leftovers(container: Path) -> None:
-    """Removes the folders that no process has locked."""
-    for path in container.glob("*.lock"):
-        with suppress(OSError):  # removed meanwhile
-            lock = os.open(path, os.O_RDWR)
-            try:
-                if _acquire(lock, wait=False):
-                    _remove(path.with_suffix(""))
-            finally:
-                os.close(lock)
+    with _unlocked(container) as folders:
+        for folder in folders:
+            _remove(folder)
+
+
+@contextmanager
+def _unlocked(container: Path) -> Iterator[list[Path]]:
+    """Yields the folders that no process has locked, locked by this one meanwhile."""
+    folders, locks = [], []
+    try:
+        for path in container.glob("*.lock"):
+            with suppress(OSError):  # removed meanwhile
+                locks.append(os.open(path, os.O_RDWR))
+                if _acquire(locks[-1], wait=False):
+                    folders.append(path.with_suffix(""))
+        yield folders
+    finally:
+        for lock in locks:
+            os.close(lock)
 
 
 def _remove(folder: Path) -> None:

@@ -435,3 +435,11 @@ def test_contents(tmp_path):
     assert (tmp_path / "text").read_bytes() == b"na\xc3\xafve"
     assert (tmp_path / "bytes").read_bytes() == b"\x00\xff"
     assert json.loads((tmp_path / "json").read_text()) == {"a": [1, None]}
+
+
+def test_text_in_another_encoding_is_named(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_bytes("Straße\nBäume\n".encode("cp1252"))
+
+    with pytest.raises(ValueError, match=r"classes\.txt: .*byte 5 is 0xdf"):
+        files.read_text(path)

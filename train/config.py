@@ -460,6 +460,8 @@ class Config:
             >>> Config.from_dict({"loss": {"reduction": "sum"}}).loss.reduction
             'sum'
         """
+        if not isinstance(sections, Mapping):
+            raise TypeError(f"The settings must be sections by name. Received: {sections!r:.80}.")
         for name, values in sections.items():
             if name not in SECTIONS:
                 raise ValueError(_unknown_section(name))
@@ -478,6 +480,24 @@ class Config:
     def from_json(cls, text: str) -> "Config":
         """Returns the configuration that `to_json` wrote."""
         return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_file(cls, path: Path) -> "Config":
+        """Returns the configuration in a `config.json`, which is data: nothing is executed.
+
+        Raises:
+            ValueError: If the file is damaged. The text has its path.
+        """
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except (ValueError, TypeError, RecursionError) as error:  # a bad encoding is a ValueError
+            last = path.with_name("last.keras")
+            continued = f", from its weights: --init {last}" if last.is_file() else ""
+            raise ValueError(
+                f"{path} cannot be read as the settings of a training: it is damaged, or another "
+                f"version of the package wrote it. ({str(error).splitlines()[0].rstrip('.')}.) "
+                f"Restore it, or start a new training with another --workdir{continued}."
+            ) from error
 
     def replace(self, **changes: Any) -> "Config":
         """Returns a copy with other values.

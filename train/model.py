@@ -12,6 +12,7 @@ from keras_fcn.prediction import load_model
 from keras_fcn.weights import fuse_streams, transfer
 
 from .config import BackboneConfig, ModelConfig
+from .terminal import printable
 
 # Pixels from one of the finest logits to the next, by variant.
 STRIDES = {"fcn32s": 32, "fcn16s": 16, "fcn8s": 8, "fcn8s_atonce": 8}
@@ -58,11 +59,11 @@ def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -
             report = transfer(load_model(config.init), network)
         except ValueError as error:
             raise ValueError(f"`init`, {config.init}, does not fit: {error}") from error
-        print(f"Started from {config.init}: {report}")
+        print(printable(f"Started from {config.init}: {report}"))
     if config.init_streams:
         streams = zip(config.modalities or (), config.init_streams, strict=True)
         report = fuse_streams(network, {name: load_model(file) for name, file in streams})
-        print(f"Started from {', '.join(config.init_streams)}: {report}")
+        print(printable(f"Started from {', '.join(config.init_streams)}: {report}"))
     if config.batchnorm_momentum is not None:
         set_batchnorm_momentum(network, config.batchnorm_momentum)
     if config.freeze_batchnorm:

@@ -1,6 +1,8 @@
 """The state of a training, from which it continues as if it had not stopped."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,19 +63,47 @@ class State:
         """Sets the variables of these groups to the values in the file.
 
         Raises:
-            ValueError: If the file contains other variables.
+            ValueError: If the file is damaged, or contains other variables. The text has its path.
         """
-        with np.load(self.path) as values:
-            shapes = {name: values[name].shape for name in values.files if name != "position"}
-            if shapes != {name: tuple(v.shape) for name, v in self._variables.items()}:
-                raise ValueError(
-                    f"{self.path} must contain the variables of this network, but contains others. "
-                    "It was written by another version of the package: start a new training."
-                )
+        # All of it is read once before anything is set, one array at a time.
+        with self._opened() as file:
+            shapes = {name: file[name].shape for name in file.files if name != "position"}
+            position = _position(str(file["position"]))
+        if shapes != {name: tuple(v.shape) for name, v in self._variables.items()}:
+            raise ValueError(
+                f"{self.path} must contain the variables of this network, but contains others: "
+                "the classes of the dataset, or the package, changed since. Restore them, or start "
+                "a new training."
+            )
+        with self._opened() as file:
             for name, variable in self._variables.items():
                 if name.split("/")[0] in groups:
-                    _assign(variable, values[name])
-            return Position(**json.loads(str(values["position"])))
+                    _assign(variable, file[name])
+        return position
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            # NumPy would not close a damaged file that it opened itself.
+            with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+                yield file
+        except Exception as error:  # of zipfile, zlib, NumPy and json, whatever the damage is
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ValueError(
+                f"{self.path} cannot be read as the state of a training: it is damaged. "
+                f"({reason.rstrip('.')}.) Restore it, or start a new training from the last "
+                "complete epoch: --init WORKDIR/last.keras, with another --workdir."
+            ) from error
+
+
+def _position(text: str) -> Position:
+    position = Position(**json.loads(text))
+    counts = (position.epoch, position.step)
+    if not all(isinstance(count, int) and count >= 0 for count in counts) or not all(
+        isinstance(number, int | float) for number in (position.best, position.seconds)
+    ):
+        raise ValueError(f"{position} is not possible")
+    return position
 
 
 def _assign(variable: Any, value: np.ndarray) -> None:

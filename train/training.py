@@ -20,6 +20,7 @@ from .callbacks import (
     CsvLog,
     Curves,
     MeanOverHeads,
+    SaveConfig,
     SaveState,
     StopOnDivergence,
     TensorBoardLog,
@@ -40,7 +41,8 @@ from .rates import rate_warning
 from .recipes import check_needs
 from .smoke import smoke_config
 from .state import Position, State
-from .workdir import Workdir, locked_workdir, write_config
+from .terminal import printable
+from .workdir import Workdir, locked_workdir
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
     keep_freed_memory()
     if config.run.smoke:
         config = smoke_config(config)
-    else:
+    elif not config.run.resume:
         check_needs(config)
     with locked_workdir(config) as workdir:
         return _train(config, dataset, workdir)
@@ -115,22 +117,22 @@ def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir
         # The metrics follow when `fit` has reset them.
         position = state.restore("model", "optimizer", "average", "evaluation")
         _check_step(position, data.steps_per_epoch, workdir)
-    write_config(workdir, config)
     for line in data.description:
-        print(line)
-    print(_summary(config, data, devices, position))
+        print(printable(line))
+    print(printable(_summary(config, data, devices, position)))
     if warning := rate_warning(
         config.optimizer,
         config.loss.reduction,
         batch_size=config.data.batch_size,
         pixels=data.pixels,
     ):
-        print(f"Warning: {warning}", file=sys.stderr)
+        print(printable(f"Warning: {warning}"), file=sys.stderr)
 
     tracker = Tracker(position, data.steps_per_epoch, config.data.batch_size)
     monitor = "val_mean_iou" if config.data.validation_split else "mean_iou"
     log = CsvLog(workdir.log, position.epoch)
     guard = StopOnDivergence(config, workdir, tracker)
+    settings = SaveConfig(workdir, config)
     with Interrupts() as interrupts:
         # The order matters: measure, check, validate, write, and save the state last.
         callbacks = [
@@ -139,13 +141,14 @@ def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir
             MeanOverHeads(data.heads),
             *([AverageWeights(average)] if average else []),
             *_validation(evaluation_model, data, config, tracker),
+            settings,
             Checkpoints(
                 evaluation_model, workdir, tracker, monitor, lambda logs: _origin(config, logs)
             ),
             log,
             TensorBoardLog(workdir.tensorboard),
             Curves(workdir),
-            SaveState(state, tracker, guard, interrupts, config.run),
+            SaveState(state, settings, tracker, guard, interrupts, config.run),
         ]
         _run(network, data, config.run, tracker, callbacks)
     return _result(workdir, log.rows, monitor)

@@ -79,7 +79,7 @@ def open_workdir(config: Config) -> Workdir:
                 f"There is no training to resume in {workdir.path}: it has no config.json. "
                 "Leave out --resume to start one."
             )
-        _check_same(Config.from_json(workdir.config.read_text()), config, workdir)
+        _check_same(Config.from_file(workdir.config), config, workdir)
     elif workdir.path.exists() and not workdir.path.is_dir():
         raise ValueError(f"`workdir` must be a folder. {workdir.path} is a file.")
     elif workdir.path.is_dir() and set(workdir.path.iterdir()) - {workdir.lock}:

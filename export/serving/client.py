@@ -174,11 +174,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 masks = ask_rest(options.rest, options.model, images, options.timeout)
             options.output.mkdir(parents=True, exist_ok=True)
             for path in _save(masks, paths, options.output):
-                print(path)
+                print(_printable(str(path)))
         except (OSError, RequestError) as error:
             failed = True
-            print(f"{', '.join(map(str, paths))}: {error}", file=sys.stderr)
+            print(_printable(f"{', '.join(map(str, paths))}: {error}"), file=sys.stderr)
     return 1 if failed else 0
+
+
+def _printable(text: str) -> str:
+    """Returns a text without escape sequences for the terminal: a part of it is the server's."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def _save(masks: Masks, paths: Sequence[Path], folder: Path) -> Iterator[Path]:

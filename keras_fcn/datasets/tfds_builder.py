@@ -76,6 +76,8 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
     LABELS: ClassVar[Labels]
     # Archives by variant; their unpacked folders are where `find_files` looks.
     ARCHIVES: ClassVar[Mapping[str, Sequence[Archive]]]
+    # For archives without a checksum: the `pixels_digest` of splits.
+    PIXELS: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     @abc.abstractmethod
@@ -191,6 +193,8 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             folders = [_download(dl_manager, archive) for archive in self.ARCHIVES[variant]]
         splits = self.find_files(folders, variant)
         check_present(splits)
+        if not source:
+            _check_pixels(self.PIXELS, splits, folders)
         console = Console(stderr=True)
         progress = Progress(console=console, transient=True, disable=not console.is_terminal)
         task = progress.add_task(
@@ -232,6 +236,29 @@ def files_digest(splits: SplitFiles) -> str:
                     f"{stat.st_size}/{stat.st_mtime_ns}\n".encode()
                 )
     return digest.hexdigest()
+
+
+def pixels_digest(examples: Mapping[str, Files]) -> str:
+    """Returns the SHA-256, hexadecimal, of the ids and pixels of image files, however packed."""
+    digest = hashlib.sha256()
+    for example_id, files in sorted(examples.items()):
+        for _, path in sorted(files.items()):
+            with Image.open(path) as image:
+                pixels = np.asarray(image)
+            digest.update(f"{example_id} {pixels.shape} {pixels.dtype}\n".encode())
+            digest.update(pixels.tobytes())
+    return digest.hexdigest()
+
+
+def _check_pixels(expected: Mapping[str, str], splits: SplitFiles, folders: Sequence[Path]) -> None:
+    for split, digest in expected.items():
+        received = pixels_digest(splits.get(split, {}))
+        if received != digest:
+            raise ValueError(
+                f"{folders[0]}: the split {split!r} of the archive was damaged or replaced: the "
+                f"SHA-256 of its pixels is not {digest} but {received}. To use it nevertheless, "
+                "give that folder as `source`."
+            )
 
 
 def stored_image(path: Path) -> tuple[bytes, tuple[int, int]]:

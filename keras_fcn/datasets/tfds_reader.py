@@ -21,6 +21,7 @@ from keras_fcn.datasets.tfds_builder import (
     check_present,
     files_digest,
 )
+from keras_fcn.files import move, temporary_folder
 from keras_fcn.labels import Heads
 
 # Name -> (module of the builder, variant).
@@ -64,16 +65,25 @@ def prepare(
     """
     builder = _builder(name, source, data_dir)
     if not builder.data_path.exists():
-        # GCS is Google's storage of prepared datasets, which does not have ours.
-        config = tfds.download.DownloadConfig(try_download_gcs=False)
+        _prepare(builder)
+    return _open(name, builder.data_path)
+
+
+def _prepare(builder: SegmentationBuilder) -> None:
+    """Prepares a dataset in a temporary folder, which is removed even after a kill; see `files`."""
+    root, target = Path(builder.data_dir_root), Path(builder.data_path)
+    # GCS is Google's storage of prepared datasets, which does not have ours.
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    with temporary_folder(root) as folder, _quiet_tfds():
+        unfinished = type(builder)(config=builder.builder_config, data_dir=folder)
+        unfinished.download_and_prepare(download_dir=root / "downloads", download_config=config)
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with _quiet_tfds():
-                builder.download_and_prepare(download_config=config)
+            move(Path(unfinished.data_path), target)
         except OSError:
             # Another process may have finished first: then the folder cannot be renamed.
-            if not builder.data_path.exists():
+            if not target.exists():
                 raise
-    return _open(name, builder.data_path)
 
 
 def open_prepared(

@@ -2,20 +2,24 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from keras_fcn.data.image_io import read_channels
-from keras_fcn.data.modality_files import find_partner, joined, read_modalities, shown
+from keras_fcn.data.modality_files import Partners, joined, read_modalities, shown
+from keras_fcn.files import move, temporary_folder
 from keras_fcn.labels import Heads
 from keras_fcn.modalities import MODALITIES, num_channels
 from keras_fcn.prediction.predictor import ImageSizeError, Predictor
-from keras_fcn.visualization import label_image, overlay, save_picture
+from keras_fcn.visualization import label_image, overlay
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+_MAX_JPEG_SIDE = 65_500  # of libjpeg
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,8 @@ class FilePrediction:
 
     Attributes:
         path: The image.
-        written: The files written for it: predictions and overlay, for each head; none if it
-            could not be read, or has a size that the network does not take.
+        written: The files written for it: predictions and overlay, for each head; none if there
+            is an error.
         replaced: Number of those that existed before.
         error: What was wrong with it; None if nothing was.
     """
@@ -87,18 +91,19 @@ def predict_files(
         on_file: Called after each file.
 
     Returns:
-        One result for each of `paths`; those that could not be read have an `error`.
+        One result for each of `paths`. Images that could not be read, and those of which a file
+        could not be written, have an `error`. All files of an image are written, or none.
 
     Raises:
         ValueError: If an image would be overwritten, image files do not have the network's
             channels, or `folders` are not those of its modalities.
     """
     names = _checked_modalities(predictor, modalities)
-    others = {name: Path(folder) for name, folder in (folders or {}).items()}
-    _check_folders(names, others)
+    _check_folders(names, {name: Path(folder) for name, folder in (folders or {}).items()})
+    others = {name: Partners(Path(folder)) for name, folder in (folders or {}).items()}
     images = [Path(path) for path in paths]
     targets = [Path(output_dir) / name for name in _output_names(images)]
-    inputs = [*images, *(file for folder in others.values() for file in folder.iterdir())]
+    inputs = [*images, *(file for folder in others.values() for file in folder.files)]
     _check_inputs_stay(inputs, targets, predictor.heads)
     results = []
     for path, target in zip(images, targets, strict=True):
@@ -153,7 +158,7 @@ def _predict_file(
     predictor: Predictor,
     path: Path,
     modalities: Sequence[str],
-    others: Mapping[str, Path],
+    others: Mapping[str, Partners],
     target: Path,
     with_overlay: bool,
 ) -> FilePrediction:
@@ -167,20 +172,57 @@ def _predict_file(
         outputs = predictor.predictions_by_head(image[None])
     except ImageSizeError as error:
         return FilePrediction(path, error=f"{path}: {error}")
-    written, replaced = [], 0
+    pictures = {}
     for head, spec in predictor.heads.items():
         labels_file, overlay_file = _output_files(target, predictor.heads, head)
-        pictures = {labels_file: label_image(outputs[head][0], spec)}
+        pictures[labels_file] = label_image(outputs[head][0], spec)
         if with_overlay:
             pictures[overlay_file] = overlay(picture, outputs[head][0], spec)
-        for file, contents in pictures.items():
-            replaced += file.exists()
-            written.append(save_picture(file, contents))
-    return FilePrediction(path, tuple(written), replaced)
+    try:
+        replaced = _write_all(pictures)
+    except OSError as error:
+        return FilePrediction(path, error=f"{path}: {error}")
+    return FilePrediction(path, tuple(pictures), replaced)
+
+
+def _write_all(pictures: Mapping[Path, Image.Image]) -> int:
+    """Writes the pictures of one image, all or none; returns how many existed before.
+
+    Raises:
+        OSError: If one cannot be written. The text has its path and the cause.
+    """
+    file = next(iter(pictures))
+    moved: list[Path] = []
+    try:
+        with temporary_folder(file.parent) as folder:
+            for file, picture in pictures.items():
+                _check_writable(file, picture)
+                picture.save(folder / file.name, quality=92)
+            replaced = sum(file.exists() for file in pictures)
+            for file in pictures:
+                move(folder / file.name, file.resolve())
+                moved.append(file)
+    except OSError as error:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise OSError(f"{file} cannot be written ({reason}). No file of this image is.") from error
+    return replaced
+
+
+def _check_writable(file: Path, picture: Image.Image) -> None:
+    """Raises OSError for what would fail only when files are already moved, or without a cause."""
+    if file.is_dir():
+        raise OSError("there is a folder of this name")
+    if file.suffix == ".jpg" and max(picture.size) > _MAX_JPEG_SIDE:
+        raise OSError(
+            f"a JPEG file has at most {_MAX_JPEG_SIDE:,} pixels a side, this picture "
+            f"{max(picture.size):,}; --no-overlay leaves out the overlays"
+        )
 
 
 def _read(
-    path: Path, modalities: Sequence[str], others: Mapping[str, Path], num_channels: int
+    path: Path, modalities: Sequence[str], others: Mapping[str, Partners], num_channels: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns what the network takes, and what a viewer sees of it (RGB, uint8)."""
     if not modalities:
@@ -189,7 +231,7 @@ def _read(
             {"image": image if num_channels == 1 else image[..., :3].astype("uint8")}
         )
     images = read_modalities(
-        {name: find_partner(path, others[name]) if name in others else path for name in modalities}
+        {name: others[name].of(path) if name in others else path for name in modalities}
     )
     return joined(images), shown(images)
 
@@ -206,12 +248,38 @@ def _files_of(name: str | Path) -> list[Path]:
         return sorted(files)
     if path.exists() or not glob.has_magic(str(name)):
         return [path]
-    # `Path.glob` takes no absolute pattern.
-    matches = sorted(map(Path, glob.glob(str(name), recursive=True)))  # noqa: PTH207
-    files = [match for match in matches if match.is_file()]
+    files = sorted(match for match in _matches(path.parts) if match.is_file())
     if not files:
         raise ValueError(f"No file matches the pattern {name}.")
     return files
+
+
+def _matches(pattern: Sequence[str]) -> Iterator[Path]:
+    """Yields what matches the parts of a pattern, through each folder once.
+
+    `glob` itself follows links to folders above 40 times, and two of them without end.
+    """
+    if "**" not in pattern:
+        # `Path.glob` takes no absolute pattern.
+        yield from map(Path, glob.glob(str(Path(*pattern))))  # noqa: PTH207
+        return
+    position = pattern.index("**")
+    rest = pattern[position + 1 :] or ("*",)
+    seen: set[Path] = set()
+    for base in sorted(_matches(pattern[:position] or (".",))):
+        for folder in _folders(base, seen):
+            yield from _matches((*map(glob.escape, folder.parts), *rest))
+
+
+def _folders(base: Path, seen: set[Path]) -> Iterator[Path]:
+    """Yields a folder and those below that are neither hidden nor seen before."""
+    if not base.is_dir() or base.resolve() in seen:
+        return
+    seen.add(base.resolve())
+    yield base
+    for path in sorted(base.iterdir()):
+        if not path.name.startswith("."):
+            yield from _folders(path, seen)
 
 
 def _output_names(paths: Sequence[Path]) -> list[str]:

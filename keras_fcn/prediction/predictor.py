@@ -1,6 +1,8 @@
 """The interface to a trained network, whatever the format of its file."""
 
 import json
+import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_fcn.data.resizing import Size, resized_images, resized_labels, resized_logits
-from keras_fcn.files import first_line
+from keras_fcn.files import disk_error, first_line
 from keras_fcn.labels import Heads, Labels, LabelSpec
 from keras_fcn.modalities import image_dtype
 
@@ -38,8 +40,11 @@ class ServingOptions:
         flip: Whether the logits are averaged with those of the mirrored image.
         confidence: Whether the model returns the probability of each prediction, too.
         probabilities: Whether it returns probabilities in place of logits.
-        max_pixels: Largest height x width of an image that it takes; None for any.
+        max_pixels: Largest height x width of an image that it takes, after the padding that
+            follows; None for any.
         precision: Of weights and features.
+        stride: Height and width are padded to multiples of it.
+        border: Pixels that are padded on each side.
     """
 
     size: Size | None = None
@@ -48,6 +53,16 @@ class ServingOptions:
     probabilities: bool = False
     max_pixels: int | None = None
     precision: str = "float32"
+    stride: int = 1
+    border: int = 0
+
+    def padded(self, side: Any) -> Any:
+        """Returns the height or width that the network runs for one of an image.
+
+        >>> ServingOptions(stride=32).padded(33)
+        64
+        """
+        return -(-side // self.stride) * self.stride + 2 * self.border
 
     @classmethod
     def from_json(cls, text: str) -> "ServingOptions":
@@ -208,8 +223,12 @@ def highest_class(logits: np.ndarray) -> np.ndarray:
     return logits.argmax(-1).astype("uint8")
 
 
-def damaged(path: Path, kind: str, error: Exception) -> ValueError:
+def damaged(path: Path, kind: str, error: Exception) -> Exception:
     """Returns the error for a file that cannot be opened, with the first line of its cause."""
+    if isinstance(error, MemoryError):
+        return error
+    if (code := disk_error(error)) is not None:  # archives are unpacked there
+        return OSError(code, os.strerror(code), tempfile.gettempdir())
     return ValueError(
         f"{path} cannot be read as {kind}: it is damaged, or another program wrote it. "
         f"({first_line(error).rstrip('.')[:300]}.)"

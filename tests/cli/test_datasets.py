@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
@@ -151,3 +154,17 @@ def test_ignored_numbers_are_numbers(run):
 
     assert result.exit_code == 2
     assert "'void' are no whole numbers" in result.stderr
+
+
+def test_names_that_are_no_text_are_named(run, photos, tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        shutil.copy(photos / kind / "1.png", tmp_path / kind)
+        source = os.fsencode(photos / kind / "0.png")
+        shutil.copy(source, os.fsencode(tmp_path / kind) + b"/caf\xe9.png")
+    (tmp_path / "classes.txt").write_text("red\ngreen\nblue\n")
+
+    result = run("datasets", "check", "--dataset", f"folder:{tmp_path}")
+
+    assert result.exit_code == 1
+    assert "caf\\udce9" in result.stderr and "no UTF-8 text. Rename it." in result.stderr

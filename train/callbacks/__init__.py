@@ -2,7 +2,7 @@
 
 from .guards import StopOnDivergence, WarnOfOneClass
 from .log import CsvLog, Curves, TensorBoardLog
-from .saving import SaveState
+from .saving import SaveConfig, SaveState
 from .tracking import MeanOverHeads, Tracker
 from .validation import Checkpoints, Validation
 
@@ -11,6 +11,7 @@ __all__ = [
     "CsvLog",
     "Curves",
     "MeanOverHeads",
+    "SaveConfig",
     "SaveState",
     "StopOnDivergence",
     "TensorBoardLog",

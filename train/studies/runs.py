@@ -9,6 +9,7 @@ from keras_fcn.datasets import SegmentationDataset, open_dataset
 from ..callbacks.log import read_log
 from ..config import Config
 from ..smoke import smoke_config
+from ..terminal import printable
 from ..training import fit
 from ..workdir import Workdir, open_workdir
 
@@ -106,7 +107,7 @@ def train_all(runs: Sequence[Run], workdir: str | Path) -> dict[str, Trained]:
     trained: dict[str, Trained] = {}
     for number, run in enumerate(runs, 1):
         folder = Path(workdir).expanduser() / run.name
-        print(f"\nTraining {number} of {len(runs)}: {folder}", flush=True)
+        print(printable(f"\nTraining {number} of {len(runs)}: {folder}"), flush=True)
         trained[run.name] = _train(run, folder, trained)
     return trained
 

@@ -47,6 +47,10 @@ class Builder(SegmentationBuilder):
             )
         ]
     }
+    PIXELS: ClassVar = {
+        "train": "41aa31d04df8f995434eeb82bb74931bb6ffce33f2706e4ab89c38383e448370",
+        "val": "8728b2f673c1a4612e7b1b67def4ad7bd2e7f412bf6e4de875de49deda95c5c5",
+    }
 
     @classmethod
     def find_files(cls, folders: Sequence[Path], variant: str) -> SplitFiles:
