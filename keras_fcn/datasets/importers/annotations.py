@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from keras_fcn.labels import BACKGROUND_NAMES
+
 if TYPE_CHECKING:
     from keras_fcn.datasets.importers.drawing import Patch
 
@@ -17,9 +19,8 @@ IMAGE_SUFFIXES = frozenset(
 )
 # The file by which a folder that an import wrote is recognized.
 RECORD = ".keras_fcn_import.json"
-# Names of labels that mean no class: pixels to ignore, and pixels of no object.
-IGNORED = frozenset({"__ignore__", "ignore", "ignored", "void"})
-BACKGROUND = frozenset({"background", "_background_", "__background__"})
+# Names of labels that mean pixels to ignore.
+IGNORED_NAMES = frozenset({"__ignore__", "ignore", "ignored", "void"})
 
 _SPLITS = {
     "train": "train", "training": "train",
@@ -94,12 +95,12 @@ class Annotations:
 
 def is_ignored(name: str) -> bool:
     """Returns whether a label means pixels to ignore."""
-    return name.strip().lower() in IGNORED
+    return name.strip().lower() in IGNORED_NAMES
 
 
 def is_background(name: str) -> bool:
     """Returns whether a label means pixels of no object."""
-    return name.strip().lower() in BACKGROUND
+    return name.strip().lower() in BACKGROUND_NAMES
 
 
 def split_of(words: str) -> str | None:
