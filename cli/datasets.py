@@ -1,7 +1,7 @@
 """`keras-fcn datasets`: list, import, prepare, check, show."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 from rich.markup import escape
@@ -66,6 +66,12 @@ def list_() -> None:
     "panoptic files ignored]",
 )
 @click.option("--boxes", is_flag=True, help="Fill boxes of YOLO and COCO that have no outline.")
+@click.option(
+    "--crowds",
+    type=click.Choice(["ignore", "objects"]),
+    help="What regions are that a COCO file marks as crowds.  [default: ignore; an error if they "
+    "are many]",
+)
 @click.argument("path", type=click.Path(path_type=Path))
 def import_(
     tool: str,
@@ -74,6 +80,7 @@ def import_(
     images: Path | None,
     background: bool | None,
     boxes: bool,
+    crowds: Literal["ignore", "objects"] | None,
 ) -> None:
     """Write the annotations of a labelling tool as a folder of images and masks.
 
@@ -81,7 +88,7 @@ def import_(
     become FOLDER/images, FOLDER/masks and FOLDER/classes.txt, with the splits of the tool.
     """
     load_tensorflow()
-    from keras_fcn.datasets.importers import import_annotations
+    from keras_fcn.datasets.importers import ImportOptions, import_annotations
 
     with progress("Importing", 0) as bar:
         (task,) = bar.task_ids
@@ -98,7 +105,7 @@ def import_(
             folder,
             images=images,
             background=background,
-            boxes=boxes,
+            options=ImportOptions(boxes, crowds),
             on_image=count,
         )
     _print_import(summary)

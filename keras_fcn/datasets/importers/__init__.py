@@ -8,10 +8,10 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
-from keras_fcn.datasets.importers.annotations import Annotations, is_archive
+from keras_fcn.datasets.importers.annotations import Annotations, ImportOptions, is_archive
 from keras_fcn.datasets.importers.folder_writer import ImportSummary, check_target, write_folder
 
-__all__ = ["TOOLS", "ImportSummary", "import_annotations"]
+__all__ = ["TOOLS", "ImportOptions", "ImportSummary", "import_annotations"]
 
 # Each is a module of this package with a function `read`.
 TOOLS = ("coco", "labelme", "yolo", "cvat", "labelstudio")
@@ -24,16 +24,16 @@ def import_annotations(
     *,
     images: str | Path | None = None,
     background: bool | None = None,
-    boxes: bool = False,
+    options: ImportOptions | None = None,
     on_image: Callable[[int], None] | None = None,
 ) -> ImportSummary:
     """Writes the annotations of a labelling tool as a folder of images and masks.
 
-    Labels called `background` or `_background_` are class 0; the other classes follow in
-    the order of the tool. Pixels in no shape are background, or ignored without one. Labels
-    called `__ignore__`, `ignore`, `ignored` or `void` are ignored (255), and so are COCO's crowd
-    regions. Shapes are drawn over each other as the tool does. The EXIF orientation is applied:
-    images that have one are written upright, as PNG.
+    Labels called `background` or `_background_` are class 0; the other classes follow in the order
+    of the tool. Pixels in no shape are background, or ignored without one. Labels called
+    `__ignore__`, `ignore`, `ignored` or `void` are ignored (255), and so are the crowd regions of
+    COCO. Shapes are drawn over each other as the tool does. The EXIF orientation is applied: images
+    that have one are written upright, as PNG.
 
     Args:
         tool: One of `TOOLS`.
@@ -42,7 +42,7 @@ def import_annotations(
         images: Folder of the images, if it is not with the annotations.
         background: Whether pixels in no shape are a class. By default they are, except for
             COCO's panoptic files.
-        boxes: Whether boxes of YOLO and COCO without an outline are filled.
+        options: What the export does not say.
         on_image: Called with the number of images first, and with 0 after each.
 
     Raises:
@@ -67,5 +67,5 @@ def import_annotations(
         raise ValueError(f"{folder}: there is no such folder of images (--images).")
     check_target(target)
     module = importlib.import_module(f"keras_fcn.datasets.importers.{tool}")
-    annotations: Annotations = module.read(source, folder, boxes)
+    annotations: Annotations = module.read(source, folder, options or ImportOptions())
     return write_folder(annotations, target, background=background, on_image=on_image)

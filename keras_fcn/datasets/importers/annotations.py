@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from keras_fcn.labels import BACKGROUND_NAMES
 
@@ -51,6 +51,20 @@ class LeftOut:
     """
 
     reason: str
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What the user says about an export that can be read in several ways.
+
+    Args:
+        boxes: Whether boxes of YOLO and COCO without an outline are filled.
+        crowds: Whether regions that COCO's files mark as crowds are ignored, or objects.
+            `None` to ignore them, and to raise an error if they are many.
+    """
+
+    boxes: bool = False
+    crowds: Literal["ignore", "objects"] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ https://cocodataset.org/#format-data
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -16,6 +17,7 @@ from keras_fcn.datasets.importers.annotations import (
     AnnotatedImage,
     Annotations,
     ImageFiles,
+    ImportOptions,
     LeftOut,
     Shape,
     files_below,
@@ -26,6 +28,8 @@ from keras_fcn.datasets.importers.annotations import (
 )
 from keras_fcn.datasets.importers.drawing import Patch, polygon, rectangle, runs, unpacked_counts
 
+# In COCO's own files about one object in a hundred is a crowd.
+_MAX_CROWDS = 0.1
 # The label of crowd regions; any of the ignored names would do.
 _CROWD = "__ignore__"
 _OTHER_KINDS = re.compile(r"(captions|person_keypoints|image_info|stuff|panoptic)_")
@@ -33,27 +37,34 @@ _OTHER_KINDS = re.compile(r"(captions|person_keypoints|image_info|stuff|panoptic
 _Record = Mapping[str, Any]
 
 
-def read(source: Path, images: Path | None, boxes: bool) -> Annotations:
+def read(source: Path, images: Path | None, options: ImportOptions) -> Annotations:
     """Reads a COCO file, or those of a folder, of which each is a split.
 
     Objects are drawn in the order of the file, later ones above; crowd regions are ignored where
     no object is. Classes are in the order of their ids.
+
+    CVAT, datumaro and supervision mark every mask that they store as run lengths as a crowd, too:
+    if crowds are many, the user has to say which they are.
     """
     files = _annotation_files(source)
     contents = {file: read_json(file) for file in files}
     splits = _splits(files, source)
     finder = ImageFiles(images or (source if source.is_dir() else _folder_of_images(source)))
     found = Annotations([_CROWD], [])
+    crowds = _checked_crowds(contents, options, found)
     is_panoptic = {file: _is_panoptic(content) for file, content in contents.items()}
     if len(set(is_panoptic.values())) > 1:
         raise ValueError(f"{source}: panoptic and other files cannot be imported together.")
     # The 0 of panoptic files means that a pixel was not labelled.
     found.has_background = not all(is_panoptic.values())
+    settings = replace(options, crowds=crowds)
     for file, content in contents.items():
         names = _category_names(content, file)
         found.names = unique([*found.names, *(names[i] for i in sorted(names))])
         reader = _panoptic_shapes if is_panoptic[file] else _object_shapes
-        pictures = list(_images(file, content, names, splits[file], finder, found, reader, boxes))
+        pictures = list(
+            _images(file, content, names, splits[file], finder, found, reader, settings)
+        )
         found.images = [*found.images, *pictures]
     if not found.images and found.left_out:
         raise ValueError(
@@ -140,7 +151,7 @@ def _images(
     finder: ImageFiles,
     found: Annotations,
     reader: Callable[..., Iterator[Shape | LeftOut]],
-    boxes: bool,
+    options: ImportOptions,
 ) -> Iterator[AnnotatedImage]:
     annotations: dict[Any, list[_Record]] = {}
     for annotation in required(content, "annotations", list, str(file)):
@@ -166,7 +177,7 @@ def _images(
             path,
             split,
             str(file),
-            partial(reader, file, own, names, boxes),
+            partial(reader, file, own, names, options),
             (height, width) if height and width else None,
         )
 
@@ -175,15 +186,15 @@ def _object_shapes(
     file: Path,
     annotations: list[_Record],
     names: Mapping[int, str],
-    boxes: bool,
+    options: ImportOptions,
     size: tuple[int, int],
 ) -> Iterator[Shape | LeftOut]:
     # Crowds are below all objects: `sorted` keeps the order otherwise.
-    for annotation in sorted(annotations, key=lambda a: not a.get("iscrowd")):
+    for annotation in sorted(annotations, key=lambda a: not _is_crowd(a, options)):
         place = f"{file}, annotation {annotation.get('id', '')}"
-        name = _CROWD if annotation.get("iscrowd") else _name(annotation, names, place)
+        name = _CROWD if _is_crowd(annotation, options) else _name(annotation, names, place)
         try:
-            patches = _patches(annotation, size, boxes)
+            patches = _patches(annotation, size, options.boxes)
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from error
         yield (
@@ -191,6 +202,43 @@ def _object_shapes(
             if patches
             else LeftOut("polygons of fewer than three corners have no area")
         )
+
+
+def _is_crowd(record: _Record, options: ImportOptions) -> bool:
+    return bool(record.get("iscrowd")) and options.crowds != "objects"
+
+
+def _checked_crowds(
+    contents: Mapping[Path, Any], options: ImportOptions, found: Annotations
+) -> Literal["ignore", "objects"]:
+    """Returns what crowds are.
+
+    Raises:
+        ValueError: If they are too many to be the crowds of COCO, and the user did not say it.
+    """
+    if options.crowds:
+        return options.crowds
+    for file, content in contents.items():
+        annotations = required(content, "annotations", list, str(file))
+        records = [
+            segment
+            for annotation in annotations
+            for segment in annotation.get("segments_info", [annotation])
+        ]
+        count = sum(bool(record.get("iscrowd")) for record in records)
+        if count > _MAX_CROWDS * len(records):
+            raise ValueError(
+                f"{file}: {count:,} of {len(records):,} objects are marked as crowds (iscrowd: 1). "
+                "CVAT, datumaro and supervision mark every mask so that they store as run lengths: "
+                "then they are objects (--crowds objects). In COCO crowds are regions to ignore "
+                "(--crowds ignore)."
+            )
+        if count:
+            found.notes.append(
+                f"{count:,} of {len(records):,} objects of {file.name} are crowds (iscrowd: 1), "
+                "which are ignored. If they are objects, import with --crowds objects."
+            )
+    return "ignore"
 
 
 def _name(annotation: _Record, names: Mapping[int, str], place: str) -> str:
@@ -244,10 +292,9 @@ def _panoptic_shapes(
     file: Path,
     annotations: list[_Record],
     names: Mapping[int, str],
-    boxes: bool,
+    options: ImportOptions,
     size: tuple[int, int],
 ) -> Iterator[Shape | LeftOut]:
-    del boxes
     for annotation in annotations:
         path = _panoptic_file(file, required(annotation, "file_name", str, str(file)))
         with Image.open(path) as picture:
@@ -256,7 +303,7 @@ def _panoptic_shapes(
             raise ValueError(f"{path}: the segments and their image have different sizes.")
         ids = colors @ np.array([1, 256, 256**2])
         for segment in required(annotation, "segments_info", list, str(file)):
-            name = _CROWD if segment.get("iscrowd") else _name(segment, names, str(file))
+            name = _CROWD if _is_crowd(segment, options) else _name(segment, names, str(file))
             yield Shape(name, (Patch(0, 0, ids == segment.get("id")),))
 
 

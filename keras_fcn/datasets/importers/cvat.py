@@ -13,10 +13,12 @@ from keras_fcn.datasets.importers.annotations import (
     AnnotatedImage,
     Annotations,
     ImageFiles,
+    ImportOptions,
     LeftOut,
     Shape,
     checked_split,
     files_below,
+    split_of,
     unique,
 )
 from keras_fcn.datasets.importers.drawing import Patch, ellipse, polygon, rectangle, rotated, runs
@@ -28,13 +30,14 @@ _NO_SUBSET = ("", "default")
 Element = ElementTree.Element
 
 
-def read(source: Path, images: Path | None, boxes: bool) -> Annotations:
+def read(source: Path, images: Path | None, options: ImportOptions) -> Annotations:
     """Reads an `annotations.xml`, or those of a folder.
 
     Shapes are drawn by their z-order, those of the same in the order of the file. Subsets called
-    train, val or test are splits. Images without shapes are background.
+    train, val or test are splits, or files so called, as datumaro's. Images without shapes are
+    background.
     """
-    del boxes  # a box is a shape of its own in CVAT
+    del options  # a box is a shape of its own in CVAT
     files = [source] if source.is_file() else list(files_below(source, [".xml"]))
     trees = {file: tree for file in files if (tree := _tree(file)) is not None}
     root = source if source.is_dir() else source.absolute().parent
@@ -53,7 +56,8 @@ def read(source: Path, images: Path | None, boxes: bool) -> Annotations:
         found.names = unique([*found.names, *_labels(tree)])
         for element in elements:
             name, subset = element.get("name", ""), element.get("subset", "")
-            split = None if subset.lower() in _NO_SUBSET else checked_split(subset, str(file))
+            has_subset = subset.lower() not in _NO_SUBSET
+            split = checked_split(subset, str(file)) if has_subset else split_of(file.stem)
             path = finder.find(name, near=file.parent, split=split)
             if path is None:
                 found.left_out.append((name, f"the image is not in {finder.folder}"))

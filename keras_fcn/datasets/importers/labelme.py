@@ -21,6 +21,7 @@ from keras_fcn.datasets.importers.annotations import (
     AnnotatedImage,
     Annotations,
     ImageFiles,
+    ImportOptions,
     LeftOut,
     Shape,
     files_below,
@@ -37,14 +38,14 @@ _POINT_RADIUS = 5
 _LABEL_FILES = ("labels.txt", "class_names.txt", "classes.txt")
 
 
-def read(source: Path, images: Path | None, boxes: bool) -> Annotations:
+def read(source: Path, images: Path | None, options: ImportOptions) -> Annotations:
     """Reads the JSON files of a folder, or one of them.
 
     Shapes are drawn in the order of the file, later ones above. The classes are in the order of
     `labels.txt` if the folder has one, else by name; labels that are not in it are added.
     Folders called train, val or test are splits. Images without a JSON file are left out.
     """
-    del boxes  # labelme fills rectangles itself
+    del options  # labelme fills rectangles itself
     root = source if source.is_dir() else source.parent
     files = [source] if source.is_file() else list(files_below(source, [".json"]))
     found = Annotations([], [])

@@ -15,6 +15,7 @@ from keras_fcn.datasets.importers.annotations import (
     AnnotatedImage,
     Annotations,
     ImageFiles,
+    ImportOptions,
     LeftOut,
     Shape,
     files_below,
@@ -26,12 +27,14 @@ from keras_fcn.datasets.importers.drawing import Patch, ellipse, polygon, rectan
 
 # Types of regions with an area; with labels of their own they end in "labels".
 _KINDS = {"polygon", "brush", "rectangle", "ellipse"}
+# Of pixels: without the noise of percentages, which would decide where a center is on a line.
+_DECIMALS = 6
 _CHANNELS = 4  # a brush is stored as RGBA, of which alpha counts
 
 _Record = Mapping[str, Any]
 
 
-def read(source: Path, images: Path | None, boxes: bool) -> Annotations:
+def read(source: Path, images: Path | None, options: ImportOptions) -> Annotations:
     """Reads an export of the type JSON, or the only one in a folder.
 
     Regions are drawn in the order in which they were made, later ones above. Of several
@@ -39,7 +42,7 @@ def read(source: Path, images: Path | None, boxes: bool) -> Annotations:
     before others; predictions do not count. Classes are in the order of their names, because the
     export does not contain the labelling configuration; `classes.txt` beside it gives another.
     """
-    del boxes  # a rectangle is a region of its own in Label Studio
+    del options  # a rectangle is a region of its own in Label Studio
     file = source if source.is_file() else _export_file(source)
     tasks = read_json(file)
     if isinstance(tasks, dict):
@@ -235,7 +238,8 @@ def _patch(kind: str, value: _Record, size: tuple[int, int]) -> Patch:
     if kind == "brush":
         return _brush(value, size)
     if kind == "polygon":
-        return polygon(np.asarray(value["points"], np.float64).reshape(-1, 2) * scale, size)
+        corners = np.asarray(value["points"], np.float64).reshape(-1, 2) * scale
+        return polygon(corners.round(_DECIMALS), size)
     degrees = float(value.get("rotation") or 0)
     start = np.array([value["x"], value["y"]], np.float64) * scale
     if kind == "ellipse":
@@ -243,7 +247,8 @@ def _patch(kind: str, value: _Record, size: tuple[int, int]) -> Patch:
         return ellipse(start, radii, degrees, size)
     end = start + np.array([value["width"], value["height"]], np.float64) * scale
     # Rectangles are turned around their top left corner.
-    return polygon(rotated(rectangle(*start, *end), degrees, start), size)
+    corners = rotated(rectangle(*start, *end), degrees, start)
+    return polygon(corners.round(_DECIMALS), size)
 
 
 def _brush(value: _Record, size: tuple[int, int]) -> Patch:

@@ -16,6 +16,7 @@ from keras_fcn.datasets.importers.annotations import (
     AnnotatedImage,
     Annotations,
     ImageFiles,
+    ImportOptions,
     Shape,
     checked_split,
     files_below,
@@ -27,9 +28,10 @@ _NAME_LISTS = ("classes.txt", "obj.names", "labels.txt")
 _SPLIT_KEYS = ("train", "val", "valid", "validation", "test")
 # Rounding may put corners a little outside of the image.
 _TOLERANCE = 0.01
+_DECIMALS = 6
 
 
-def read(source: Path, images: Path | None, boxes: bool) -> Annotations:
+def read(source: Path, images: Path | None, options: ImportOptions) -> Annotations:
     """Reads the images and labels that a `data.yaml` names, or the folders images/ and labels/.
 
     Smaller polygons are drawn above larger ones, as Ultralytics does. An image without a file
@@ -45,6 +47,8 @@ def read(source: Path, images: Path | None, boxes: bool) -> Annotations:
         splits = _files_of_settings(settings, settings_file)
     else:
         splits = _files_by_folder(root)
+        inside = [(s, path) for s, path in splits if "images" in path.relative_to(root).parts[:-1]]
+        splits = inside or splits
     labels = {path.name: path for path in files_below(root, [".txt"])}
     found = Annotations(names, [])
     pictures = []
@@ -52,7 +56,7 @@ def read(source: Path, images: Path | None, boxes: bool) -> Annotations:
     for split, file in splits:
         label = _label_file(file) or (labels.get(f"{file.stem}.txt") if images else None)
         num_without += label is None
-        pictures.append(_picture(file, split, label, names, root, boxes))
+        pictures.append(_picture(file, split, label, names, root, options.boxes))
     if pictures and num_without == len(pictures):
         raise ValueError(
             f"{root}: there is no file of labels for any of {len(pictures):,} images. "
@@ -257,4 +261,5 @@ def _shape(
 
 
 def _patch(corners: np.ndarray, size: tuple[int, int]) -> Patch:
-    return polygon(corners * size[::-1], size)
+    # Without the noise of the division, which would decide where a pixel's center is on the line.
+    return polygon((corners * size[::-1]).round(_DECIMALS), size)

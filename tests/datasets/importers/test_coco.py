@@ -8,7 +8,7 @@ from PIL import Image
 from pycocotools import mask as pycocotools
 
 from keras_fcn.datasets import open_dataset
-from keras_fcn.datasets.importers import import_annotations
+from keras_fcn.datasets.importers import ImportOptions, import_annotations
 
 from .exports import SIZE, read_masks, stored_mask, write_json, write_picture
 
@@ -101,11 +101,39 @@ def test_the_folder_is_read_as_a_dataset(tmp_path):
 def test_crowds_are_ignored_below_all_objects(tmp_path):
     crowd = {"size": list(SIZE), "counts": [0, SIZE[0] * 30, SIZE[0] * 30]}  # the left half
 
-    imported(tmp_path, coco([annotation([BOX], 7), annotation(crowd, 7, iscrowd=1)]))
+    imported(
+        tmp_path,
+        coco([annotation([BOX], 7), annotation(crowd, 7, iscrowd=1)]),
+        options=ImportOptions(crowds="ignore"),
+    )
 
     left = np.arange(SIZE[1]) < 30
     expected = np.where(mask_of([BOX]), 2, np.where(left, 255, 0))
     np.testing.assert_array_equal(stored_mask(tmp_path / "out", "a.png"), expected)
+
+
+def test_many_crowds_are_masks_of_other_tools_and_the_user_says_so(tmp_path):
+    crowd = {"size": list(SIZE), "counts": [0, SIZE[0] * 30, SIZE[0] * 30]}
+    content = coco([annotation([BOX], 7), annotation(crowd, 3, iscrowd=1)])
+
+    with pytest.raises(ValueError, match="1 of 2 objects are marked as crowds.*--crowds objects"):
+        imported(tmp_path, content)
+    imported(tmp_path, content, options=ImportOptions(crowds="objects"))
+
+    left = np.arange(SIZE[1]) < 30  # above the box, as in the file
+    expected = np.where(left, 1, 2 * mask_of([BOX]))
+    np.testing.assert_array_equal(stored_mask(tmp_path / "out", "a.png"), expected)
+
+
+def test_few_crowds_are_ignored_and_mentioned(tmp_path):
+    crowd = {"size": list(SIZE), "counts": [0, SIZE[0] * 30, SIZE[0] * 30]}
+
+    summary = imported(
+        tmp_path, coco([*[annotation([BOX], 7)] * 9, annotation(crowd, 3, iscrowd=1)])
+    )
+
+    assert summary.notes[0].startswith("1 of 10 objects of annotations.json are crowds")
+    assert summary.pixels[-1] == SIZE[0] * 30 - (mask_of([BOX])[:, :30]).sum()
 
 
 def test_without_background_uncovered_pixels_are_ignored(tmp_path):
@@ -232,7 +260,9 @@ def test_panoptic_segments(tmp_path):
     ]
     write_json(root / "annotations" / "panoptic_val.json", content)
 
-    summary = import_annotations("coco", root, tmp_path / "out")
+    summary = import_annotations(
+        "coco", root, tmp_path / "out", options=ImportOptions(crowds="ignore")
+    )
 
     assert summary.class_names == ("Grade 2", "cat", "unused")
     mask = stored_mask(tmp_path / "out", "val/a.png")
@@ -283,7 +313,9 @@ def test_an_image_that_was_resized_is_an_error(tmp_path):
 
 
 def test_boxes_are_filled_when_asked(tmp_path):
-    imported(tmp_path, coco([annotation([], 3, bbox=[5, 5, 20, 15])]), boxes=True)
+    imported(
+        tmp_path, coco([annotation([], 3, bbox=[5, 5, 20, 15])]), options=ImportOptions(boxes=True)
+    )
 
     np.testing.assert_array_equal(stored_mask(tmp_path / "out", "a.png"), mask_of([BOX]))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as pycocotools
 
-from keras_fcn.datasets.importers import import_annotations
+from keras_fcn.datasets.importers import ImportOptions, import_annotations
 
 from .exports import SIZE, read_masks, stored_mask, write_picture
 
@@ -120,7 +120,9 @@ def test_boxes_are_refused_and_filled_when_asked(tmp_path):
 
     with pytest.raises(ValueError, match=r"a.txt, line 2: the line is a box.*--boxes"):
         import_annotations("yolo", tmp_path / "yolo", tmp_path / "out")
-    import_annotations("yolo", tmp_path / "yolo", tmp_path / "out", boxes=True)
+    import_annotations(
+        "yolo", tmp_path / "yolo", tmp_path / "out", options=ImportOptions(boxes=True)
+    )
 
     expected = np.zeros(SIZE, np.uint8)
     expected[12:28, 24:36] = 2
