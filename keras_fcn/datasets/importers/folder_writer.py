@@ -169,19 +169,24 @@ def _classes(
 ) -> tuple[LabelSpec, dict[str, int]]:
     """Returns the classes, and the label of each name in the tool."""
     label_of: dict[str, int] = {}
-    classes = ["background"] if has_background else []
-    numbers: dict[str, int] = {"background": 0} if has_background else {}
+    names_of: dict[str, set[str]] = {"background": set()} if has_background else {}
     for name in names:
-        key = " ".join(name.split())
-        if is_ignored(key):
+        stripped = " ".join(name.split())
+        if is_ignored(stripped):
             label_of[name] = _IGNORED
             continue
-        if is_background(key):
-            key = "background"
-        if key not in numbers:
-            numbers[key] = len(classes)
-            classes.append(key)
-        label_of[name] = numbers[key]
+        # A "#" would begin a comment in the table.
+        key = " ".join(stripped.replace("#", " ").split()) or "class"
+        key = "background" if is_background(key) else key
+        names_of.setdefault(key, set()).add(stripped)
+        label_of[name] = list(names_of).index(key)
+    classes = list(names_of)
+    for key, originals in names_of.items():
+        if key != "background" and len(originals) > 1:
+            raise ValueError(
+                f"The classes {' and '.join(map(repr, sorted(originals)))} would both be called "
+                f"{key!r} in the table of classes, in which # begins a comment. Rename one."
+            )
     if len(classes) > _MAX_CLASSES:
         raise ValueError(
             f"The annotations have {len(classes)} classes with the background; masks of 8 bits "
@@ -337,6 +342,7 @@ def _opened(image: AnnotatedImage) -> Image.Image:
 def _table(spec: LabelSpec) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "r", "g", "b"])  # without it a class called "7" would be a number
     for name, color in zip(spec.class_names, spec.palette, strict=True):
         writer.writerow([name, *color])
     return text.getvalue()

@@ -95,8 +95,25 @@ def test_names_with_commas_and_quotes_are_kept(tmp_path, export):
 
     assert summary.class_names == ("background", 'cat, "wild"')
     assert (tmp_path / "out/classes.txt").read_text() == (
-        'background,0,0,0\n"cat, ""wild""",128,0,0\n'
+        'name,r,g,b\nbackground,0,0,0\n"cat, ""wild""",128,0,0\n'
     )
+
+
+def test_names_lose_the_sign_of_comments_and_stay_different(tmp_path, export):
+    content = json.loads(export.read_text())
+    content["categories"] = [{"id": 1, "name": " Defect #2"}, {"id": 2, "name": "7"}]
+    write_json(export, content)
+
+    summary = import_annotations("coco", export, tmp_path / "out")
+
+    assert summary.class_names == ("background", "Defect 2", "7")
+    dataset = open_dataset(f"folder:{tmp_path / 'out'}")
+    assert dataset.labels.class_names == summary.class_names
+
+    content["categories"][1]["name"] = "Defect 2"
+    write_json(export, content)
+    with pytest.raises(ValueError, match="'Defect #2' and 'Defect 2' would both be called"):
+        import_annotations("coco", export, tmp_path / "out2")
 
 
 def test_train_alone_is_split_by_the_folder(tmp_path, export):
