@@ -189,6 +189,7 @@ class ImageFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._by_name: dict[str, list[Path]] = {}
+        self._name_of: dict[Path, str] = {}
         for path in files_below(folder, IMAGE_SUFFIXES):
             self._by_name.setdefault(path.name.casefold(), []).append(path)
 
@@ -199,7 +200,7 @@ class ImageFiles:
         """Returns the image of a name; `None` if there is none.
 
         Of several, the one whose path has most parts of `name` at its end, then one in the
-        folder of the annotations, then one in a folder of the split.
+        folder of the annotations. Images in the folder of another split do not count.
 
         Args:
             name: File name or path, as the annotations have it.
@@ -207,31 +208,44 @@ class ImageFiles:
             split: The split of the image.
 
         Raises:
-            ValueError: If it is not clear which of several is meant.
+            ValueError: If it is not clear which of several is meant, or another name has the
+                same image.
         """
         parts = PurePosixPath(name.replace("\\", "/")).parts
         if not parts:
             return None
-        found = self._by_name.get(parts[-1].casefold(), [])
-        if len(found) < 2:
-            return found[0] if found else None
+        split = split or split_of("/".join(parts[:-1]))
+        found = [
+            path
+            for path in self._by_name.get(parts[-1].casefold(), [])
+            if split is None or self._split(path) in (None, split)
+        ]
         for rank in (
             lambda path: _common_tail(path.parts, parts),
             lambda path: near is not None and path.is_relative_to(near),
-            lambda path: (
-                split is not None
-                and split_of("/".join(path.relative_to(self.folder).parts[:-1])) == split
-            ),
+            lambda path: self._split(path) == split,
         ):
-            best = max(rank(path) for path in found)
-            found = [path for path in found if rank(path) == best]
+            if len(found) > 1:
+                best = max(rank(path) for path in found)
+                found = [path for path in found if rank(path) == best]
+        if not found:
+            return None
         if len(found) > 1:
             raise ValueError(
                 f"{self.folder}: the annotations name the image {name}, and there are "
                 f"{len(found)}: {found[0]}, {found[1]}. Keep those that were annotated, or name "
                 "their folder by --images FOLDER."
             )
+        other = self._name_of.setdefault(found[0], name)
+        if other != name:
+            raise ValueError(
+                f"{self.folder}: the annotations name the images {other} and {name}, and only "
+                f"{found[0]} fits them. Keep the images in the folders that the annotations name."
+            )
         return found[0]
+
+    def _split(self, path: Path) -> str | None:
+        return split_of("/".join(path.relative_to(self.folder).parts[:-1]))
 
 
 def unique(names: Iterable[str]) -> list[str]:

@@ -49,12 +49,14 @@ def read(source: Path, images: Path | None, options: ImportOptions) -> Annotatio
         splits = _files_by_folder(root)
         inside = [(s, path) for s, path in splits if "images" in path.relative_to(root).parts[:-1]]
         splits = inside or splits
-    labels = {path.name: path for path in files_below(root, [".txt"])}
+    labels: dict[str, list[Path]] = {}
+    for path in files_below(root, [".txt"]) if images else ():
+        labels.setdefault(path.stem, []).append(path)
     found = Annotations(names, [])
     pictures = []
     num_without = 0
     for split, file in splits:
-        label = _label_file(file) or (labels.get(f"{file.stem}.txt") if images else None)
+        label = _label_file(file) or _same_name(file, split, labels)
         num_without += label is None
         pictures.append(_picture(file, split, label, names, root, options.boxes))
     if pictures and num_without == len(pictures):
@@ -207,6 +209,23 @@ def _label_file(image: Path) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+def _same_name(image: Path, split: str | None, labels: Mapping[str, Sequence[Path]]) -> Path | None:
+    """Returns the labels of an image that is elsewhere: by the name, and the folder of the split.
+
+    Raises:
+        ValueError: If it is not clear which of several they are.
+    """
+    found = labels.get(image.stem, [])
+    if len(found) > 1:
+        found = [path for path in found if split_of(path.parent.name) == split]
+    if len(found) > 1:
+        raise ValueError(
+            f"{image}: there are {len(found)} files of labels of this name, {found[0]} and "
+            f"{found[1]}. Put the images into images/ beside labels/."
+        )
+    return found[0] if found else None
 
 
 def _shapes(file: Path, names: Sequence[str], size: tuple[int, int], boxes: bool) -> list[Shape]:

@@ -179,6 +179,37 @@ def test_files_by_split_and_folders_of_images_are_found(tmp_path):
         assert (tmp_path / f"out/images/{split}/1.png").read_bytes() == source.read_bytes()
 
 
+def test_images_of_another_split_are_not_taken(tmp_path):
+    root = tmp_path / "coco"
+    write_picture(root / "train2017" / "1.png")
+    content = coco([annotation([BOX])], [("1.png", SIZE)])
+    write_json(root / "annotations" / "instances_val2017.json", content)
+
+    with pytest.raises(ValueError, match="none of its images is in"):
+        import_annotations("coco", root, tmp_path / "out")
+
+
+def test_an_image_is_not_taken_for_two(tmp_path):
+    write_picture(tmp_path / "export" / "x" / "1.png")
+    content = coco([annotation([BOX])], [("x/1.png", SIZE), ("y/1.png", SIZE)])
+    write_json(tmp_path / "export" / "a.json", content)
+
+    with pytest.raises(ValueError, match="name the images x/1.png and y/1.png, and only .*x/1.png"):
+        import_annotations("coco", tmp_path / "export", tmp_path / "out")
+
+
+def test_of_two_images_of_one_name_it_must_be_clear_which(tmp_path):
+    for folder in ("x", "y"):
+        write_picture(tmp_path / "export" / folder / "1.png")
+    content = coco([annotation([BOX])], [("1.png", SIZE)])
+    write_json(tmp_path / "export" / "a.json", content)
+
+    with pytest.raises(
+        ValueError, match="name the image 1.png, and there are 2: .*--images FOLDER"
+    ):
+        import_annotations("coco", tmp_path / "export", tmp_path / "out")
+
+
 def test_the_layout_of_roboflow_is_read(tmp_path):
     root = tmp_path / "export"
     for split in ("train", "valid"):

@@ -115,6 +115,26 @@ def test_images_elsewhere(tmp_path):
     np.testing.assert_array_equal(stored_mask(tmp_path / "out", "a.png"), 2 * filled(LARGE))
 
 
+def test_images_elsewhere_have_the_labels_of_their_split(tmp_path):
+    root = tmp_path / "yolo"
+    write_yolo(root, ("train", "val"))
+    (root / "labels/val/a.txt").write_text(line(0, SMALL))
+    (root / "images").rename(tmp_path / "pictures")
+
+    import_annotations("yolo", root, tmp_path / "out", images=tmp_path / "pictures")
+
+    masks = read_masks(tmp_path / "out")
+    np.testing.assert_array_equal(masks["train/a"], 2 * filled(LARGE))
+    np.testing.assert_array_equal(masks["val/a"], filled(SMALL))
+
+    (tmp_path / "pictures/val").rename(tmp_path / "pictures/x")
+    (root / "labels/val").rename(root / "labels/x")
+    (root / "labels/y").mkdir()
+    (root / "labels/y/a.txt").write_text("")
+    with pytest.raises(ValueError, match="x/a.png: there are 2 files of labels of this name"):
+        import_annotations("yolo", root, tmp_path / "out2", images=tmp_path / "pictures")
+
+
 def test_boxes_are_refused_and_filled_when_asked(tmp_path):
     write_yolo(tmp_path / "yolo", ("",), line(0, SMALL) + line(1, [0.5, 0.5, 0.2, 0.4]))
 
