@@ -267,8 +267,10 @@ def _patches(annotation: _Record, size: tuple[int, int], boxes: bool) -> tuple[P
             raise ValueError("a mask has no runs ('counts').")
         return (Patch(0, 0, runs(counts, size, by_columns=True)),)
     if segmentation:
-        if not isinstance(segmentation[0], list):
+        if isinstance(segmentation[0], int | float):
             segmentation = [segmentation]
+        if not all(isinstance(part, list) for part in segmentation):
+            raise ValueError("a segmentation must be polygons or one mask of run lengths.")
         return tuple(polygon(_pairs(part), size) for part in segmentation if len(part) >= 6)
     box = annotation.get("bbox")
     if box and boxes:

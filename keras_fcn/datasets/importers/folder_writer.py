@@ -4,7 +4,8 @@ import csv
 import io
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -308,9 +309,9 @@ def _write_upright(image: AnnotatedImage, path: Path, orientation: int) -> None:
     if orientation in range(2, 9):
         with _opened(image) as picture:
             turned = ImageOps.exif_transpose(picture)
-            # Pillow would write the EXIF data, whose orientation is no longer right.
-            turned.info.pop("exif", None)
-            turned.save(path)
+        # Pillow would write the EXIF data, whose orientation is no longer right.
+        turned.info.pop("exif", None)
+        turned.save(path)
     elif isinstance(image.file, Path):
         shutil.copyfile(image.file, path)
     else:
@@ -326,17 +327,23 @@ def _turned(mask: Image.Image, orientation: int) -> Image.Image:
     return turned
 
 
-def _opened(image: AnnotatedImage) -> Image.Image:
+@contextmanager
+def _opened(image: AnnotatedImage) -> Iterator[Image.Image]:
+    """Opens an image; every error while it is open names the file."""
     is_file = isinstance(image.file, Path)
     place = image.file if is_file else f"{image.place}, embedded image"
+    source = image.file if isinstance(image.file, Path) else io.BytesIO(image.file())
     try:
-        return Image.open(image.file if isinstance(image.file, Path) else io.BytesIO(image.file()))
+        with Image.open(source) as picture:
+            yield picture
     except UnidentifiedImageError as error:
         raise ValueError(
             f"{place}: not an image that can be read. Replace it, or remove its annotations."
         ) from error
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{place}: the image cannot be read ({error}).") from error
+        raise ValueError(
+            f"{place}: the image cannot be read ({error}). Replace it, or remove its annotations."
+        ) from error
 
 
 def _table(spec: LabelSpec) -> str:

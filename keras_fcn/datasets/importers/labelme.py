@@ -62,7 +62,8 @@ def read(source: Path, images: Path | None, options: ImportOptions) -> Annotatio
         image = None if embedded else _beside(file, name)
         if not embedded and (image is None or images is not None):
             finder = finder or ImageFiles(images or root)
-            image = finder.find(name, near=file.parent) or image
+            split = split_of(file.relative_to(root).parent.as_posix())
+            image = finder.find(name, near=file.parent, split=split) or image
         if image is None and not embedded:
             reason = f"neither is the image embedded nor is it in {images or root}"
             found.left_out.append((_shown(file, root), reason))

@@ -321,6 +321,8 @@ def broken(change):
          r"for the size \[60, 40\], the image has \[40, 60\]"),
         (lambda c: c["annotations"][0].update(segmentation={"size": [40, 60], "counts": [24]}),
          "must fill 60x40 .* Received: 24 pixels"),
+        (lambda c: c["annotations"][0].update(segmentation=[{"size": [40, 60], "counts": "a"}]),
+         "annotation 0: a segmentation must be polygons or one mask"),
         (lambda c: c.pop("categories"), "expected a value of 'categories'"),
         (lambda c: c["images"][0].pop("file_name"), "expected a value of 'file_name'"),
     ],

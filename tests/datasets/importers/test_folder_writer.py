@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_fcn.datasets import open_dataset
 from keras_fcn.datasets.importers import import_annotations
@@ -88,6 +89,16 @@ def test_nothing_is_left_of_an_import_that_fails(tmp_path, export):
         import_annotations("coco", export, tmp_path / "out")
 
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+def test_a_turned_image_that_is_cut_off_is_named(tmp_path, export):
+    turned = Image.Exif()
+    turned[0x0112] = 3
+    path = write_picture(tmp_path / "export" / "2.png", exif=turned)
+    path.write_bytes(path.read_bytes()[:-3000])
+
+    with pytest.raises(ValueError, match=r"2.png: the image cannot be read"):
+        import_annotations("coco", export, tmp_path / "out")
 
 
 def test_names_with_commas_and_quotes_are_kept(tmp_path, export):
