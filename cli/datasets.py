@@ -1,9 +1,9 @@
-"""`keras-fcn datasets`: list, clean, prepare, check, show."""
+"""`keras-fcn datasets`: list, clean, import, prepare, check, show."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.markup import escape
@@ -12,18 +12,21 @@ from rich.table import Table
 from .errors import Failure
 from .options import data_dir_option, dataset_options
 from .quiet import load_tensorflow
-from .screen import output, say
+from .screen import output, progress, say
 
 if TYPE_CHECKING:
     from keras_fcn.datasets.checks import CheckReport, ClassCounts
     from keras_fcn.datasets.example_checks import Problem
+    from keras_fcn.datasets.importers import ImportSummary
 
 _SHOWN = 10  # problems that are alike
+# `keras_fcn.datasets.importers.TOOLS`, which imports too much for `--help`.
+_TOOLS = ("coco", "labelme", "yolo", "cvat", "labelstudio")
 
 
 @click.group()
 def command() -> None:
-    """List, prepare, check and show datasets, and remove leftovers."""
+    """List, import, prepare, check and show datasets, and remove leftovers."""
 
 
 @command.command("list")
@@ -64,6 +67,81 @@ def clean(data_dir: Path | None) -> None:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
+
+
+@command.command("import", short_help="Make masks of the polygons of a labelling tool.")
+@click.option(
+    "--from",
+    "tool",
+    required=True,
+    type=click.Choice(_TOOLS),
+    help="The tool, or format, of the export.",
+)
+@click.option(
+    "--output",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder to write, for --dataset folder:FOLDER. Only one that an import wrote is replaced.",
+)
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder of the images, searched with all below it.  [default: that of the export]",
+)
+@click.option(
+    "--background/--no-background",
+    default=None,
+    help="Whether pixels in no shape are a class, or ignored.  [default: a class; for COCO's "
+    "panoptic files ignored]",
+)
+@click.option("--boxes", is_flag=True, help="Fill boxes of YOLO and COCO that have no outline.")
+@click.option(
+    "--crowds",
+    type=click.Choice(["ignore", "objects"]),
+    help="What regions are that a COCO file marks as crowds.  [default: ignore; an error if they "
+    "are many]",
+)
+@click.argument("path", type=click.Path(path_type=Path))
+def import_(
+    tool: str,
+    path: Path,
+    folder: Path,
+    images: Path | None,
+    background: bool | None,
+    boxes: bool,
+    crowds: Literal["ignore", "objects"] | None,
+) -> None:
+    """Write the annotations of a labelling tool as a folder of images and masks.
+
+    PATH is what the tool exported, unpacked: a file or a folder. Polygons, run lengths and bitmaps
+    become FOLDER/images, FOLDER/masks and FOLDER/classes.txt, with the splits of the tool.
+    """
+    load_tensorflow()
+    from keras_fcn.datasets.importers import ImportOptions, import_annotations
+
+    with progress("Importing", 0) as bar:
+        (task,) = bar.task_ids
+
+        def count(total: int) -> None:
+            if total:
+                bar.update(task, total=total)
+            else:
+                bar.advance(task)
+
+        summary = import_annotations(
+            tool,
+            path,
+            folder,
+            images=images,
+            background=background,
+            options=ImportOptions(boxes, crowds),
+            on_image=count,
+        )
+    _print_import(summary)
+    say(f"Next: keras-fcn datasets check --dataset folder:{folder}")
 
 
 @command.command(short_help="Prepare a dataset once.")
@@ -152,6 +230,25 @@ def _lines(problems: Sequence["Problem"]) -> list[str]:
         if len(found) > _SHOWN:
             lines.append(f"{word}: the same in {len(found) - _SHOWN:,} more files.")
     return lines
+
+
+def _print_import(summary: "ImportSummary") -> None:
+    """Prints how often each class occurs, what was left out and what to know."""
+    counts = ", ".join(f"{count:,} {split}".strip() for split, count in summary.splits.items())
+    say(f"{summary.folder}: images {counts}.")
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    table.add_column("class")
+    table.add_column("pixels", justify="right")
+    table.add_column("images", justify="right")
+    for i, name in enumerate((*summary.class_names, "ignored")):
+        share = summary.pixels[i] / max(summary.pixels.sum(), 1)
+        table.add_row(escape(name), f"{share:.2%}", f"{summary.images[i]:,}")
+    output.print("", table, "")
+    for reason, (count, examples) in summary.left_out.items():
+        more = ", ..." if count > len(examples) else ""
+        say(f"Left out: {count:,} times, {reason} ({', '.join(examples)}{more}).")
+    for note in summary.notes:
+        say(f"Note: {note}")
 
 
 def _print_contents(report: "CheckReport") -> None:

@@ -1,7 +1,7 @@
 """`keras-fcn predict`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -26,6 +26,14 @@ from .screen import progress, say
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Folder to write to; created if it does not exist.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["png", "labelme", "coco"]),
+    default="png",
+    show_default=True,
+    help="Write palette PNG files, or polygons to correct in a labelling tool.",
 )
 @click.option("--overlay/--no-overlay", default=True, help="Write overlays.  [default: yes]")
 @click.option(
@@ -52,6 +60,7 @@ from .screen import progress, say
 def command(
     model: Path,
     output_dir: Path,
+    format_: Literal["png", "labelme", "coco"],
     overlay: bool,
     depth: Path | None,
     hha: Path | None,
@@ -65,6 +74,10 @@ def command(
     predictions are written to DIR/photo.png, a palette PNG of the photo's size, and the overlay to
     DIR/photo_overlay.jpg. Images that cannot be read, or whose files cannot be written, are listed
     and left out, and the exit status is 1.
+
+    With --format labelme, DIR/photo.json has the outlines of the classes and DIR/labels.txt their
+    names; with --format coco, DIR/annotations.json has those of all photos. `keras-fcn datasets
+    import` reads them back as the same predictions, pixel for pixel.
     """
     load_tensorflow()
     from keras_fcn.prediction import open_predictor
@@ -92,6 +105,7 @@ def command(
             folders=folders,
             modalities=modalities,
             with_overlay=overlay,
+            polygons=None if format_ == "png" else format_,
             on_file=report,
         )
     num_failed = sum(result.error is not None for result in results)

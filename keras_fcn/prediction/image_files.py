@@ -14,6 +14,7 @@ from keras_fcn.data.modality_files import Partners, joined, read_modalities, sho
 from keras_fcn.files import move, temporary_folder
 from keras_fcn.labels import Heads
 from keras_fcn.modalities import MODALITIES, num_channels
+from keras_fcn.prediction.polygons import PolygonFiles, PolygonFormat
 from keras_fcn.prediction.predictor import ImageSizeError, Predictor
 from keras_fcn.visualization import label_image, overlay
 
@@ -68,6 +69,7 @@ def predict_files(
     folders: Mapping[str, str | Path] | None = None,
     modalities: Sequence[str] | None = None,
     with_overlay: bool = True,
+    polygons: PolygonFormat | None = None,
     on_file: Callable[[FilePrediction], None] | None = None,
 ) -> list[FilePrediction]:
     """Predicts the classes of image files, one file after the other.
@@ -88,6 +90,9 @@ def predict_files(
         modalities: Names of the images that the network takes, in its order, such as
             `("rgb", "depth")`. By default those that its file names.
         with_overlay: Whether to write overlays.
+        polygons: A labelling tool, whose files are written instead of palette images
+            (`PolygonFiles`); with several heads in a folder for each. Existing ones are not
+            replaced, because they may have been corrected by hand.
         on_file: Called after each file.
 
     Returns:
@@ -95,8 +100,8 @@ def predict_files(
         could not be written, have an `error`. All files of an image are written, or none.
 
     Raises:
-        ValueError: If an image would be overwritten, image files do not have the network's
-            channels, or `folders` are not those of its modalities.
+        ValueError: If an image or polygons would be overwritten, image files do not have the
+            network's channels, or `folders` are not those of its modalities.
     """
     names = _checked_modalities(predictor, modalities)
     _check_folders(names, {name: Path(folder) for name, folder in (folders or {}).items()})
@@ -105,13 +110,46 @@ def predict_files(
     targets = [Path(output_dir) / name for name in _output_names(images)]
     inputs = [*images, *(file for folder in others.values() for file in folder.files)]
     _check_inputs_stay(inputs, targets, predictor.heads)
+    writers = _polygon_files(polygons, Path(output_dir), predictor.heads, images)
+    _check_polygons_stay(writers, targets, Path(output_dir))
     results = []
     for path, target in zip(images, targets, strict=True):
-        result = _predict_file(predictor, path, names, others, target, with_overlay)
+        result = _predict_file(
+            predictor, path, Path(output_dir), names, others, target, with_overlay, writers
+        )
         results.append(result)
         if on_file:
             on_file(result)
+    for writer in writers.values():
+        writer.finish()
     return results
+
+
+def _polygon_files(
+    polygons: PolygonFormat | None, output_dir: Path, heads: Heads, images: Sequence[Path]
+) -> dict[str, PolygonFiles]:
+    """Returns what writes the polygons of each head; nothing if there are none to write."""
+    if polygons is None:
+        return {}
+    common = Path(os.path.commonpath([path.absolute().parent for path in images]))
+    return {
+        head: PolygonFiles(polygons, output_dir / (head if heads.is_named else ""), spec, common)
+        for head, spec in heads.items()
+    }
+
+
+def _check_polygons_stay(
+    writers: Mapping[str, PolygonFiles], targets: Sequence[Path], output_dir: Path
+) -> None:
+    """Raises ValueError if a file of polygons exists."""
+    for writer in writers.values():
+        for target in targets:
+            file = writer.file(target.relative_to(output_dir).as_posix())
+            if file.exists():
+                raise ValueError(
+                    f"{file} exists and may have been corrected by hand. Choose another folder "
+                    "for the output, or move the file away."
+                )
 
 
 def _checked_modalities(predictor: Predictor, modalities: Sequence[str] | None) -> tuple[str, ...]:
@@ -157,10 +195,12 @@ def _check_folders(modalities: Sequence[str], others: Mapping[str, Path]) -> Non
 def _predict_file(
     predictor: Predictor,
     path: Path,
+    output_dir: Path,
     modalities: Sequence[str],
     others: Mapping[str, Partners],
     target: Path,
     with_overlay: bool,
+    polygons: Mapping[str, PolygonFiles],
 ) -> FilePrediction:
     try:
         image, picture = _read(path, modalities, others, predictor.num_channels)
@@ -175,14 +215,24 @@ def _predict_file(
     pictures = {}
     for head, spec in predictor.heads.items():
         labels_file, overlay_file = _output_files(target, predictor.heads, head)
-        pictures[labels_file] = label_image(outputs[head][0], spec)
+        if head not in polygons:
+            pictures[labels_file] = label_image(outputs[head][0], spec)
         if with_overlay:
             pictures[overlay_file] = overlay(picture, outputs[head][0], spec)
     try:
         replaced = _write_all(pictures)
     except OSError as error:
         return FilePrediction(path, error=f"{path}: {error}")
-    return FilePrediction(path, tuple(pictures), replaced)
+    written = list(pictures)
+    try:
+        for head, writer in polygons.items():
+            name = target.relative_to(output_dir).as_posix()
+            written.append(writer.add(name, path, outputs[head][0]))
+    except OSError as error:
+        for file in written:
+            file.unlink(missing_ok=True)
+        return FilePrediction(path, error=f"{path}: {error}")
+    return FilePrediction(path, tuple(written), replaced)
 
 
 def _write_all(pictures: Mapping[Path, Image.Image]) -> int:
@@ -191,6 +241,8 @@ def _write_all(pictures: Mapping[Path, Image.Image]) -> int:
     Raises:
         OSError: If one cannot be written. The text has its path and the cause.
     """
+    if not pictures:
+        return 0
     file = next(iter(pictures))
     moved: list[Path] = []
     try:

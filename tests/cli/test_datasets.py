@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 
@@ -168,3 +169,52 @@ def test_names_that_are_no_text_are_named(run, photos, tmp_path):
 
     assert result.exit_code == 1
     assert "caf\\udce9" in result.stderr and "no UTF-8 text. Rename it." in result.stderr
+
+
+def write_yolo(folder):
+    """An export of YOLO: two images, of which one has a polygon and one a box."""
+    for name, line in (("a", "0 0.1 0.1 0.9 0.1 0.9 0.9"), ("b", "0 0.5 0.5 0.5 0.5")):
+        for kind in ("images", "labels"):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 20), "red" if name == "a" else "blue").save(
+            folder / "images" / f"{name}.png"
+        )
+        (folder / "labels" / f"{name}.txt").write_text(line)
+    (folder / "data.yaml").write_text("train: images\nnames: [cat, dog]\n")
+
+
+def test_an_import_prints_what_it_wrote_and_can_be_read(run, tmp_path):
+    write_yolo(tmp_path / "yolo")
+    arguments = ("datasets", "import", "--from", "yolo", tmp_path / "yolo", "--output", "photos")
+
+    refused = run(*arguments)
+    result = run(*arguments, "--boxes")
+    checked = run("datasets", "check", "--dataset", "folder:photos")
+
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("Error: ") and "b.txt, line 1: the line is a box" in (
+        refused.stderr
+    )
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "photos: images 2."
+    # Of 2x800 pixels a triangle (half of 32x16) and a box of 20x10.
+    (cat,) = (line.split() for line in lines if line.startswith("cat"))
+    assert cat == ["cat", "28.50%", "2"]
+    assert "Note: Classes that never occur: dog." in lines
+    assert lines[-1] == "Next: keras-fcn datasets check --dataset folder:photos"
+    assert checked.exit_code == 0, checked.stderr
+
+
+def test_an_import_says_what_it_left_out(run, tmp_path):
+    write_yolo(tmp_path / "labelme")
+    polygon = {"label": "cat", "points": [[1, 1], [9, 1], [9, 9]], "shape_type": "polygon"}
+    content = {"shapes": [polygon], "imagePath": "a.png", "imageData": None}
+    (tmp_path / "labelme/images/a.json").write_text(json.dumps(content))
+
+    result = run(
+        "datasets", "import", "--from", "labelme", tmp_path / "labelme/images", "--output", "out"
+    )
+
+    assert result.exit_code == 0, result.stderr
+    assert "Left out: 1 times, images without a JSON file (b.png).\n" in result.stdout

@@ -191,3 +191,23 @@ def test_a_full_disk_leaves_no_mask_without_its_overlay(run, channel_model, tmp_
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "small.png", "small_overlay.jpg",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", ["labelme", "coco"])
+def test_polygons_for_a_labelling_tool_are_read_back(run, channel_model, photos, tmp_path, tool):
+    out = tmp_path / "out"
+    result = run(
+        "predict", "--model", channel_model, "--output", out, "--format", tool, "--no-overlay",
+        photos / "images",
+    )  # fmt: skip
+    back = run(
+        "datasets", "import", "--from", tool, out, "--output", tmp_path / "back",
+        "--images", photos / "images", "--no-background",
+    )  # fmt: skip
+
+    assert result.exit_code == 0, result.stderr
+    assert back.exit_code == 0, back.stderr
+    assert not list(out.glob("*.png"))
+    for path in (photos / "images").iterdir():
+        labels = read_mask(tmp_path / "back/masks" / path.name)
+        np.testing.assert_array_equal(labels, read_image(path).argmax(-1))
