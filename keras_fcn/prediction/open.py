@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+from keras_fcn.files import first_line
 from keras_fcn.prediction.predictor import Predictor, damaged
 from keras_fcn.weights.finite import described, not_finite
 
