@@ -100,14 +100,12 @@ def command(
         predictor = with_inference_options(open_predictor(model), **inference)
     data = open_dataset(dataset, source, data_dir)
     data.check_split(split)
-    needs_details = json_path is not None or report_path is not None
     if report_path is not None:
         check_writable(report_path / "index.html")
+    needs_details = json_path is not None or report_path is not None
+    specs = {head: spec for head, spec in data.heads.items() if head in predictor.heads}
+    report = Report(specs, predictor.origin, pictures=report_path is not None)
     with progress("Evaluating", data.splits[split]) as bar:
-        report = Report(
-            {head: data.heads[head] for head in predictor.heads if head in data.heads},
-            pictures=report_path is not None,
-        )
 
         def on_image(image: EvaluatedImage) -> None:
             if needs_details:
@@ -136,4 +134,4 @@ def command(
             path = matrix_path.with_stem(matrix_path.stem + suffix)
             say(f"Confusion matrix: {result.save_confusion_matrix(path)}")
     if report_path is not None:
-        say(f"Report: {report.save(report_path, results, details, predictor.origin)}")
+        say(f"Report: {report.save(report_path, results, details)}")

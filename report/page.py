@@ -49,7 +49,8 @@ class HeadContent:
         details: Those of `HeadStatistics.to_dict`.
         statistics: The rows of its images, and its suspected label errors.
         worst: The images with the lowest mean IoU.
-        of_class: By class, in the order to show them, the images with most wrong pixels of it.
+        of_class: By class, in the order to show them, the images with most wrong pixels of it, and
+            their share of the pixels of the image.
         crops: The suspected label errors, in the order of `statistics.suspects`.
     """
 
@@ -57,18 +58,18 @@ class HeadContent:
     details: Mapping[str, Any]
     statistics: HeadStatistics
     worst: Sequence[Example]
-    of_class: Mapping[int, Sequence[Example]]
+    of_class: Mapping[int, Sequence[tuple[Example, float]]]
     crops: Sequence[Example]
 
 
 def page(heads: Sequence[HeadContent], role: tuple[str, str]) -> str:
-    """Returns the HTML of a report.
+    """Returns the HTML of a report on these heads.
 
     Args:
         heads: The content of each head.
-        role: What the training used the split for, and a sentence on it; see `split_role`.
+        role: See `split_role`.
     """
-    pictures: dict[str, Any] = {}
+    pictures: dict[str, Any] = {"buttons": {}, "examples": {}}
     sections = [_Section(content, f"s{i}", pictures) for i, content in enumerate(heads)]
     evaluation = heads[0].evaluation
     script = _file("script.js")
@@ -106,6 +107,7 @@ class _Section:
         self._pictures = pictures
         # The pictures of an image by its position, for the links of the table.
         self._keys: dict[int, str] = {}
+        self._examples: dict[int, str] = {}
         self._parts = {
             "summary": ("Summary", self._summary()),
             "classes": ("Classes", self._classes()),
@@ -293,6 +295,7 @@ class _Section:
             f'<tr><td class="num">{of["width"]}</td>{_cell(of["mean_iou"])}</tr>' for of in trimap
         ]
         columns = (("pixels", None), ("mean IoU", None))
+        table = _table("bands", columns, rows, right=(0, 1), is_narrow=True)
         return (
             "<h2>Boundaries</h2>"
             '<p class="dim">Mean IoU of the pixels near boundaries of the labels. Boundary IoU '
@@ -300,8 +303,7 @@ class _Section:
             f"predictions, {DILATION_RATIO:.0%} of the diagonal wide (Cheng et al., 2021). Ignored "
             "pixels count in neither.</p>"
             + band_chart(trimap, _defined(self._evaluation.metrics.mean_iou))
-            + f"<details><summary>Values</summary>{_table('bands', columns, rows, right=(0, 1), is_narrow=True)}"
-            "</details>"
+            + f"<details><summary>Values</summary>{table}</details>"
         )
 
     def _calibration(self) -> str:
@@ -373,7 +375,10 @@ class _Section:
         groups = []
         ious = self._evaluation.metrics.per_class_iou
         for label, examples in self._content.of_class.items():
-            buttons = [self._button(f"c{label}-", i, e) for i, e in enumerate(examples)]
+            buttons = [
+                self._button(f"c{label}-", i, example, f"{share:.1%} wrong for this class, ")
+                for i, (example, share) in enumerate(examples)
+            ]
             groups.append(
                 f'<div class="class-group"><h4>{self._swatch(label)}{_text(self._names[label])} '
                 f'<span class="dim">IoU {_number(_defined(ious[label]))}</span></h4>'
@@ -469,21 +474,20 @@ class _Section:
             f"{error}</tr>"
         )
 
-    def _button(self, kind: str, index: int, example: Example) -> str:
+    def _button(self, kind: str, index: int, example: Example, remark: str = "") -> str:
         row = self._rows[example.position]
         key = f"{kind}{index}"
         self._keys.setdefault(example.position, f"{self._prefix}{key}")
         caption = f"mean IoU {_number(row.mean_iou)}, pixel accuracy {_number(row.pixel_accuracy)}"
-        return self._picture_button(key, row.id, caption, example)
+        return self._picture_button(key, row.id, remark + caption, example)
 
     def _picture_button(self, key: str, title: str, caption: str, example: Example) -> str:
         """Returns a button with the pictures of an example, which opens them large."""
         key = self._prefix + key
-        self._pictures[key] = {
-            "title": title,
-            "caption": caption,
-            "pictures": example.data_uris(),
-        }
+        # Several buttons may show one example.
+        content = self._examples.setdefault(id(example), f"{self._prefix}e{len(self._examples)}")
+        self._pictures["examples"].setdefault(content, example.data_uris())
+        self._pictures["buttons"][key] = {"title": title, "caption": caption, "example": content}
         titles = "".join(f"<span>{title}</span>" for title in example.pictures)
         return (
             f'<button type="button" class="example" data-open="{key}" '
@@ -520,7 +524,7 @@ def _facts(evaluation: Evaluation) -> str:
         "format": evaluation.format,
         "images": f"{evaluation.num_images:,}",
         "pixels": f"{counted:,}",
-        "ignored": f"{ignored / max(1, counted + ignored):.1%} more",
+        "ignored pixels": f"{ignored:,} ({ignored / max(1, counted + ignored):.1%} of all)",
     }
     entries = (
         f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in facts.items()

@@ -1,6 +1,6 @@
 """The report: collects what an evaluation yields, writes JSON values and the page."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class Report:
 
     Args:
         heads: The classes of each head that is evaluated.
+        origin: `Predictor.origin` of the network.
         pictures: Whether a page will be written; without, only the numbers are collected.
 
     Example:
@@ -53,7 +54,14 @@ class Report:
         0.3333333333333333
     """
 
-    def __init__(self, heads: Mapping[str, LabelSpec], *, pictures: bool = True) -> None:
+    def __init__(
+        self,
+        heads: Mapping[str, LabelSpec],
+        origin: Mapping[str, Any] | None = None,
+        *,
+        pictures: bool = True,
+    ) -> None:
+        self._origin = origin or {}
         self._heads = {head: _Head(spec, pictures) for head, spec in heads.items()}
 
     def add(self, image: EvaluatedImage) -> None:
@@ -65,7 +73,10 @@ class Report:
     def details(self, evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, Any]]:
         """Returns the numbers by head, for `keras_fcn.evaluation.save_json`."""
         return {
-            name: self._heads[name].statistics.to_dict(evaluation.classes)
+            name: {
+                "split_role": split_role(self._origin, evaluation)[0],
+                **self._heads[name].statistics.to_dict(evaluation.classes),
+            }
             for name, evaluation in evaluations.items()
         }
 
@@ -74,7 +85,6 @@ class Report:
         folder: str | Path,
         evaluations: Mapping[str, Evaluation],
         details: Mapping[str, Mapping[str, Any]],
-        origin: Mapping[str, Any],
     ) -> Path:
         """Writes the page.
 
@@ -82,7 +92,6 @@ class Report:
             folder: The folder to write to.
             evaluations: The result of the evaluation, by head.
             details: The result of `details`.
-            origin: `Predictor.origin` of the network.
 
         Returns:
             The path of `index.html` in the folder.
@@ -93,7 +102,7 @@ class Report:
             for name, evaluation in evaluations.items()
         ]
         path = Path(folder) / "index.html"
-        write_text(path, page(contents, split_role(origin, contents[0].evaluation)))
+        write_text(path, page(contents, split_role(self._origin, contents[0].evaluation)))
         return path
 
 
@@ -105,7 +114,7 @@ class _Head:
         self._spec = spec
         self._pictures = pictures
         self._worst: Worst[Example] = Worst(NUM_WORST)
-        self._of_class: list[Worst[Example]] = [
+        self._of_class: list[Worst[tuple[Example, float]]] = [
             Worst(NUM_PER_CLASS) for _ in range(spec.num_classes)
         ]
         self._crops: Worst[Example] = Worst(NUM_SUSPECTS)
@@ -125,7 +134,8 @@ class _Head:
             self._worst.push(1 - mean_iou, example)
         wrong = self.statistics.wrong_pixels() / max(1, image.matrices[head].num_pixels)
         for label in np.flatnonzero(wrong).tolist():
-            self._of_class[label].push(wrong[label], example)
+            share = float(wrong[label])
+            self._of_class[label].push(share, partial(_with_share, example, share))
         for suspect in found:
             pair = (suspect.label, suspect.prediction)
             self._crops.push(suspect.share, partial(crop_of, *of_image, suspect.box, pair))
@@ -142,14 +152,18 @@ class _Head:
         for label, examples in of_class.items():
             of_class[label] = examples[: min(per_class, left)]
             left -= len(of_class[label])
-        shown = [*worst, *crops, *(example for of in of_class.values() for example in of)]
+        shown = [*worst, *crops, *(example for of in of_class.values() for example, _ in of)]
         smaller = _within({id(example): example for example in shown}, max_bytes)
         return HeadContent(
             evaluation,
             details,
             self.statistics,
             [smaller[id(example)] for example in worst],
-            {label: [smaller[id(e)] for e in of] for label, of in of_class.items() if of},
+            {
+                label: [(smaller[id(example)], share) for example, share in examples]
+                for label, examples in of_class.items()
+                if examples
+            },
             [smaller[id(example)] for example in crops],
         )
 
@@ -169,8 +183,10 @@ def split_role(origin: Mapping[str, Any], evaluation: Evaluation) -> tuple[str, 
     if not settings:
         sentence = "The file does not state which images chose or trained the network."
         return "unknown", sentence
-    if settings.get("dataset") != dataset:
-        sentence = f"The network was trained and chosen on another dataset: {settings['dataset']}."
+    if not _is_same_dataset(settings.get("dataset"), dataset):
+        sentence = (
+            f"The network was trained and chosen on another dataset: {settings.get('dataset')}."
+        )
         return "other", sentence
     if split == settings.get("train_split"):
         sentence = (
@@ -185,6 +201,18 @@ def split_role(origin: Mapping[str, Any], evaluation: Evaluation) -> tuple[str, 
         return "selection", sentence
     sentence = "The network was neither trained nor chosen on this split, as its file states."
     return "other", sentence
+
+
+def _is_same_dataset(trained: str | None, evaluated: str) -> bool:
+    """Returns whether two names mean one dataset; a folder may have been moved as a whole."""
+    prefix = "folder:"
+    if trained and trained.startswith(prefix) and evaluated.startswith(prefix):
+        return Path(trained[len(prefix) :]).name == Path(evaluated[len(prefix) :]).name
+    return trained == evaluated
+
+
+def _with_share(example: Callable[[], Example], share: float) -> tuple[Example, float]:
+    return example(), share
 
 
 def _within(examples: dict[int, Example], max_bytes: int) -> dict[int, Example]:

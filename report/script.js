@@ -1,6 +1,7 @@
 
 "use strict";
-const pictures = JSON.parse(document.getElementById("pictures").textContent);
+const { buttons, examples } = JSON.parse(document.getElementById("pictures").textContent);
+const picturesOf = (key) => Object.entries(examples[buttons[key].example]);
 const isMap = (title) => title !== "Image";
 
 function pictureOf(title, address, alternative) {
@@ -13,7 +14,7 @@ function pictureOf(title, address, alternative) {
 
 for (const button of document.querySelectorAll(".example")) {
   const strip = button.querySelector(".strip");
-  for (const [title, address] of Object.entries(pictures[button.dataset.open].pictures)) {
+  for (const [title, address] of picturesOf(button.dataset.open)) {
     strip.append(pictureOf(title, address, title));
   }
 }
@@ -25,14 +26,14 @@ let current = 0;
 
 function show(index) {
   current = (index + group.length) % group.length;
-  const example = pictures[group[current]];
-  document.getElementById("viewer-title").textContent = example.title;
-  document.getElementById("viewer-caption").textContent = example.caption;
-  const figures = Object.entries(example.pictures).map(([title, address]) => {
+  const key = group[current];
+  document.getElementById("viewer-title").textContent = buttons[key].title;
+  document.getElementById("viewer-caption").textContent = buttons[key].caption;
+  const figures = picturesOf(key).map(([title, address]) => {
     const figure = document.createElement("figure");
     const caption = document.createElement("figcaption");
     caption.textContent = title;
-    figure.append(caption, pictureOf(title, address, `${title} of ${example.title}`));
+    figure.append(caption, pictureOf(title, address, `${title} of ${buttons[key].title}`));
     return figure;
   });
   document.getElementById("viewer-pictures").replaceChildren(...figures);

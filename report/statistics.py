@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -92,6 +92,13 @@ class Worst(Generic[Value]):
         return (value for _, _, value in sorted(self._heap, key=lambda entry: entry[:2])[::-1])
 
 
+class Found(NamedTuple):
+    """A suspected label error, and the position of its image."""
+
+    position: int
+    suspect: Suspect
+
+
 class HeadStatistics:
     """The numbers of a report on one head: counts of each image, from which all are computed.
 
@@ -112,7 +119,7 @@ class HeadStatistics:
         self.spec = spec
         self.rows: list[ImageRow] = []
         self.matrix = ConfusionMatrix.of(spec)
-        self.suspects: Worst[tuple[int, Suspect]] = Worst(MAX_SUSPECTS)
+        self.suspects: Worst[Found] = Worst(MAX_SUSPECTS)
         self.num_suspects = 0
         # Of each image: pixels right, labeled, predicted; of boundaries shared, in the union.
         self._counts: list[npt.NDArray[np.int64]] = []
@@ -159,7 +166,7 @@ class HeadStatistics:
             found = list(suspects(labels, predictions, confidences, num_classes, distance))
             self.num_suspects += len(found)
             for suspect in found:
-                self.suspects.push(suspect.share, partial(tuple, (len(self.rows), suspect)))
+                self.suspects.push(suspect.share, partial(Found, len(self.rows), suspect))
         metrics = matrix.metrics()
         self.matrix += matrix
         self.rows.append(
@@ -191,7 +198,7 @@ class HeadStatistics:
             classes: Those of `Evaluation.classes`.
         """
         names = self.spec.class_names
-        total = np.stack(self._counts).sum(0)
+        total = np.zeros((5, len(names)), np.int64) + sum(self._counts)
         chosen = [names.index(name) for name in classes]
         values = self._metrics(total[None], chosen)
         of_classes = [_defined(value) for value in values["per_class_boundary_iou"][0].tolist()]
