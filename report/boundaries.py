@@ -18,7 +18,7 @@ def boundary_distance(labels: np.ndarray) -> npt.NDArray[np.int32]:
     """Returns how far the nearest pixel of another label is, in pixels along rows or columns.
 
     The distance is the larger of the two (the chessboard distance): 1 beside a boundary. Without
-    any boundary it is larger than the image.
+    any boundary it is the largest number of its dtype.
 
     Args:
         labels: Shape `(height, width)`.
@@ -33,7 +33,7 @@ def boundary_distance(labels: np.ndarray) -> npt.NDArray[np.int32]:
         beside[ours] |= differ
         beside[others] |= differ
     if not beside.any():
-        return np.full(labels.shape, sum(labels.shape), np.int32)
+        return np.full(labels.shape, np.iinfo(np.int32).max, np.int32)
     distance: npt.NDArray[np.int32] = ndimage.distance_transform_cdt(~beside, metric="chessboard")
     return distance + 1
 

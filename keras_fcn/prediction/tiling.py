@@ -115,7 +115,7 @@ class TiledPredictor(Predictor):
         confidences = {head: np.empty(images.shape[:3], "float32") for head in self.heads}
         for head, block, logits in self._blocks(images):
             predictions[head][block] = logits.argmax(-1)
-            confidences[head][block] = self._confidence(logits)
+            confidences[head][block] = self._confidence(logits[None])[0]
         return predictions, confidences
 
     def _blocks(self, images: np.ndarray) -> Iterator[tuple[str, Block, np.ndarray]]:
