@@ -160,9 +160,9 @@ def _encoded(picture: Image.Image) -> bytes:
     """Returns a photograph as WebP, a map as PNG."""
     stream = io.BytesIO()
     if picture.mode == "RGB":
-        picture.save(stream, "WEBP", quality=80)
+        picture.save(stream, "WEBP", quality=80, method=2)
     else:
-        picture.save(stream, "PNG", optimize=True)
+        picture.save(stream, "PNG", compress_level=7)
     return stream.getvalue()
 
 

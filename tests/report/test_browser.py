@@ -1,4 +1,4 @@
-"""The page in headless Chromium, opened as a file; what it cannot load is an error in the console."""
+"""The page in headless Chromium, as a file. What it cannot load is an error of the console."""
 
 import shutil
 
