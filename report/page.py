@@ -155,10 +155,10 @@ class _Section:
             "boundary_iou": ("boundary IoU", self._details["boundary_iou"]),
             "pixel_accuracy": ("pixel accuracy", metrics.pixel_accuracy),
             "mean_accuracy": ("mean accuracy", metrics.mean_accuracy),
-            "frequency_weighted_iou": ("frequency-weighted IoU", metrics.frequency_weighted_iou),
+            "frequency_weighted_iou": ("freq.-weighted IoU", metrics.frequency_weighted_iou),
         }
         if self._details["calibration"]:
-            values["ece"] = ("calibration error (ECE)", self._details["calibration"]["ece"])
+            values["ece"] = ("calibration error", self._details["calibration"]["ece"])
         cards = [
             f'<div class="card{" first" if name == "mean_iou" else ""}">'
             f'<div class="value">{_number(value)}</div><div class="name">{title}</div>'
@@ -169,7 +169,8 @@ class _Section:
             remark = (
                 f"Below each metric its {LEVEL:.0%} interval: the percentiles of {DRAWS:,} "
                 f"bootstrap draws over the {len(self._rows):,} images (seed {SEED}). It covers the "
-                "choice of the images, not that of the training run."
+                "choice of the images, not that of the training run, and is too narrow where images "
+                "resemble each other, as frames of a video do."
             )
         else:
             remark = "A single image has no interval."

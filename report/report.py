@@ -195,8 +195,8 @@ def split_role(origin: Mapping[str, Any], evaluation: Evaluation) -> tuple[str, 
         return "training", sentence
     if split == settings.get("validation_split"):
         sentence = (
-            "This split chose the network: its best epoch was selected by these images, so that "
-            "the metrics are higher than on new images."
+            "This split chose the network: its best epoch was selected by these images. Expect "
+            "lower metrics on new ones."
         )
         return "selection", sentence
     sentence = "The network was neither trained nor chosen on this split, as its file states."
