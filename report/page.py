@@ -125,10 +125,11 @@ class _Section:
         """Returns the links of the navigation."""
         head = self._evaluation.head
         strong = f'<a class="strong" href="#{self._prefix}">{_text(head)}</a>' if head else ""
-        return strong + "".join(
+        links = (
             f'<a href="#{self._prefix}-{key}">{title}</a>'
             for key, (title, _) in self._parts.items()
         )
+        return f"<div>{strong}{''.join(links)}</div>"
 
     def html(self) -> str:
         """Returns all sections."""
@@ -169,8 +170,8 @@ class _Section:
             remark = (
                 f"Below each metric its {LEVEL:.0%} interval: the percentiles of {DRAWS:,} "
                 f"bootstrap draws over the {len(self._rows):,} images (seed {SEED}). It covers the "
-                "choice of the images, not that of the training run, and is too narrow where images "
-                "resemble each other, as frames of a video do."
+                "choice of the images, not that of the training run, and is too narrow where "
+                "images resemble each other, as frames of a video do."
             )
         else:
             remark = "A single image has no interval."
