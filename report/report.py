@@ -12,7 +12,8 @@ from keras_fcn.files import write_text
 from keras_fcn.labels import LabelSpec
 
 from .examples import Example, crop_of, example_of
-from .page import HeadContent, page
+from .page import page
+from .sections import HeadContent
 from .statistics import HeadStatistics, Worst
 
 NUM_WORST = 20

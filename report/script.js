@@ -63,7 +63,7 @@ viewer.addEventListener("keydown", (event) => {
 function sort(heading) {
   const table = heading.closest("table");
   const column = [...heading.parentNode.children].indexOf(heading);
-  const first = heading.dataset.first || "ascending";
+  const first = heading.dataset.first;
   const other = first === "ascending" ? "descending" : "ascending";
   const order = heading.getAttribute("aria-sort") === first ? other : first;
   for (const each of table.tHead.querySelectorAll("th[aria-sort]")) each.setAttribute("aria-sort", "none");
