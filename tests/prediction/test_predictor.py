@@ -12,6 +12,7 @@ from keras_fcn.prediction import (
     TiledPredictor,
     open_predictor,
 )
+from keras_fcn.prediction.predictor import ServingOptions
 
 from ..helpers import channel_model, images_of, tiny_model
 from .networks import FORMATS, SPEC, write
@@ -152,3 +153,13 @@ def test_the_origin_of_a_network_is_known():
 
     assert network.origin == AveragedPredictor(TiledPredictor(network)).origin
     assert network.origin == {"dataset": "camvid"}
+
+
+def test_an_export_that_returns_probabilities_is_taken_at_its_word():
+    predictor = KerasPredictor(channel_model())
+    predictor.options = ServingOptions(probabilities=True)
+    images = images_of(1, 4, 6)
+
+    _, confidences = predictor.predictions_and_confidences(images)
+
+    np.testing.assert_array_equal(confidences[Heads.ONLY], images.max(-1))

@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+from keras_fcn import LabelSpec
+
 from .cases import examples, report_on
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -199,3 +201,20 @@ def test_narrow_windows_scroll_tables_but_not_the_page(page, width):
 
     root = "document.documentElement"
     assert page.execute_script(f"return {root}.scrollWidth <= {root}.clientWidth")
+
+
+def test_names_from_files_run_nothing(browser, tmp_path):
+    hostile = "</title></script><img src=x onerror=alert(1)><script>alert(2)</script>\"'"
+    labels = LabelSpec((hostile, "green", "blue"))
+    made = report_on(
+        [{**example, "id": f"{hostile}{i}"} for i, example in enumerate(examples(2))], labels
+    )
+
+    browser.get(made[0].save(tmp_path, *made[1:]).as_uri())
+
+    find(browser, "#s0-worst .example").click()
+    assert find(browser, "#viewer-title").text[:-1] == hostile
+    assert hostile in find(browser, "#s0-class-table tbody th").text
+    assert browser.find_elements(By.CSS_SELECTOR, "[onerror], img[src=x]") == []
+    assert len(browser.find_elements(By.TAG_NAME, "script")) == 2
+    assert browser.get_log("browser") == []  # an alert that is open would fail all of these
