@@ -3,6 +3,7 @@
 import json
 import re
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from keras_fcn_report import Report, split_role
 from keras_fcn_report.examples import viewable
 from keras_fcn_report.report import MAX_PICTURE_BYTES
 from keras_fcn_report.statistics import HeadStatistics, Worst
+from keras_fcn_train.config import Config
 from scipy.special import softmax
 
 from keras_fcn import LabelSpec
@@ -230,8 +232,8 @@ def test_only_the_largest_are_made_and_kept():
 
 
 def origin(dataset="streets", train="train", validation="val"):
-    settings = {"dataset": dataset, "train_split": train, "validation_split": validation}
-    return {"config": {"data": settings}}
+    config = Config().replace(dataset=dataset, train_split=train, validation_split=validation)
+    return {"config": config.to_dict()}
 
 
 @pytest.mark.parametrize(
@@ -240,6 +242,7 @@ def origin(dataset="streets", train="train", validation="val"):
         (origin(), "selection", "This split chose the network"),
         (origin(train="val", validation="test"), "training", "trained on this split"),
         (origin(validation="dev"), "other", "neither trained nor chosen on this split"),
+        (origin(validation=None), "other", "neither trained nor chosen on this split"),
         (origin(dataset="camvid"), "other", "another dataset: camvid"),
         ({}, "unknown", "does not state"),
         ({"converted_from": "voc.caffemodel", "config": None}, "unknown", "does not state"),
@@ -250,6 +253,13 @@ def test_the_role_of_the_split_is_stated(made, origin, role, text):
 
     assert split_role(origin, evaluation)[0] == role
     assert text in split_role(origin, evaluation)[1]
+
+
+def test_a_folder_that_was_moved_is_still_the_dataset_of_the_training(made):
+    evaluation = replace(made[1][Heads.ONLY], dataset="folder:/media/disk/photos")
+
+    assert split_role(origin("folder:photos"), evaluation)[0] == "selection"
+    assert split_role(origin("folder:photos2"), evaluation)[0] == "other"
 
 
 # === The page ===
