@@ -13,6 +13,7 @@ _OUR_PACKAGES = (
     "keras_fcn_train",
     "keras_fcn_export",
     "keras_fcn_benchmark",
+    "keras_fcn_report",
     "keras_fcn_cli",
 )
 

@@ -7,6 +7,7 @@ import click
 
 from .options import (
     NETWORK_FILE,
+    check_writable,
     dataset_options,
     folder_of_training,
     inference_options,
@@ -29,7 +30,16 @@ from .screen import output, progress, say
     "json_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Also write the metrics to this file, and a picture of the confusion matrix beside it.",
+    help="Also write the metrics to this file, those of each image included, and a picture of the "
+    "confusion matrix beside it.",
+)
+@click.option(
+    "--report",
+    "report_path",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Also write a page, DIR/index.html, that shows where the network is wrong: intervals, "
+    "confusions, boundaries, calibration, the worst images, suspected label errors.",
 )
 @click.option(
     "--confusion-matrix",
@@ -68,6 +78,7 @@ def command(
     data_dir: Path | None,
     split: str,
     json_path: Path | None,
+    report_path: Path | None,
     matrix_path: Path | None,
     classes: tuple[str, ...],
     batch_size: int,
@@ -81,8 +92,10 @@ def command(
     metrics of the FCN paper, computed in the same way for every format.
     """
     load_tensorflow()
+    from keras_fcn_report import Report
+
     from keras_fcn.datasets import open_dataset
-    from keras_fcn.evaluation import evaluate_heads, save_json
+    from keras_fcn.evaluation import EvaluatedImage, evaluate_heads, save_json
     from keras_fcn.prediction import open_predictor
 
     with quiet_stderr():  # TFLite prints the names of its kernels there
@@ -91,7 +104,18 @@ def command(
     folder = folder_of_training(network, dataset, folder)
     data = open_dataset(dataset, source, data_dir, **folder)
     data.check_split(split)
+    if report_path is not None:
+        check_writable(report_path / "index.html")
+    needs_details = json_path is not None or report_path is not None
+    specs = {head: spec for head, spec in data.heads.items() if head in predictor.heads}
+    report = Report(specs, predictor.origin, pictures=report_path is not None)
     with progress("Evaluating", data.splits[split]) as bar:
+
+        def on_image(image: EvaluatedImage) -> None:
+            if needs_details:
+                report.add(image)
+            bar.advance(bar.task_ids[0])
+
         results = evaluate_heads(
             predictor,
             data,
@@ -99,15 +123,19 @@ def command(
             classes=classes,
             batch_size=batch_size,
             modalities=modalities,
-            on_image=lambda *_: bar.advance(bar.task_ids[0]),
+            on_image=on_image,
+            confidences=needs_details,
         )
     for result in results.values():
         output.print(result)
+    details = report.details(results) if needs_details else {}
     if json_path is not None:
-        say(f"Metrics: {save_json(results, json_path)}")
+        say(f"Metrics: {save_json(results, json_path, details)}")
         matrix_path = matrix_path or json_path.with_name(f"{json_path.stem}_confusion_matrix.png")
     if matrix_path is not None:
         for result in results.values():
             suffix = f"_{result.head}" if result.head else ""
             path = matrix_path.with_stem(matrix_path.stem + suffix)
             say(f"Confusion matrix: {result.save_confusion_matrix(path)}")
+    if report_path is not None:
+        say(f"Report: {report.save(report_path, results, details)}")
