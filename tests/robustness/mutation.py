@@ -4,7 +4,12 @@
 
 A mutant is a copy of the package in which one comparison, operator, constant or statement is
 changed. The tests of its module run on the copy; a mutant on which all of them pass survives, and
-is printed as a diff. The same seed selects the same mutants of the same code.
+is printed as a diff. The same seed selects the same mutants of the same code. Mutants that compute
+the same as the code are listed with their reasons in `equivalent_mutants.py`, and are not run.
+
+    python -m tests.robustness.mutation --named
+
+runs the mutants that an audit named, instead of those that are drawn.
 
 TensorFlow and Keras are imported once: each mutant runs in a fork that imports the changed package.
 """
@@ -28,29 +33,63 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .equivalent_mutants import EQUIVALENT
+
 ROOT = Path(__file__).resolve().parents[2]
 # The folders of the project by the names under which they are installed.
-PACKAGES = {"keras_fcn": "keras_fcn", "export": "keras_fcn_export", "train": "keras_fcn_train"}
-MODULES = {
+PACKAGES = {
+    "keras_fcn": "keras_fcn",
+    "train": "keras_fcn_train",
+    "export": "keras_fcn_export",
+    "report": "keras_fcn_report",
+}
+# Modules and their tests, the quick ones first.
+MODULES: dict[str, tuple[str, ...]] = {
     "keras_fcn/losses.py": ("tests/test_losses.py",),
     "keras_fcn/metrics.py": ("tests/test_metrics.py",),
     "keras_fcn/confusion_matrix.py": ("tests/test_confusion_matrix.py", "tests/test_metrics.py"),
+    "keras_fcn/evaluation.py": ("tests/test_evaluation.py",),
+    "keras_fcn/labels.py": ("tests/test_labels.py",),
     "keras_fcn/data/image_io.py": ("tests/data/test_image_io.py",),
     "keras_fcn/data/masks.py": (
-        "tests/datasets/test_mask_values.py",
         "tests/data/test_image_io.py",
+        "tests/datasets/test_mask_values.py",
+    ),
+    "keras_fcn/datasets/mask_reading.py": (
+        "tests/datasets/test_mask_values.py",
+        "tests/datasets/test_cases.py",
+    ),
+    "keras_fcn/datasets/mask_values.py": (
+        "tests/datasets/test_mask_values.py",
         "tests/datasets/test_cases.py",
     ),
     "keras_fcn/data/hha.py": ("tests/data/test_hha.py",),
     "keras_fcn/data/augmentation.py": ("tests/data/test_augmentation.py",),
-    "keras_fcn/datasets/gallery.py": ("tests/datasets/test_gallery.py",),
-    "keras_fcn/labels.py": ("tests/test_labels.py",),
+    "keras_fcn/data/resizing.py": ("tests/data/test_pipeline.py",),
+    "keras_fcn/datasets/polygons.py": ("tests/datasets/importers/test_drawing.py",),
     "keras_fcn/models/geometry.py": ("tests/models/test_geometry.py",),
+    "keras_fcn/layers/upsampling.py": ("tests/layers/test_layers.py",),
+    "keras_fcn/layers/cropping.py": ("tests/layers/test_layers.py",),
     "keras_fcn/prediction/tiling.py": ("tests/prediction/test_tiling.py",),
+    "keras_fcn/prediction/test_time_augmentation.py": (
+        "tests/prediction/test_test_time_augmentation.py",
+    ),
     "keras_fcn/weights/transfer.py": ("tests/weights/test_transfer.py",),
+    "keras_fcn/weights/comparison.py": ("tests/weights/test_comparison.py",),
+    "keras_fcn/weights/classes.py": ("tests/weights/test_transfer.py",),
+    "report/boundaries.py": ("tests/report/test_boundaries.py",),
+    "report/calibration.py": ("tests/report/test_calibration.py",),
     "export/signatures.py": ("tests/export/test_savedmodel.py",),
     "export/verification.py": ("tests/export/test_verification.py",),
 }
+# Mutants that survived the tests of 0.1.0: the module, its code, and what it is changed to.
+NAMED = (
+    ("keras_fcn/data/masks.py", "if index == VOID and (", "if index >= 254 and ("),
+    ("keras_fcn/data/masks.py", "np.full(65536, -1, np.int16)", "np.full(65536, VOID, np.int16)"),
+    ("keras_fcn/labels.py", "for bit in range(3)", "for bit in range(2)"),
+    ("keras_fcn/data/hha.py", "np.arange(1, width + 1)", "np.arange(0, width)"),
+    ("keras_fcn/data/hha.py", "np.arange(1, height + 1)", "np.arange(0, height)"),
+)
 # Imported before the forks. None of these imports the package.
 HEAVY = ("tensorflow", "keras", "numpy", "scipy.ndimage", "PIL.Image", "pytest")
 
@@ -101,7 +140,7 @@ class Mutant:
         module: The path of the module, relative to the project.
         line: The line that is changed.
         diff: The change, as lines with - and +.
-        outcome: "killed", "survived" or "timed out" (which counts as killed).
+        outcome: "killed", "survived", "timed out" (which counts as killed), or "equivalent".
         seconds: Duration of the tests.
     """
 
@@ -110,6 +149,12 @@ class Mutant:
     diff: str
     outcome: str = ""
     seconds: float = 0.0
+
+    @property
+    def is_equivalent(self) -> bool:
+        """Whether it is listed among the mutants that compute the same."""
+        added = [line[1:].strip() for line in self.diff.splitlines() if line.startswith("+")]
+        return any(module == self.module and changed in added for module, changed in EQUIVALENT)
 
 
 def changes(tree: ast.Module) -> Iterator[tuple[int, Change]]:
@@ -164,19 +209,19 @@ class _Same(ast.Not):
 def mutants_of(module: str) -> list[Mutant]:
     """Returns all mutants of a module."""
     source = (ROOT / module).read_text()
-    original = ast.parse(source)
-    before = ast.unparse(original)
-    mutants = []
-    for index, (line, _) in enumerate(changes(original)):
-        diff = "\n".join(
-            text
-            for text in difflib.unified_diff(
-                before.splitlines(), _changed(source, index).splitlines(), n=0, lineterm=""
-            )
-            if not text.startswith(("---", "+++", "@@"))
-        )
-        mutants.append(Mutant(module, line, diff))
-    return mutants
+    return [
+        Mutant(module, line, _diff(source, _changed(source, index)))
+        for index, (line, _) in enumerate(changes(ast.parse(source)))
+    ]
+
+
+def _diff(source: str, changed: str) -> str:
+    before, after = ast.unparse(ast.parse(source)), ast.unparse(ast.parse(changed))
+    return "\n".join(
+        line
+        for line in difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+        if not line.startswith(("---", "+++", "@@"))
+    )
 
 
 def _changed(source: str, index: int) -> str:
@@ -192,17 +237,39 @@ def _changed(source: str, index: int) -> str:
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
-def choose(num_mutants: int, seed: int) -> list[tuple[Mutant, str]]:
-    """Returns mutants with their sources, from each module as many as its share of all."""
-    draw = random.Random(seed)
-    everything = {module: mutants_of(module) for module in MODULES if (ROOT / module).is_file()}
+def choose(num_mutants: int, seed: int, only: str = "") -> list[tuple[Mutant, str]]:
+    """Returns mutants with their sources, from each module as many as its share of all.
+
+    Args:
+        num_mutants: About how many, over all modules.
+        seed: Of the draw.
+        only: Text in the paths of the modules whose mutants are returned.
+    """
+    everything = {module: mutants_of(module) for module in MODULES}
     total = sum(map(len, everything.values()))
     chosen = []
     for module, mutants in everything.items():
+        if only not in module:
+            continue
         count = min(len(mutants), max(5, round(num_mutants * len(mutants) / total)))
         source = (ROOT / module).read_text()
+        draw = random.Random(f"{seed} {module}")
         for index in sorted(draw.sample(range(len(mutants)), count)):
             chosen.append((mutants[index], _changed(source, index)))
+    return chosen
+
+
+def named(only: str = "") -> list[tuple[Mutant, str]]:
+    """Returns the mutants of `NAMED` with their sources."""
+    chosen = []
+    for module, before, after in NAMED:
+        source = (ROOT / module).read_text()
+        if source.count(before) != 1:
+            raise ValueError(f"{module} must contain {before!r} once.")
+        line = source[: source.index(before)].count("\n") + 1
+        changed = source.replace(before, after)
+        if only in module:
+            chosen.append((Mutant(module, line, _diff(source, changed)), changed))
     return chosen
 
 
@@ -277,19 +344,22 @@ def _test_in_fork(folder: str, log: Path, tests: tuple[str, ...]) -> None:
 def main() -> None:
     """Runs the mutants and prints a table and the survivors."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mutants", type=int, default=300, help="about how many [300]")
+    parser.add_argument("--mutants", type=int, default=300, help="about how many of all [300]")
+    parser.add_argument("--named", action="store_true", help="those that an audit named")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="how many run at once [2]")
     parser.add_argument("--timeout", type=float, default=300, help="seconds per mutant [300]")
     parser.add_argument("--only", default="", help="modules whose path contains this text")
     parser.add_argument("--output", type=Path, help="a JSON file of all mutants")
     options = parser.parse_args()
-    for name in [name for name in MODULES if options.only not in name]:
-        del MODULES[name]
     for name in HEAVY:
         importlib.import_module(name)
 
-    chosen = choose(options.mutants, options.seed)
+    chosen = (
+        named(options.only)
+        if options.named
+        else choose(options.mutants, options.seed, options.only)
+    )
     modules = list(dict.fromkeys(mutant.module for mutant, _ in chosen))
     with ThreadPoolExecutor(options.jobs) as pool:
         for module, (outcome, seconds, printed) in zip(
@@ -298,26 +368,39 @@ def main() -> None:
             if outcome != "survived":
                 sys.exit(f"The tests of {module} fail without any change:\n{printed[-2000:]}")
             print(f"{module}: its tests pass in {seconds:.0f} s", flush=True)
-        for mutant, (outcome, seconds, _) in zip(
-            [mutant for mutant, _ in chosen],
-            pool.map(lambda one: run_tests(one[0].module, one[1], options.timeout), chosen),
-            strict=True,
-        ):
-            mutant.outcome, mutant.seconds = outcome, round(seconds, 1)
-            if outcome == "survived":
+        for mutant in pool.map(lambda one: tried(*one, options.timeout), chosen):
+            if mutant.outcome == "survived":
                 print(f"\nSurvived: {mutant.module}, line {mutant.line}\n{mutant.diff}", flush=True)
             if options.output:
                 options.output.write_text(
                     json.dumps([asdict(one) for one, _ in chosen], indent=1) + "\n"
                 )
+    print(table([mutant for mutant, _ in chosen]))
 
-    print(f"\n{'module':40} mutants  killed   share")
-    for module in modules:
-        outcomes = [mutant.outcome for mutant, _ in chosen if mutant.module == module]
-        killed = len(outcomes) - outcomes.count("survived")
-        print(f"{module:40} {len(outcomes):7} {killed:7} {killed / len(outcomes):7.0%}")
-    killed = sum(mutant.outcome != "survived" for mutant, _ in chosen)
-    print(f"{'all':40} {len(chosen):7} {killed:7} {killed / len(chosen):7.0%}")
+
+def tried(mutant: Mutant, source: str, timeout: float) -> Mutant:
+    """Runs the tests on a mutant unless it is equivalent, and returns it with the outcome."""
+    if mutant.is_equivalent:
+        mutant.outcome = "equivalent"
+    else:
+        mutant.outcome, seconds, _ = run_tests(mutant.module, source, timeout)
+        mutant.seconds = round(seconds, 1)
+    return mutant
+
+
+def table(mutants: list[Mutant]) -> str:
+    """Returns one line per module, and one of all: mutants, killed, survived, equivalent."""
+    rows = {
+        module: [mutant.outcome for mutant in mutants if mutant.module == module]
+        for module in dict.fromkeys(mutant.module for mutant in mutants)
+    }
+    rows["all"] = [mutant.outcome for mutant in mutants]
+    lines = [f"{'module':45} mutants  killed  survived  equivalent"]
+    for module, outcomes in rows.items():
+        survived, equivalent = outcomes.count("survived"), outcomes.count("equivalent")
+        killed = len(outcomes) - survived - equivalent
+        lines.append(f"{module:45} {len(outcomes):7} {killed:7} {survived:9} {equivalent:11}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
