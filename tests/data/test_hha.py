@@ -73,6 +73,20 @@ def test_without_ground_in_view_the_camera_is_130_centimetres_high():
     assert far[-1, 0, 1] == 0
 
 
+def test_the_first_pixel_of_a_row_and_of_a_column_is_1():
+    # The toolbox and the camera's center count from 1, as MATLAB does. A wall at 1.2 m shows at
+    # column x what is (x - 32.5) / 60 * 120 cm to the right of the axis: -63 cm at the first
+    # column and +63 cm at the last, 64. Gravity to the right makes that minus the height; the
+    # ground, less than 90 cm below, is taken to be 130 cm below.
+    wall = np.full(SIZE, 1.2)
+    sideways = encode_hha(wall, CAMERA, gravity=(1, 0, 0))
+    # Row y is (y - 48.5) / 60 * 120 cm below the axis: row 1 is 95 cm above, row 96 95 cm below.
+    upright = encode_hha(wall, CAMERA, gravity=(0, 1, 0))
+
+    assert sideways[5, [0, 63], 1].tolist() == [130 + 63, 130 - 63]
+    assert upright[[0, 95], 7, 1].tolist() == [95 + 95, 0]
+
+
 def test_near_distances_count_as_one_metre():
     hha = encode_hha(np.full(SIZE, 0.2), CAMERA, gravity=(0, 1, 0))
 

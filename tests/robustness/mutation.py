@@ -19,6 +19,7 @@ import ast
 import copy
 import difflib
 import importlib
+import itertools
 import json
 import os
 import random
@@ -91,7 +92,15 @@ NAMED = (
     ("keras_fcn/data/hha.py", "np.arange(1, height + 1)", "np.arange(0, height)"),
 )
 # Imported before the forks. None of these imports the package.
-HEAVY = ("tensorflow", "keras", "numpy", "scipy.ndimage", "PIL.Image", "pytest")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "tensorflow_datasets",
+    "numpy",
+    "scipy.ndimage",
+    "PIL.Image",
+    "pytest",
+)
 
 COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE,),
@@ -206,13 +215,16 @@ class _Same(ast.Not):
     """`not x` becomes `not not x`, which is as true as x."""
 
 
-def mutants_of(module: str) -> list[Mutant]:
-    """Returns all mutants of a module."""
+def count_mutants(module: str) -> int:
+    """Returns how many mutants a module has."""
+    return sum(1 for _ in changes(ast.parse((ROOT / module).read_text())))
+
+
+def mutant_of(module: str, index: int) -> tuple[Mutant, str]:
+    """Returns a mutant of a module and its source."""
     source = (ROOT / module).read_text()
-    return [
-        Mutant(module, line, _diff(source, _changed(source, index)))
-        for index, (line, _) in enumerate(changes(ast.parse(source)))
-    ]
+    line, changed = _changed(source, index)
+    return Mutant(module, line, _diff(source, changed)), changed
 
 
 def _diff(source: str, changed: str) -> str:
@@ -224,9 +236,10 @@ def _diff(source: str, changed: str) -> str:
     )
 
 
-def _changed(source: str, index: int) -> str:
+def _changed(source: str, index: int) -> tuple[int, str]:
+    """Returns the line of a change, and the changed source."""
     tree = ast.parse(source)
-    [change] = [change for i, (_, change) in enumerate(changes(tree)) if i == index]
+    line, change = next(itertools.islice(changes(tree), index, None))
     change()
     for node in ast.walk(tree):
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, _Same):
@@ -234,7 +247,7 @@ def _changed(source: str, index: int) -> str:
                 ast.Not(),
                 ast.UnaryOp(op=ast.Not(), operand=copy.copy(node.operand)),
             )
-    return ast.unparse(ast.fix_missing_locations(tree))
+    return line, ast.unparse(ast.fix_missing_locations(tree))
 
 
 def choose(num_mutants: int, seed: int, only: str = "") -> list[tuple[Mutant, str]]:
@@ -245,17 +258,14 @@ def choose(num_mutants: int, seed: int, only: str = "") -> list[tuple[Mutant, st
         seed: Of the draw.
         only: Text in the paths of the modules whose mutants are returned.
     """
-    everything = {module: mutants_of(module) for module in MODULES}
-    total = sum(map(len, everything.values()))
+    counts = {module: count_mutants(module) for module in MODULES}
     chosen = []
-    for module, mutants in everything.items():
-        if only not in module:
-            continue
-        count = min(len(mutants), max(5, round(num_mutants * len(mutants) / total)))
-        source = (ROOT / module).read_text()
-        draw = random.Random(f"{seed} {module}")
-        for index in sorted(draw.sample(range(len(mutants)), count)):
-            chosen.append((mutants[index], _changed(source, index)))
+    for module, available in counts.items():
+        if only in module:
+            share = round(num_mutants * available / sum(counts.values()))
+            indices = list(range(available))
+            random.Random(f"{seed} {module}").shuffle(indices)
+            chosen += [mutant_of(module, i) for i in sorted(indices[: max(5, share)])]
     return chosen
 
 
@@ -350,6 +360,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="how many run at once [2]")
     parser.add_argument("--timeout", type=float, default=300, help="seconds per mutant [300]")
     parser.add_argument("--only", default="", help="modules whose path contains this text")
+    parser.add_argument("--again", type=Path, help="those that survived in this JSON file")
     parser.add_argument("--output", type=Path, help="a JSON file of all mutants")
     options = parser.parse_args()
     for name in HEAVY:
@@ -360,6 +371,13 @@ def main() -> None:
         if options.named
         else choose(options.mutants, options.seed, options.only)
     )
+    if options.again:
+        survived = [
+            (one["module"], one["diff"])
+            for one in json.loads(options.again.read_text())
+            if one["outcome"] == "survived"
+        ]
+        chosen = [one for one in chosen if (one[0].module, one[0].diff) in survived]
     modules = list(dict.fromkeys(mutant.module for mutant, _ in chosen))
     with ThreadPoolExecutor(options.jobs) as pool:
         for module, (outcome, seconds, printed) in zip(
