@@ -188,6 +188,15 @@ def test_levels_and_codes_of_gray_masks(tmp_path):
     assert StoredMask.read(stretched).gray_levels.tolist() == [[0, 1, 255]]
 
 
+@pytest.mark.parametrize("maximum", [256, 1000])
+def test_labels_up_to_255_are_levels_where_white_is_more(tmp_path, maximum):
+    stored = np.array([[0, 100, 255]])
+    path = tmp_path / "a.pgm"
+    path.write_bytes(f"P5 3 1 {maximum}\n".encode() + stored.astype(">u2").tobytes())
+
+    assert StoredMask.read(path).gray_levels.tolist() == [[0, 100, 255]]
+
+
 def test_gray_levels_are_those_of_gray_pixels_only(tmp_path):
     path = tmp_path / "rgb.png"
     Image.fromarray(np.array([[[3, 3, 3], [250, 250, 250]]], np.uint8)).save(path)
@@ -207,10 +216,14 @@ def test_what_is_set_in_a_mask_of_one_class(tmp_path):
     values = gray(tmp_path / "gray.png", [0, 1, 255])
     # Black and white by the palette, whatever the indices.
     colored = indexed(tmp_path / "colored.png", [0, 1, 2], {0: WHITE, 1: BLACK, 2: RED})
+    # An RGB image has no palette.
+    rgb = tmp_path / "rgb.png"
+    Image.fromarray(np.array([[BLACK, RED]], np.uint8)).save(rgb)
     # A palette that is all black says nothing: the indices count.
     black = indexed(tmp_path / "black.png", [0, 1, 2], dict.fromkeys(range(256), BLACK))
 
     assert StoredMask.read(values).is_set.tolist() == [[False, True, True]]
+    assert StoredMask.read(rgb).is_set.tolist() == [[False, True]]
     assert StoredMask.read(colored).is_set.tolist() == [[True, False, True]]
     assert StoredMask.read(black).is_set.tolist() == [[False, True, True]]
 

@@ -46,13 +46,14 @@ PACKAGES = {
 }
 # Modules and their tests, the quick ones first.
 MODULES: dict[str, tuple[str, ...]] = {
-    "keras_fcn/losses.py": ("tests/test_losses.py",),
-    "keras_fcn/metrics.py": ("tests/test_metrics.py",),
+    "keras_fcn/losses.py": ("tests/test_losses.py", "tests/test_loss_and_metric_on_jax.py"),
+    "keras_fcn/metrics.py": ("tests/test_metrics.py", "tests/test_loss_and_metric_on_jax.py"),
     "keras_fcn/confusion_matrix.py": ("tests/test_confusion_matrix.py", "tests/test_metrics.py"),
     "keras_fcn/evaluation.py": ("tests/test_evaluation.py",),
     "keras_fcn/labels.py": ("tests/test_labels.py",),
     "keras_fcn/data/image_io.py": ("tests/data/test_image_io.py",),
     "keras_fcn/data/masks.py": (
+        "tests/data/test_masks.py",
         "tests/data/test_image_io.py",
         "tests/datasets/test_mask_values.py",
     ),
@@ -75,9 +76,17 @@ MODULES: dict[str, tuple[str, ...]] = {
     "keras_fcn/prediction/test_time_augmentation.py": (
         "tests/prediction/test_test_time_augmentation.py",
     ),
-    "keras_fcn/weights/transfer.py": ("tests/weights/test_transfer.py",),
+    "keras_fcn/weights/transfer.py": (
+        "tests/weights/test_transfer.py",
+        "tests/weights/test_comparison.py",
+        "tests/models/test_decoder.py",
+    ),
     "keras_fcn/weights/comparison.py": ("tests/weights/test_comparison.py",),
-    "keras_fcn/weights/classes.py": ("tests/weights/test_transfer.py",),
+    "keras_fcn/weights/classes.py": (
+        "tests/weights/test_transfer.py",
+        "tests/weights/test_comparison.py",
+        "tests/models/test_decoder.py",
+    ),
     "report/boundaries.py": ("tests/report/test_boundaries.py",),
     "report/calibration.py": ("tests/report/test_calibration.py",),
     "export/signatures.py": ("tests/export/test_savedmodel.py",),
