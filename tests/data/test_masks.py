@@ -309,6 +309,18 @@ def test_the_brightness_of_each_channel(tmp_path):
         stored.by_color({BLACK: 0, (100, 200, 50): 1})
 
 
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(6, r"\(1, 2, 5\)\.$"), (7, r"\(1, 2, 5\) and 1 more\.$"), (9, "and 3 more")],
+)
+def test_six_colors_of_a_mask_without_a_table_are_shown(tmp_path, count, shown):
+    path = tmp_path / "a.png"
+    Image.fromarray(np.array([[(1, 2, i) for i in range(count)]], np.uint8)).save(path)
+
+    with pytest.raises(ValueError, match=rf"Its colors: \(1, 2, 0\), .*{shown}"):
+        read_mask(path)
+
+
 @pytest.mark.parametrize(("count", "cause"), [(8, "a class is missing"), (9, "anti-aliased")])
 def test_more_than_eight_unknown_colors_are_smoothing(tmp_path, count, cause):
     path = tmp_path / "a.png"
@@ -358,6 +370,7 @@ def test_a_third_of_the_values_must_be_scattered():
 
     assert is_lossy(with_scattered(20, 10))  # 10 of 30
     assert not is_lossy(with_scattered(21, 9))  # 9 of 30
+    assert is_lossy(with_scattered(6, 8))  # 8 of 14
     assert not is_lossy(with_scattered(6, 7))  # 7 of 13, fewer than 8
 
 
