@@ -64,7 +64,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "keras_fcn/data/resizing.py": ("tests/data/test_pipeline.py",),
     "keras_fcn/datasets/polygons.py": ("tests/datasets/importers/test_drawing.py",),
     "keras_fcn/models/geometry.py": ("tests/models/test_geometry.py",),
-    "keras_fcn/layers/upsampling.py": ("tests/layers/test_layers.py",),
+    "keras_fcn/layers/upsampling.py": ("tests/models/test_optimize.py",),
     "keras_fcn/layers/cropping.py": ("tests/layers/test_layers.py",),
     "keras_fcn/prediction/tiling.py": ("tests/prediction/test_tiling.py",),
     "keras_fcn/prediction/test_time_augmentation.py": (
