@@ -167,3 +167,15 @@ def test_a_gray_value_with_two_meanings_is_refused_among_masks_in_color():
         in read(color, mask("gray.png", [1, 7]), table=table).problems[0]
     )
     assert not read(color, mask("gray.png", [2, 7]), table=table).problems
+
+
+@pytest.mark.parametrize(
+    ("levels", "by_level"), [([0, 9], True), ([0, 255], True), ([0, 8], False)]
+)
+def test_gray_palettes_are_read_by_level_if_those_are_numbers_of_other_masks(levels, by_level):
+    # Indices 0 and 1 in a palette, beside a gray mask of the numbers 0 and 9.
+    palette = mask("p.png", [0, 1], "palette", [(level,) * 3 for level in levels])
+
+    reading = read(palette, mask("gray.png", [0, 9])).reading
+
+    assert reading.gray_palettes == by_level

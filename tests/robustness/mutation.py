@@ -86,7 +86,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "report/boundaries.py": ("tests/report/test_boundaries.py",),
     "report/calibration.py": ("tests/report/test_calibration.py",),
-    "export/signatures.py": ("tests/export/test_savedmodel.py",),
+    "export/signatures.py": ("tests/export/test_savedmodel.py", "tests/export/test_pixel_limit.py"),
     "export/verification.py": ("tests/export/test_verification.py",),
 }
 # Mutants that survived the tests of 0.1.0: the module, its code, and what it is changed to.
