@@ -1,21 +1,27 @@
 """`keras-fcn evaluate`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import (
     NETWORK_FILE,
+    check_output,
     dataset_options,
     folder_of_training,
     inference_options,
     model_option,
     names,
+    overwrite_option,
     with_inference_options,
+    written,
 )
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, progress, say
+
+if TYPE_CHECKING:
+    from keras_fcn.labels import Heads
 
 
 @click.command()
@@ -60,6 +66,7 @@ from .screen import output, progress, say
     help="Modalities that the network takes, from rgb, hha and depth. Needed only if its file "
     "does not name them.",
 )
+@overwrite_option
 @inference_options
 def command(
     model: Path,
@@ -72,6 +79,7 @@ def command(
     classes: tuple[str, ...],
     batch_size: int,
     modalities: tuple[str, ...] | None,
+    overwrite: bool,
     folder: dict[str, Any],
     **inference: Any,
 ) -> None:
@@ -88,6 +96,11 @@ def command(
     with quiet_stderr():  # TFLite prints the names of its kernels there
         network = open_predictor(model)
         predictor = with_inference_options(network, **inference)
+    if json_path is not None:
+        check_output(json_path, overwrite=overwrite, option="--json")
+        matrix_path = matrix_path or json_path.with_name(f"{json_path.stem}_confusion_matrix.png")
+    matrices = {} if matrix_path is None else _matrix_paths(matrix_path, predictor.heads)
+    check_output(*matrices.values(), overwrite=overwrite, option="--confusion-matrix")
     folder = folder_of_training(network, dataset, folder)
     data = open_dataset(dataset, source, data_dir, **folder)
     data.check_split(split)
@@ -105,9 +118,12 @@ def command(
         output.print(result)
     if json_path is not None:
         say(f"Metrics: {save_json(results, json_path)}")
-        matrix_path = matrix_path or json_path.with_name(f"{json_path.stem}_confusion_matrix.png")
-    if matrix_path is not None:
-        for result in results.values():
-            suffix = f"_{result.head}" if result.head else ""
-            path = matrix_path.with_stem(matrix_path.stem + suffix)
-            say(f"Confusion matrix: {result.save_confusion_matrix(path)}")
+        written(json_path)
+    for head, path in matrices.items():
+        say(f"Confusion matrix: {results[head].save_confusion_matrix(path)}")
+        written(path)
+
+
+def _matrix_paths(path: Path, heads: "Heads") -> dict[str, Path]:
+    """Returns the file of the confusion matrix of each head."""
+    return {head: path.with_stem(path.stem + heads.suffix(head)) for head in heads}
