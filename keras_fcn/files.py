@@ -142,7 +142,7 @@ class WrittenFiles:
         """
         if overwrite:
             return
-        foreign = [path for path in paths if path.is_file() and not self.has(path)]
+        foreign = [path for path in paths if _is_file(path) and not self.has(path)]
         if not foreign:
             return
         named = ", ".join(map(str, foreign[:_NUM_NAMED]))
@@ -190,8 +190,13 @@ class WrittenFiles:
     def has(self, path: Path) -> bool:
         """Returns whether a file is as a command wrote it."""
         target = path.resolve()
-        digests = self._of(target.parent).get(target.name, set())
-        return bool(digests) and target.is_file() and _sha256(target) in digests
+        digests = self._of(target.parent).get(target.name)
+        if not digests or not _is_file(target):
+            return False
+        try:
+            return _sha256(target) in digests
+        except OSError:  # it may not be read
+            return False
 
     def _of(self, folder: Path) -> dict[str, set[str]]:
         if folder not in self._digests:
@@ -204,6 +209,13 @@ class WrittenFiles:
                         digests.setdefault(name, set()).add(digest)
             self._digests[folder] = digests
         return self._digests[folder]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, of which writing is the error
+        return False
 
 
 def _sha256(path: Path) -> str:

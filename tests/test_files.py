@@ -550,3 +550,20 @@ def test_a_record_that_cannot_be_written_makes_files_the_users(tmp_path):
 
     with pytest.raises(FileExistsError, match="a.png exists"):
         WrittenFiles().check([path])
+
+
+def test_names_that_cannot_be_are_left_to_the_writing(tmp_path):
+    WrittenFiles().check([tmp_path / ("n" * 300)])
+
+
+def test_a_file_that_may_not_be_read_is_the_users(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    path.write_text("predicted")
+    WrittenFiles().add(path)
+
+    def forbidden(*arguments):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(files, "_sha256", forbidden)
+    with pytest.raises(FileExistsError, match="a.png exists"):
+        WrittenFiles().check([path])
