@@ -61,7 +61,10 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/datasets/test_mask_reading.py",
         "tests/datasets/test_mask_values.py",
     ),
-    "keras_fcn/datasets/mask_values.py": ("tests/datasets/test_mask_values.py",),
+    "keras_fcn/datasets/mask_values.py": (
+        "tests/datasets/test_mask_reading.py",
+        "tests/datasets/test_mask_values.py",
+    ),
     "keras_fcn/data/hha.py": ("tests/data/test_hha.py",),
     "keras_fcn/data/augmentation.py": ("tests/data/test_augmentation.py",),
     "keras_fcn/data/resizing.py": ("tests/data/test_pipeline.py",),
