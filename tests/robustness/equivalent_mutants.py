@@ -28,4 +28,9 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "keras_fcn/data/image_io.py",
         "if numbers.min(initial=0) < -1 or numbers.max(initial=1) > 255:",
     ): "Neither 0 nor 1 is above 255.",
+    (
+        "keras_fcn/weights/classes.py",
+        "return self.sources == self.targets == tuple(range(len(self.old))) and len(self.old) >= "
+        "len(self.new)",
+    ): "Where all old classes have a target, there are as many new ones or more.",
 }

@@ -345,6 +345,9 @@ def _test_in_fork(folder: str, log: Path, tests: tuple[str, ...]) -> None:
             [folder, *filter(None, [os.environ.get("PYTHONPATH")])]
         )
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        # What tests start, such as `python -m pytest` for JAX, must not find the code as it is.
+        os.environ["PYTHONSAFEPATH"] = "1"
+        (Path(folder) / "tests").symlink_to(ROOT / "tests")
         # Tests that need files beside the repository are skipped.
         for name in ("KERAS_FCN_DATA", "KERAS_FCN_CASES"):
             os.environ[name] = str(Path(folder) / "none")
