@@ -33,4 +33,8 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "return self.sources == self.targets == tuple(range(len(self.old))) and len(self.old) >= "
         "len(self.new)",
     ): "Where all old classes have a target, there are as many new ones or more.",
+    (
+        "keras_fcn/losses.py",
+        "classes = ops.cast(ops.where(counted, labels, 1.0), 'int32')",
+    ): "The loss of these pixels is multiplied by 0, whatever their class.",
 }
