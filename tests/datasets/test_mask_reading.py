@@ -173,6 +173,24 @@ def test_lines_are_a_sign_of_loss_in_more_than_half_of_the_masks(num_thin, num_m
     assert not read(*masks, num_classes=3).problems
 
 
+def test_white_of_gray_masks_is_ignored_where_no_class_has_it():
+    grays = table_of([BLACK, (9, 9, 9), RED])
+
+    reading = read(mask("1.png", [0, 9, 255]), table=grays)
+
+    assert reading.reading.by_color == {"gray"} and not reading.wrong
+    assert np.flatnonzero(reading.counts[Path("1.png")]).tolist() == [0, 1, 255]
+
+
+def test_what_ignored_numbers_change_is_noted():
+    reading = read(mask("1.png", [0, 1, 2, 4]), ignore=(0, 3))
+
+    # 1, 2 and 4 are left, of which 1 is the first.
+    assert reading.notes == ["Ignored: 0, 3. The number 1 becomes label 0, 4 label 2."]
+    assert reading.reading.labels.class_names == ("class 1", "class 2", "class 4")
+    assert reading.reading.numbers == {1: 0, 2: 1, 4: 2, 0: 255, 3: 255}
+
+
 def test_a_gray_value_with_two_meanings_is_refused_among_masks_in_color():
     color = mask("rgb.png", [200 * 65536 + 40 * 256 + 40], "rgb", [RED])
     # (1, 1, 1) is the color of class 2, and 1 the number of class 1; 7 is no color.
