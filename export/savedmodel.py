@@ -8,12 +8,12 @@ import keras
 import tensorflow as tf
 
 from keras_fcn.files import move, temporary_folder
-from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
 from keras_fcn.models.optimize import Precision, inference_model, with_precision
 from keras_fcn.prediction import ServingOptions
 from keras_fcn.prediction.keras_model import heads_of
 
-from .model_info import Size, image_dtype, modalities_of, network_size, num_channels
+from .model_info import Size, image_dtype, modalities_of, network_size, num_channels, reading_of
 from .signatures import (
     MAX_PIXELS,
     encoded_function,
@@ -50,7 +50,8 @@ def export_savedmodel(
     A model with several heads has each output once per head: `semantic_predictions`, ...
     A model for another number of channels than 3 takes them as float32, and has no
     `encoded`. The folder also contains the classes in `assets/labels.json`, the
-    modalities that the model names in `assets/modalities.json`, these options in
+    modalities that the model names in `assets/modalities.json`, how
+    image files are read in `assets/images.json`, if not by default, these options in
     `assets/serving.json`, and in `assets.extra` requests for the warm-up of the server.
 
     Args:
@@ -107,6 +108,8 @@ def _write(model: keras.Model, folder: Path, options: ServingOptions) -> None:
     (assets / "labels.json").write_text(heads_of(model).to_json(), encoding="utf-8")
     if modalities := modalities_of(model):
         (assets / MODALITIES_FILE).write_text(json.dumps(modalities), encoding="utf-8")
+    if reading := reading_of(model):
+        (assets / READING_FILE).write_text(reading, encoding="utf-8")
     (assets / "serving.json").write_text(json.dumps(asdict(options), indent=1), encoding="utf-8")
     write_warmup_requests(folder, images[0], options)
 

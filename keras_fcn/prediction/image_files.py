@@ -2,19 +2,35 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from keras_fcn.data.image_io import read_channels
+from keras_fcn.data.bands import (
+    NPY,
+    TIFF_SUFFIXES,
+    Raster,
+    has_tifffile,
+    image_of,
+    open_raster,
+    picture_of,
+    write_georeferenced,
+)
+from keras_fcn.data.image_io import depth_problem, read_image
 from keras_fcn.data.modality_files import find_partner, joined, read_modalities, shown
-from keras_fcn.labels import Heads
-from keras_fcn.modalities import MODALITIES, num_channels
+from keras_fcn.files import replacing, temporary_folder
+from keras_fcn.labels import Heads, LabelSpec
+from keras_fcn.modalities import ImageReading, num_channels
 from keras_fcn.prediction.predictor import ImageSizeError, Predictor
+from keras_fcn.prediction.tiling import TiledPredictor
 from keras_fcn.visualization import label_image, overlay, save_picture
 
+# Files with more pixels are read by windows, if their format has any.
+WINDOW_PIXELS = 4096**2
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
@@ -36,12 +52,13 @@ class FilePrediction:
     error: str | None = None
 
 
-def find_images(inputs: Iterable[str | Path]) -> list[Path]:
+def find_images(inputs: Iterable[str | Path], *, with_arrays: bool = False) -> list[Path]:
     """Returns the image files that files, folders and patterns name, each once.
 
     Args:
         inputs: Files, whether they exist or not; folders, for the
             images directly in them; and patterns with `*`, `?`, `[...]`, `**`.
+        with_arrays: Whether the `.npy` files in a folder are images.
 
     Returns:
         The files: in the order of `inputs`, sorted within a folder or pattern.
@@ -51,7 +68,7 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
     """
     files: dict[Path, Path] = {}
     for name in inputs:
-        for path in _files_of(name):
+        for path in _files_of(name, IMAGE_SUFFIXES + (NPY,) * with_arrays):
             files.setdefault(path.absolute(), path)
     return list(files.values())
 
@@ -63,26 +80,31 @@ def predict_files(
     *,
     folders: Mapping[str, str | Path] | None = None,
     modalities: Sequence[str] | None = None,
+    image_reading: ImageReading | None = None,
     with_overlay: bool = True,
     on_file: Callable[[FilePrediction], None] | None = None,
 ) -> list[FilePrediction]:
     """Predicts the classes of image files, one file after the other.
 
     For `photo.jpg` it writes `photo.png`, the predictions as a palette image of the photo's size,
-    and `photo_overlay.jpg`. If two images had the same name that way, all outputs keep the
+    and `photo_overlay.jpg`. For a GeoTIFF it writes `photo.tif` instead, with the same
+    georeference; so it does for a TIFF or array of more than `WINDOW_PIXELS`, which it reads by
+    windows, in tiles, and of which it draws no overlay. Pixels in which all bands have no data are
+    ignored pixels there. If two images had the same name that way, all outputs keep the
     folders of their images; if that is not enough, also the suffix (`photo.jpg.png`). With
     several heads the names end in the head's (`photo_semantic.png`).
 
     Args:
         predictor: The network.
         paths: Image files. The EXIF orientation is applied. For a network of several
-            modalities those of the first. A network of 1 or 4 channels that does not name them
-            takes gray or RGBA files unchanged.
+            modalities those of the first. A network of other channels that does not name them
+            takes files of as many bands.
         output_dir: Folder to write to; created if missing. Files of an earlier run are replaced.
         folders: For a network of several modalities: by name of each further one, such as
             `"hha"`, the folder of its images, which have the names of `paths`.
         modalities: Names of the images that the network takes, in its order, such as
             `("rgb", "depth")`. By default those that its file names.
+        image_reading: How image files are read. By default as in the training.
         with_overlay: Whether to write overlays.
         on_file: Called after each file.
 
@@ -94,15 +116,18 @@ def predict_files(
             channels, or `folders` are not those of its modalities.
     """
     names = _checked_modalities(predictor, modalities)
+    reading = image_reading or predictor.image_reading
     others = {name: Path(folder) for name, folder in (folders or {}).items()}
     _check_folders(names, others)
     images = [Path(path) for path in paths]
     targets = [Path(output_dir) / name for name in _output_names(images)]
     inputs = [*images, *(file for folder in others.values() for file in folder.iterdir())]
     _check_inputs_stay(inputs, targets, predictor.heads)
+    if len(names) < 2 and (problem := depth_problem(images, reading)):
+        raise ValueError(problem)
     results = []
     for path, target in zip(images, targets, strict=True):
-        result = _predict_file(predictor, path, names, others, target, with_overlay)
+        result = _predict_file(predictor, path, names, others, reading, target, with_overlay)
         results.append(result)
         if on_file:
             on_file(result)
@@ -120,12 +145,6 @@ def _checked_modalities(predictor: Predictor, modalities: Sequence[str] | None) 
             f"The network takes images of {predictor.num_channels} channels; {', '.join(names)} "
             f"have {channels}. Set `modalities` (`--modalities`) to those that it takes, in its "
             "order."
-        )
-    if not names and channels not in (1, 4):
-        raise ValueError(
-            f"The network takes images of {channels} channels, which image files do not have, and "
-            "its file does not name its modalities. Set `modalities` (`--modalities`) to those "
-            f"that it takes, in its order, of {', '.join(MODALITIES)}."
         )
     return names
 
@@ -154,11 +173,16 @@ def _predict_file(
     path: Path,
     modalities: Sequence[str],
     others: Mapping[str, Path],
+    reading: ImageReading,
     target: Path,
     with_overlay: bool,
 ) -> FilePrediction:
     try:
-        image, picture = _read(path, modalities, others, predictor.num_channels)
+        with _raster_of(path, reading) as raster:
+            if raster and raster.height * raster.width > WINDOW_PIXELS and len(modalities) < 2:
+                return _predict_windows(predictor, path, raster, reading, target)
+            georeference = raster.georeference if raster else ()
+        image, picture = _read(path, modalities, others, reading)
     except FileNotFoundError:
         return FilePrediction(path, error=f"{path}: there is no such file.")
     except (OSError, ValueError) as error:
@@ -169,35 +193,107 @@ def _predict_file(
         return FilePrediction(path, error=f"{path}: {error}")
     written, replaced = [], 0
     for head, spec in predictor.heads.items():
-        labels_file, overlay_file = _output_files(target, predictor.heads, head)
-        pictures = {labels_file: label_image(outputs[head][0], spec)}
+        labels_file, overlay_file = _output_files(
+            target, predictor.heads, head, ".tif" if georeference else ".png"
+        )
+        labels = _without_data_ignored(outputs[head][0], image, spec)
+        replaced += labels_file.exists()
+        if georeference:
+            _save_tiff(labels_file, labels, spec, georeference)
+        else:
+            save_picture(labels_file, label_image(labels, spec))
+        written.append(labels_file)
         if with_overlay:
-            pictures[overlay_file] = overlay(picture, outputs[head][0], spec)
-        for file, contents in pictures.items():
-            replaced += file.exists()
-            written.append(save_picture(file, contents))
+            replaced += overlay_file.exists()
+            written.append(save_picture(overlay_file, overlay(picture, labels, spec)))
     return FilePrediction(path, tuple(written), replaced)
 
 
+@contextmanager
+def _raster_of(path: Path, reading: ImageReading) -> Iterator[Raster | None]:
+    """Opens a file that has windows or a georeference; yields None for any other."""
+    suffix = path.suffix.lower()
+    if suffix != NPY and not (suffix in TIFF_SUFFIXES and has_tifffile() and path.is_file()):
+        yield None
+        return
+    with open_raster(path, reading) as raster:
+        yield raster
+
+
+def _predict_windows(
+    predictor: Predictor, path: Path, raster: Raster, reading: ImageReading, target: Path
+) -> FilePrediction:
+    """Predicts a large image tile by tile; memory does not grow with its size."""
+    if raster.orientation != 1:
+        raise ValueError(
+            f"{path}: an image of this size cannot be turned by its EXIF orientation. Save it "
+            "without one."
+        )
+    tiled = predictor if isinstance(predictor, TiledPredictor) else TiledPredictor(predictor)
+    size = raster.height, raster.width
+
+    def read(rows: slice, columns: slice) -> np.ndarray:
+        return image_of(raster.read(rows, columns), raster.form, reading, path)
+
+    written, replaced = [], 0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(target.parent) as folder:
+        # On disk: all heads are predicted at once, and a TIFF is written from its first row on.
+        maps = {
+            head: np.lib.format.open_memmap(folder / f"{k}.npy", "w+", np.uint8, size)
+            for k, head in enumerate(predictor.heads)
+        }
+        for head, (rows, columns, labels) in tiled.prediction_blocks(size, read):
+            spec = predictor.heads[head]
+            maps[head][rows, columns] = (
+                labels
+                if reading.is_rgb
+                else _without_data_ignored(labels, read(rows, columns), spec)
+            )
+        for head, spec in predictor.heads.items():
+            file, _ = _output_files(target, predictor.heads, head, ".tif")
+            replaced += file.exists()
+            _save_tiff(file, maps[head], spec, raster.georeference)
+            written.append(file)
+        maps.clear()  # Windows removes no file that is open
+    return FilePrediction(path, tuple(written), replaced)
+
+
+def _without_data_ignored(labels: np.ndarray, image: np.ndarray, spec: LabelSpec) -> np.ndarray:
+    """Returns predictions in which pixels are ignored whose bands all have no data."""
+    if image.dtype == np.uint8:
+        return labels
+    missing = np.isnan(image).all(axis=-1)
+    return np.where(missing, np.uint8(spec.ignore_class), labels)
+
+
+def _save_tiff(
+    path: Path, labels: np.ndarray, spec: LabelSpec, georeference: Sequence[tuple[Any, ...]]
+) -> None:
+    palette = label_image(np.zeros((1, 1), np.uint8), spec).getpalette()
+    colors = np.array(palette, np.uint8).reshape(-1, 3)
+    rows = (labels[start : start + 256] for start in range(0, len(labels), 256))
+    with replacing(path) as temporary:
+        write_georeferenced(temporary, rows, labels.shape, georeference, colors)
+
+
 def _read(
-    path: Path, modalities: Sequence[str], others: Mapping[str, Path], num_channels: int
+    path: Path, modalities: Sequence[str], others: Mapping[str, Path], reading: ImageReading
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns what the network takes, and what a viewer sees of it (RGB, uint8)."""
-    if not modalities:
-        image = read_channels(path, num_channels)
-        return image, shown(
-            {"image": image if num_channels == 1 else image[..., :3].astype("uint8")}
-        )
+    if len(modalities) < 2 and modalities != ("depth",):
+        image = read_image(path, reading)
+        return image, image if reading.is_rgb else picture_of(image)
     images = read_modalities(
         {name: find_partner(path, others[name]) if name in others else path for name in modalities}
     )
     return joined(images), shown(images)
 
 
-def _files_of(name: str | Path) -> list[Path]:
+def _files_of(name: str | Path, suffixes: Sequence[str]) -> list[Path]:
     path = Path(name)
     if path.is_dir():
-        files = [f for f in path.iterdir() if f.is_file() and f.suffix.lower() in IMAGE_SUFFIXES]
+        files = [f for f in path.iterdir() if f.is_file() and f.suffix.lower() in suffixes]
         if not files:
             raise ValueError(
                 f"There is no image in the folder {path}. Folders below it are not searched: for "
@@ -236,7 +332,12 @@ def _check_inputs_stay(paths: Sequence[Path], targets: Sequence[Path], heads: He
     images = {path.resolve() for path in paths}
     for target in targets:
         for head in heads:
-            for file in _output_files(target, heads, head):
+            files = {
+                file
+                for suffix in (".png", ".tif")
+                for file in _output_files(target, heads, head, suffix)
+            }
+            for file in files:
                 if file.resolve() in images:
                     raise ValueError(
                         f"The prediction would overwrite the image {file}. Choose another folder "
@@ -244,7 +345,7 @@ def _check_inputs_stay(paths: Sequence[Path], targets: Sequence[Path], heads: He
                     )
 
 
-def _output_files(target: Path, heads: Heads, head: str) -> tuple[Path, Path]:
+def _output_files(target: Path, heads: Heads, head: str, suffix: str) -> tuple[Path, Path]:
     """Returns the files of a head's predictions and overlay."""
     name = target.name + heads.suffix(head)
-    return target.with_name(f"{name}.png"), target.with_name(f"{name}_overlay.jpg")
+    return target.with_name(name + suffix), target.with_name(f"{name}_overlay.jpg")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_fcn.labels import Heads
-from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
 from keras_fcn.prediction.predictor import (
     LOGITS,
     PREDICTIONS,
@@ -15,6 +15,7 @@ from keras_fcn.prediction.predictor import (
     Predictor,
     damaged,
     highest_class,
+    reading_from_json,
     without_logits,
 )
 
@@ -50,7 +51,13 @@ class ONNXPredictor(Predictor):
         height, width, num_channels = (
             length if isinstance(length, int) else None for length in self._input.shape[1:]
         )
-        super().__init__(path, heads, (height, width, num_channels or 0), modalities)
+        super().__init__(
+            path,
+            heads,
+            (height, width, num_channels or 0),
+            modalities,
+            reading_from_json(texts.get(READING_FILE, ""), num_channels or 3),
+        )
         self._output_names = {output.name for output in self._session.get_outputs()}
 
     def _predictions(self, images: np.ndarray) -> Maps:

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_fcn.data.resizing import Size, resized_images, resized_labels, resized_logits
 from keras_fcn.labels import Heads, Labels, LabelSpec
-from keras_fcn.modalities import image_dtype
+from keras_fcn.modalities import ImageReading, image_dtype
 
 # One array per head.
 Maps = dict[str, np.ndarray]
@@ -69,6 +69,8 @@ class Predictor(ABC):
         input_shape: Height, width (None if they may vary) and channels of the images.
         modalities: Names of the images (see `keras_fcn.modalities`), in their order along the
             channels.
+        image_reading: How image files are read for it; by default as RGB, or with as many bands
+            as it has channels.
 
     Attributes:
         format: `"keras"`, `"savedmodel"`, `"tflite"` or `"onnx"`.
@@ -81,6 +83,7 @@ class Predictor(ABC):
             SavedModel can do, inside. Else None.
         num_channels: Channels of the images: 3, unless the network takes more than RGB.
         modalities: As above; empty for RGB, and where the file does not name them.
+        image_reading: As above.
         options: What a SavedModel does besides running the network.
     """
 
@@ -94,11 +97,13 @@ class Predictor(ABC):
         labels: LabelSpec | Mapping[str, LabelSpec],
         input_shape: tuple[int | None, int | None, int],
         modalities: Sequence[str] = (),
+        image_reading: ImageReading | None = None,
     ) -> None:
         height, width, self.num_channels = input_shape
         self.path = path
         self.heads = Heads(labels)
         self.modalities = tuple(modalities)
+        self.image_reading = image_reading or ImageReading.from_dict({}, self.num_channels)
         self.fixed_size: Size | None = (height, width) if height and width else None
         self.network_size = self.fixed_size
 
@@ -196,6 +201,11 @@ class Predictor(ABC):
                 f"{self.num_channels}). Received: shape {images.shape}, dtype {images.dtype}."
             )
         return images
+
+
+def reading_from_json(text: str, num_channels: int) -> ImageReading:
+    """Returns the reading in the text of an exported model, "" if it has none."""
+    return ImageReading.from_dict(json.loads(text or "{}"), num_channels)
 
 
 def highest_class(logits: np.ndarray) -> np.ndarray:

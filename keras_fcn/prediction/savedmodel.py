@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_fcn.labels import Heads
-from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
 from keras_fcn.prediction.predictor import (
     LOGITS,
     PREDICTIONS,
@@ -15,6 +15,7 @@ from keras_fcn.prediction.predictor import (
     Predictor,
     ServingOptions,
     damaged,
+    reading_from_json,
 )
 
 _SIGNATURES = {PREDICTIONS: "serving_default", LOGITS: LOGITS}
@@ -56,7 +57,13 @@ class SavedModelPredictor(Predictor):
         except Exception as error:
             raise damaged(path, "a SavedModel", error) from error
         given = self._signatures[PREDICTIONS].structured_input_signature[1]["images"]
-        super().__init__(path, heads, tuple(given.shape[1:]), modalities)
+        super().__init__(
+            path,
+            heads,
+            tuple(given.shape[1:]),
+            modalities,
+            reading_from_json(_text(assets / READING_FILE), given.shape[-1]),
+        )
         self.network_size = self.options.size or self.fixed_size
 
     def _predictions(self, images: np.ndarray) -> Maps:

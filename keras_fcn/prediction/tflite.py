@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_fcn.labels import Heads
-from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
 from keras_fcn.prediction.predictor import (
     LOGITS,
     PREDICTIONS,
@@ -19,6 +19,7 @@ from keras_fcn.prediction.predictor import (
     Predictor,
     damaged,
     highest_class,
+    reading_from_json,
     without_logits,
 )
 
@@ -53,7 +54,7 @@ class TFLitePredictor(Predictor):
         use_delegate: bool = True,
         keep_tensors: bool = False,
     ) -> None:
-        heads, modalities = _description_in(path)
+        heads, modalities, reading = _description_in(path)
         self.runtime = "TFLite, XNNPACK" if use_delegate else "TFLite, no delegate"
         self._interpreter = _interpreter(path, num_threads, use_delegate, keep_tensors)
         self._lock = Lock()
@@ -65,7 +66,13 @@ class TFLitePredictor(Predictor):
             self._logits_details = self._logits_before(path)
         # An axis that may vary has the size -1.
         shape = [max(0, size) for size in self._input["shape_signature"].tolist()]
-        super().__init__(path, heads, (shape[1], shape[2], shape[3]), modalities)
+        super().__init__(
+            path,
+            heads,
+            (shape[1], shape[2], shape[3]),
+            modalities,
+            reading_from_json(reading, shape[3]),
+        )
 
     def _predictions(self, images: np.ndarray) -> Maps:
         return {
@@ -135,19 +142,24 @@ def _interpreter(
     return interpreter
 
 
-def _description_in(path: Path) -> tuple[Heads, tuple[str, ...]]:
-    """Returns heads and modalities that a `.tflite` contains: the file is a zip archive, too."""
+def _description_in(path: Path) -> tuple[Heads, tuple[str, ...], str]:
+    """Returns heads, modalities, and how images are read, as text, that a `.tflite` contains.
+
+    The file is a zip archive, too.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             heads = Heads.from_json(archive.read("labels.json").decode())
             is_named = MODALITIES_FILE in archive.namelist()
             modalities = json.loads(archive.read(MODALITIES_FILE)) if is_named else ()
+            has_reading = READING_FILE in archive.namelist()
+            reading = archive.read(READING_FILE).decode() if has_reading else ""
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise ValueError(
             f"{path} must contain its classes (a member labels.json at its end). They are "
             "missing: the file is cut off, or was not written by `keras-fcn export`."
         ) from error
-    return heads, tuple(modalities)
+    return heads, tuple(modalities), reading
 
 
 def _has_logits(details: Details) -> bool:

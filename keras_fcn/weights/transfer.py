@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_fcn.labels import Heads, LabelSpec
-from keras_fcn.weights.adapt import extend_input_channels
+from keras_fcn.weights.adapt import extend_input_channels, widen_to_bands
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def transfer(source: keras.Model, target: keras.Model) -> TransferReport:
     keep the classes that both have: by name if the networks share names, else
     by index; new classes keep the target's initial weights. A network for
     further channels, such as depth, starts with their mean over the colors,
-    see `extend_input_channels`.
+    see `extend_input_channels`; one for standardized bands, from colors, with what
+    `widen_to_bands` makes of them.
 
     Args:
         source: A trained network.
@@ -79,8 +80,8 @@ def transfer(source: keras.Model, target: keras.Model) -> TransferReport:
                 [_merge_classes(name, o, n, classes) for o, n in zip(old, new, strict=True)]
             )
             adapted.append(name)
-        elif _differ_in_channels_only(old, new, channels):
-            layer.set_weights([extend_input_channels(old[0], channels[1]), *old[1:]])
+        elif _differ_in_channels_only(old, new, channels, _standardizes(target)):
+            layer.set_weights([_for_channels(old[0], source, target), *old[1:]])
             adapted.append(name)
         else:
             raise ValueError(
@@ -195,13 +196,29 @@ def _differ_in_classes_only(old: list[np.ndarray], new: list[np.ndarray]) -> boo
     )
 
 
+def _standardizes(model: keras.Model) -> bool:
+    """Whether a network takes standardized bands."""
+    backbone = getattr(model, "backbone", None)
+    return backbone is not None and backbone.normalization == "standardize"
+
+
+def _for_channels(kernel: np.ndarray, source: keras.Model, target: keras.Model) -> np.ndarray:
+    """Returns a first convolution of the source for the channels of the target."""
+    backbone = getattr(source, "backbone", None)
+    num_channels = target.input_shape[-1]
+    if backbone is not None and source.input_shape[-1] == 3 and _standardizes(target):
+        trained_with = backbone.normalization or backbone.trained_with
+        return widen_to_bands(kernel, num_channels, trained_with)
+    return extend_input_channels(kernel, num_channels)
+
+
 def _differ_in_channels_only(
-    old: list[np.ndarray], new: list[np.ndarray], channels: tuple[int, int]
+    old: list[np.ndarray], new: list[np.ndarray], channels: tuple[int, int], has_bands: bool
 ) -> bool:
-    """Whether these are a first convolution over colors and one over more channels."""
+    """Whether these are a first convolution over colors and one over more channels, or bands."""
     kernels = old[0].shape, new[0].shape
     return (
-        channels[0] < channels[1]
+        (channels[0] < channels[1] or (channels[0] == 3 != channels[1] and has_bands))
         and [w.shape for w in old[1:]] == [w.shape for w in new[1:]]
         and [len(shape) for shape in kernels] == [4, 4]
         and tuple(shape[2] for shape in kernels) == channels
