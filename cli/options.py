@@ -240,12 +240,12 @@ def folder_of_training(model: Any, dataset: str | None, given: dict[str, Any]) -
     if dataset is None or not dataset.startswith("folder:"):
         return given
     network = getattr(model, "model", model)
-    is_predictor = hasattr(network, "image_reading")
-    reading = (network.image_reading if is_predictor else image_reading_of(network)).to_dict()
     origin = getattr(network, "origin", None) or {}
+    settings = origin.get("config", {}).get("data", {})
+    has_reading = hasattr(model, "image_reading")
+    reading = (model.image_reading if has_reading else image_reading_of(network)).to_dict()
     if given or origin.get("dataset") != dataset:
         return {**reading, **given}
-    settings = origin.get("config", {}).get("data", {})
     return reading | {
         name: settings[name]
         for name in _FOLDER_OPTIONS

@@ -24,8 +24,8 @@ def modalities_of(model: keras.Model) -> tuple[str, ...]:
 def reading_of(model: keras.Model) -> str:
     """Returns how image files are read, as JSON; "" if that is the default."""
     values = image_reading_of(model).to_dict()
-    if model.input_shape[-1] != 3:
-        del values["channels"]  # the images have as many
+    if values.get("channels") != 3:
+        values.pop("channels", None)  # the images have as many
     return json.dumps(values) if values else ""
 
 

@@ -1,5 +1,6 @@
 """The metrics of a network on a dataset: one loop into confusion matrices, a table, JSON."""
 
+import difflib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence

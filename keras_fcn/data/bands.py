@@ -26,6 +26,10 @@ _CACHE_BYTES = 256 * 2**20
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
+class BandCountError(ValueError):
+    """A file has another number of bands than a network takes."""
+
+
 @dataclass(frozen=True)
 class Form:
     """What the bands of a file are.
@@ -71,8 +75,8 @@ def image_of(values: np.ndarray, form: Form, reading: ImageReading, path: Path) 
         return _rgb(_colors(values, form, reading, path), form, reading, path)
     wanted = reading.num_channels
     if wanted not in (form.num_bands, form.num_colors):
-        raise ValueError(
-            f"{path}: the network takes images of {wanted} bands (`--channels {wanted}`). "
+        raise BandCountError(
+            f"{path}: the network takes images of {_bands(wanted)} (`--channels {wanted}`). "
             f"Received: {_described(form)}."
         )
     bands = values[..., :wanted].astype(np.float32)
@@ -84,8 +88,11 @@ def image_of(values: np.ndarray, form: Form, reading: ImageReading, path: Path) 
 
 
 def _described(form: Form) -> str:
-    plural = "s" * (form.num_bands > 1)
-    return f"{form.num_bands} band{plural}" + ", the last of them alpha" * form.has_alpha
+    return _bands(form.num_bands) + ", the last of them alpha" * form.has_alpha
+
+
+def _bands(count: int) -> str:
+    return f"{count} band" + "s" * (count > 1)
 
 
 def _colors(values: np.ndarray, form: Form, reading: ImageReading, path: Path) -> np.ndarray:
@@ -299,8 +306,8 @@ def _axis_of_bands(shape: tuple[int, ...], reading: ImageReading, path: Path) ->
             f"{path}: the first and the last axis of the array have {wanted} entries; it is not "
             f"clear which are the bands. Received: shape {shape}. Save it as TIFF."
         )
-    raise ValueError(
-        f"{path}: the network takes images of {wanted} bands (`--channels {wanted}`), as an "
+    raise BandCountError(
+        f"{path}: the network takes images of {_bands(wanted)} (`--channels {wanted}`), as an "
         f"array (height, width, bands) or (bands, height, width). Received: shape {shape}."
     )
 

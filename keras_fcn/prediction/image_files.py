@@ -13,6 +13,7 @@ import numpy as np
 from keras_fcn.data.bands import (
     NPY,
     TIFF_SUFFIXES,
+    BandCountError,
     Raster,
     has_tifffile,
     image_of,
@@ -24,7 +25,7 @@ from keras_fcn.data.image_io import depth_problem, read_image
 from keras_fcn.data.modality_files import find_partner, joined, read_modalities, shown
 from keras_fcn.files import replacing, temporary_folder
 from keras_fcn.labels import Heads, LabelSpec
-from keras_fcn.modalities import ImageReading, num_channels
+from keras_fcn.modalities import MODALITIES, ImageReading, num_channels
 from keras_fcn.prediction.predictor import ImageSizeError, Predictor
 from keras_fcn.prediction.tiling import TiledPredictor
 from keras_fcn.visualization import label_image, overlay, save_picture
@@ -185,6 +186,12 @@ def _predict_file(
         image, picture = _read(path, modalities, others, reading)
     except FileNotFoundError:
         return FilePrediction(path, error=f"{path}: there is no such file.")
+    except BandCountError as error:
+        hint = (
+            " If they are several modalities, whose names its file does not contain, set "
+            f"`modalities` (`--modalities`), in its order, of {', '.join(MODALITIES)}."
+        )
+        return FilePrediction(path, error=str(error) + hint)
     except (OSError, ValueError) as error:
         return FilePrediction(path, error=str(error))
     try:

@@ -36,7 +36,9 @@ class KerasPredictor(Predictor):
         self.model = model
         modalities = model.modalities if isinstance(model, FCN) else ()
         input_shape = _checked_input_shape(model, path)
-        super().__init__(path, heads_of(model), input_shape, modalities, image_reading_of(model))
+        super().__init__(
+            path, heads_of(model), input_shape, modalities, image_reading_of(model).to_dict()
+        )
         backend = keras.backend.backend()
         self.runtime = "Keras" if backend == "tensorflow" else f"Keras, {backend}"
         compiled = _graphs if backend == "tensorflow" else _calls
@@ -72,8 +74,9 @@ def heads_of(model: keras.Model) -> Heads:
 
 def image_reading_of(model: keras.Model) -> ImageReading:
     """Returns how image files are read for a model: as in its training, if that is known."""
-    origin = model.origin if isinstance(model, FCN) else {}
-    return ImageReading.from_dict(origin.get("config", {}).get("data", {}), model.input_shape[-1])
+    settings = model.origin.get("config", {}).get("data", {}) if isinstance(model, FCN) else {}
+    has_names = bool(getattr(model, "modalities", ()))
+    return ImageReading.from_dict(settings, 3 if has_names else model.input_shape[-1])
 
 
 def _numbered(output: keras.KerasTensor) -> LabelSpec:

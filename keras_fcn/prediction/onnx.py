@@ -15,7 +15,6 @@ from keras_fcn.prediction.predictor import (
     Predictor,
     damaged,
     highest_class,
-    reading_from_json,
     without_logits,
 )
 
@@ -41,6 +40,7 @@ class ONNXPredictor(Predictor):
         try:
             heads = Heads.from_json(texts["labels.json"])
             modalities = json.loads(texts.get(MODALITIES_FILE, "[]"))
+            reading = json.loads(texts.get(READING_FILE, "{}"))
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(
                 f"{path} must contain its classes (labels.json in the metadata). They are "
@@ -56,7 +56,7 @@ class ONNXPredictor(Predictor):
             heads,
             (height, width, num_channels or 0),
             modalities,
-            reading_from_json(texts.get(READING_FILE, ""), num_channels or 3),
+            reading,
         )
         self._output_names = {output.name for output in self._session.get_outputs()}
 

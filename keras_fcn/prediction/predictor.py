@@ -69,8 +69,8 @@ class Predictor(ABC):
         input_shape: Height, width (None if they may vary) and channels of the images.
         modalities: Names of the images (see `keras_fcn.modalities`), in their order along the
             channels.
-        image_reading: How image files are read for it; by default as RGB, or with as many bands
-            as it has channels.
+        image_reading: How image files are read for it, as `ImageReading.to_dict` returns it; by
+            default as RGB, or with as many bands as it has channels.
 
     Attributes:
         format: `"keras"`, `"savedmodel"`, `"tflite"` or `"onnx"`.
@@ -83,7 +83,7 @@ class Predictor(ABC):
             SavedModel can do, inside. Else None.
         num_channels: Channels of the images: 3, unless the network takes more than RGB.
         modalities: As above; empty for RGB, and where the file does not name them.
-        image_reading: As above.
+        image_reading: An `ImageReading`.
         options: What a SavedModel does besides running the network.
     """
 
@@ -97,13 +97,15 @@ class Predictor(ABC):
         labels: LabelSpec | Mapping[str, LabelSpec],
         input_shape: tuple[int | None, int | None, int],
         modalities: Sequence[str] = (),
-        image_reading: ImageReading | None = None,
+        image_reading: Mapping[str, Any] | None = None,
     ) -> None:
         height, width, self.num_channels = input_shape
         self.path = path
         self.heads = Heads(labels)
         self.modalities = tuple(modalities)
-        self.image_reading = image_reading or ImageReading.from_dict({}, self.num_channels)
+        self.image_reading = ImageReading.from_dict(
+            image_reading or {}, 3 if modalities else self.num_channels or 3
+        )
         self.fixed_size: Size | None = (height, width) if height and width else None
         self.network_size = self.fixed_size
 
@@ -201,11 +203,6 @@ class Predictor(ABC):
                 f"{self.num_channels}). Received: shape {images.shape}, dtype {images.dtype}."
             )
         return images
-
-
-def reading_from_json(text: str, num_channels: int) -> ImageReading:
-    """Returns the reading in the text of an exported model, "" if it has none."""
-    return ImageReading.from_dict(json.loads(text or "{}"), num_channels)
 
 
 def highest_class(logits: np.ndarray) -> np.ndarray:

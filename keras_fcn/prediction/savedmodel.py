@@ -15,7 +15,6 @@ from keras_fcn.prediction.predictor import (
     Predictor,
     ServingOptions,
     damaged,
-    reading_from_json,
 )
 
 _SIGNATURES = {PREDICTIONS: "serving_default", LOGITS: LOGITS}
@@ -48,6 +47,7 @@ class SavedModelPredictor(Predictor):
         try:
             heads = Heads.from_json(_text(assets / "labels.json"))
             modalities = json.loads(_text(assets / MODALITIES_FILE) or "[]")
+            reading = json.loads(_text(assets / READING_FILE) or "{}")
             self.options = ServingOptions.from_json(_text(assets / "serving.json") or "{}")
             # The object that was loaded must live as long as its functions.
             self._loaded = tf.saved_model.load(str(path))
@@ -62,7 +62,7 @@ class SavedModelPredictor(Predictor):
             heads,
             tuple(given.shape[1:]),
             modalities,
-            reading_from_json(_text(assets / READING_FILE), given.shape[-1]),
+            reading,
         )
         self.network_size = self.options.size or self.fixed_size
 

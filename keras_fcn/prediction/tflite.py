@@ -19,7 +19,6 @@ from keras_fcn.prediction.predictor import (
     Predictor,
     damaged,
     highest_class,
-    reading_from_json,
     without_logits,
 )
 
@@ -71,7 +70,7 @@ class TFLitePredictor(Predictor):
             heads,
             (shape[1], shape[2], shape[3]),
             modalities,
-            reading_from_json(reading, shape[3]),
+            reading,
         )
 
     def _predictions(self, images: np.ndarray) -> Maps:
@@ -142,8 +141,8 @@ def _interpreter(
     return interpreter
 
 
-def _description_in(path: Path) -> tuple[Heads, tuple[str, ...], str]:
-    """Returns heads, modalities, and how images are read, as text, that a `.tflite` contains.
+def _description_in(path: Path) -> tuple[Heads, tuple[str, ...], dict[str, Any]]:
+    """Returns heads, modalities, and how images are read, that a `.tflite` contains.
 
     The file is a zip archive, too.
     """
@@ -153,7 +152,7 @@ def _description_in(path: Path) -> tuple[Heads, tuple[str, ...], str]:
             is_named = MODALITIES_FILE in archive.namelist()
             modalities = json.loads(archive.read(MODALITIES_FILE)) if is_named else ()
             has_reading = READING_FILE in archive.namelist()
-            reading = archive.read(READING_FILE).decode() if has_reading else ""
+            reading = json.loads(archive.read(READING_FILE)) if has_reading else {}
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise ValueError(
             f"{path} must contain its classes (a member labels.json at its end). They are "

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class TiledPredictor(Predictor):
             predictor.heads,
             (None, None, predictor.num_channels),
             predictor.modalities,
-            predictor.image_reading,
+            predictor.image_reading.to_dict(),
         )
         self.format, self.runtime = predictor.format, predictor.runtime
         self.options = predictor.options
@@ -124,8 +125,8 @@ class TiledPredictor(Predictor):
 
     def _blocks_of(self, images: np.ndarray) -> Iterator[tuple[str, Place, np.ndarray]]:
         for index, image in enumerate(images):
-            blocks = self._blocks(image.shape[:2], lambda rows, columns, x=image: x[rows, columns])
-            for head, (rows, columns, logits) in blocks:
+            window = partial(_window_of, image)
+            for head, (rows, columns, logits) in self._blocks(image.shape[:2], window):
                 yield head, (index, rows, columns), logits
 
     def _blocks(self, size: Size, read: ReadWindow) -> Iterator[tuple[str, Block]]:
@@ -252,6 +253,10 @@ class _Seams:
             self._above[column.start] = logits[-BLEND:].copy()
             logits = logits[:-BLEND]
         return (row.finished, column.finished), logits
+
+
+def _window_of(image: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+    return image[rows, columns]
 
 
 def _checked_tile_size(size: Size | None, fixed_size: Size | None) -> Size:

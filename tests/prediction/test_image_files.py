@@ -227,8 +227,11 @@ def test_gray_and_four_channels_without_names_are_read_as_they_are(tmp_path):
     with Image.open(tmp_path / "out4" / "rgba_overlay.jpg") as overlay:
         assert overlay.size == (9, 6)
     assert [bool(result.error) for result in results] == [False, True, True, False]
-    assert "takes images of 1 channels. Received: an image of mode 'RGBA'" in results[1].error
-    assert "gray.png: the network takes images of 4 channels" in results[2].error
+    assert (
+        "takes images of 1 band (`--channels 1`). Received: 4 bands, the last of"
+        in results[1].error
+    )
+    assert "gray.png: the network takes images of 4 bands" in results[2].error
 
 
 def test_modalities_can_be_named_for_a_file_that_does_not(tmp_path):
@@ -240,8 +243,9 @@ def test_modalities_can_be_named_for_a_file_that_does_not(tmp_path):
 
     with pytest.raises(ValueError, match="does not name its modalities. Set `modalities`.*depth"):
         predict_files(channels_predictor(4), [image], tmp_path / "out", folders=folders)
-    with pytest.raises(ValueError, match="of 5 channels, which image files do not have.*hha"):
-        predict_files(channels_predictor(5), [image], tmp_path / "out")
+    (refused,) = predict_files(channels_predictor(5), [image], tmp_path / "out")
+    assert "takes images of 5 bands (`--channels 5`). Received: 3 bands." in refused.error
+    assert "set `modalities` (`--modalities`), in its order, of rgb, hha, depth" in refused.error
     with pytest.raises(ValueError, match="of 5 channels; depth, rgb have 4"):
         predict_files(channels_predictor(5), [image], tmp_path / "out", modalities=names)
     (result,) = predict_files(
