@@ -384,7 +384,7 @@ def test_a_picture_of_bands_is_stretched(tmp_path):
 
     picture = picture_of(image)
 
-    # The 2nd percentile of 1010, 1020, ..., 2000 is 1029.8, the 98th 1980.2; red rises, green falls.
+    # The 2nd percentile of 1010, 1020, ..., 2000 is 1029.8, the 98th 1980.2; green falls.
     assert picture.shape == (1, 101, 3)
     assert picture[0, 0].tolist() == [0, 0, 0]
     assert picture[0, 50, 0] == round(255 * (1500 - 1029.8) / (1980.2 - 1029.8))
