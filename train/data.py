@@ -10,9 +10,11 @@ from keras_fcn.data.augmentation import Augmentation
 from keras_fcn.data.dataset import first_examples
 from keras_fcn.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from keras_fcn.datasets import Example, SegmentationDataset, open_dataset
-from keras_fcn.labels import Heads
+from keras_fcn.labels import Heads, LabelSpec
 
 from .config import AugmentationConfig, DataConfig, LossConfig
+
+_SECONDS_FOR_COPIES = 30.0
 
 
 class TrainingData:
@@ -56,8 +58,14 @@ class TrainingData:
         self.steps_per_epoch = steps_per_epoch(
             self.dataset, config.train_split, config.batch_size, limit=config.limit
         )
-        if config.validation_split:
-            self.dataset.check_split(config.validation_split)
+        if config.validation_split not in (None, *self.dataset.splits):
+            try:
+                self.dataset.check_split(str(config.validation_split))
+            except ValueError as error:
+                raise ValueError(
+                    f"{error} Validate on one of them (--validation-split test), or on none "
+                    "(--validation-split none)."
+                ) from error
         self._config = config
         self._augmentation = Augmentation(**asdict(augmentation)) if config.augment else None
         self._modalities = modalities
@@ -91,7 +99,23 @@ class TrainingData:
                         len(absent) > 8
                     )
                     lines.append(f"Classes without a pixel to train on: {names}.")
-        return lines
+                    lines += self._only_in_validation(spec, absent)
+        copies = self.dataset.find_copies(_SECONDS_FOR_COPIES)
+        return lines + ([copies] if copies else [])
+
+    def _only_in_validation(self, spec: LabelSpec, absent: Sequence[str]) -> list[str]:
+        """Returns a line on the classes without a training pixel that validation contains."""
+        split = self._config.validation_split
+        counts = self.dataset.pixels.get(split or "", ())
+        names = [
+            name
+            for name, count in zip(spec.class_names, counts, strict=False)
+            if count and name in absent
+        ]
+        if not names:
+            return []
+        shown = ", ".join(names[:8]) + f" and {len(names) - 8} more" * (len(names) > 8)
+        return [f"Classes in {split} only, which cannot be learned: {shown}."]
 
     @property
     def num_examples(self) -> int:

@@ -53,6 +53,8 @@ class SegmentationDataset:
             `image` has another number of channels than RGB.
         notes: What a user should know of how it is read, a sentence each.
         pixels: By split, the pixels of each class, then those ignored, where they are counted.
+        find_copies: Function that looks for images nearly equal to one of another split, for at
+            most so many seconds, and returns a sentence on them, or `None`.
         image_reading: How many channels `image` has, and how it was read from files.
 
     Example:
@@ -74,6 +76,7 @@ class SegmentationDataset:
     modalities: tuple[str, ...] = ("rgb",)
     notes: tuple[str, ...] = field(default=(), repr=False)
     pixels: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
+    find_copies: Callable[[float], str | None] = field(default=lambda seconds: None, repr=False)
     image_reading: ImageReading = field(default_factory=ImageReading, repr=False)
 
     def __post_init__(self) -> None:

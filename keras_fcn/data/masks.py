@@ -1,10 +1,10 @@
 """Reading masks exactly: what a file stores, and the labels that it stands for."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,8 @@ VOID = 255
 # Compressions of TIFF files that change values.
 _LOSSY_TIFF = ("jpeg", "tiff_jpeg", "webp")
 _WHITE = 0xFFFFFF
+_PICTURE = 64  # so many values are rather those of a picture than of labels
+_SMALL = 1024  # in fewer pixels there is no telling areas from lines
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,13 @@ class StoredMask:
     def codes(self) -> np.ndarray:
         """The color of each pixel as one number; -1 where a 16-bit value has no color."""
         return self.codes_of(self.values)
+
+    @property
+    def is_set(self) -> np.ndarray:
+        """Whether each pixel is in a mask of a single class: not 0, of a palette not black."""
+        if self.palette is not None and self.codes.any():
+            return np.asarray(self.codes != 0)
+        return np.asarray(self.values != 0)
 
     def codes_of(self, values: np.ndarray) -> np.ndarray:
         """Returns the color codes of values among those that are stored."""
@@ -303,17 +312,56 @@ def is_lossy(values: np.ndarray) -> bool:
     >>> is_lossy(np.repeat(np.arange(30), 40).reshape(30, 40))
     False
     """
-    if len(value_counts(values)[0]) < 12:
+    found, counts = value_counts(values)
+    if len(found) < 12:
         return False
-    found, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    inverse = inverse.reshape(values.shape)
+    places = _places(values, found)
     alone = np.ones(values.shape, bool)
-    for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
-        same = inverse[one] == inverse[other]
+    for one, other, same in _neighbors(places):
         alone[one] &= ~same
         alone[other] &= ~same
-    scattered = np.bincount(inverse[alone], minlength=len(found)) > 0.3 * counts
-    return int(scattered.sum()) >= max(8, len(found) // 3)
+    scattered = np.bincount(places[alone], minlength=len(counts)) > 0.3 * counts
+    if len(found) < _PICTURE and alone.mean() > 0.5:
+        return False  # noise, such as labels that were drawn at random
+    return int(scattered.sum()) >= max(8, len(counts) // 3)
+
+
+def is_thin(values: np.ndarray) -> bool:
+    """Returns whether half of the values of a mask form no areas, but lines of one pixel.
+
+    Such are the values between labels of nearly equal numbers after a lossy compression. Masks of
+    many thin objects have them too: it is a sign only if most masks of a dataset have it.
+
+    >>> sharp, soft = np.repeat([0, 5, 9], 20), np.minimum(np.arange(60), 12)
+    >>> is_thin(np.tile(sharp, (40, 1))), is_thin(np.tile(soft, (40, 1)))
+    (False, True)
+    """
+    found, counts = value_counts(values)
+    if len(found) < 7 or values.size < _SMALL:
+        return False
+    places = _places(values, found)
+    inside = np.ones(values.shape, bool)
+    for one, other, same in _neighbors(places):
+        inside[one] &= same
+        inside[other] &= same
+    thin = np.bincount(places[inside], minlength=len(counts)) < 0.1 * counts
+    are_few = bool(counts[thin].sum() < 0.5 * values.size)
+    return are_few and int(thin.sum()) >= max(5, len(counts) / 2)
+
+
+def _places(values: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Returns the place of each value among those that occur."""
+    if values.dtype != np.uint8:
+        return np.searchsorted(found, values)
+    places = np.zeros(256, np.uint8)
+    places[found] = np.arange(len(found))
+    return places[values]
+
+
+def _neighbors(values: np.ndarray) -> Iterator[tuple[Any, Any, np.ndarray]]:
+    """Yields slices of pixels and of those below and to the right, and where both are equal."""
+    for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        yield one, other, values[one] == values[other]
 
 
 def check_labels(label: np.ndarray, spec: LabelSpec, path: str | Path) -> None:

@@ -13,7 +13,7 @@ _SIDE = 16
 # Root mean square of the difference of two thumbnails, in gray levels. Measured: up to 2.4 for
 # copies resized to a half or saved as JPEG of quality 30, 3.7 for neighbors in a video of a
 # standing car, above 21 for different photographs.
-_NEAR = 3.0
+NEAR = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +38,13 @@ class Fingerprint:
         digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
         digest.update(np.ascontiguousarray(image).tobytes())
         picture = image if image.dtype == np.uint8 else picture_of(image)
-        small = Image.fromarray(picture).resize((_SIDE, _SIDE), Image.Resampling.BOX)
-        thumbnail = np.asarray(small).astype(np.float32).reshape(-1)
+        thumbnail = thumbnail_of(Image.fromarray(picture)).astype(np.float32)
         return cls(split, file, digest.digest(), thumbnail)
+
+
+def thumbnail_of(image: Image.Image) -> np.ndarray:
+    """Returns 16x16 mean colors of an RGB image, uint8, shape `(768,)`."""
+    return np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BOX)).reshape(-1)
 
 
 def find_duplicates(images: Sequence[Fingerprint]) -> list[tuple[str, str, bool]]:
@@ -72,9 +76,11 @@ def _near_duplicates(
     images: Sequence[Fingerprint], others: Sequence[Fingerprint]
 ) -> list[tuple[str, str, bool]]:
     found = []
+    columns = np.array([other.thumbnail for other in others])
     for start in range(0, len(images), 1024):
         part = images[start : start + 1024]
-        for row, column in np.argwhere(_distances(part, others) < _NEAR):
+        rows = np.array([image.thumbnail for image in part])
+        for row, column in np.argwhere(distances(rows, columns) < NEAR):
             image, other = part[row], others[column]
             if image.digest != other.digest:
                 text = f"nearly the same picture is in the split {other.split!r}: {other.file}."
@@ -82,9 +88,13 @@ def _near_duplicates(
     return found
 
 
-def _distances(one: Sequence[Fingerprint], other: Sequence[Fingerprint]) -> np.ndarray:
-    """Returns the root mean square differences of all pairs, shape `(len(one), len(other))`."""
-    a, b = (np.array([image.thumbnail for image in images]) for images in (one, other))
+def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Returns the root mean square differences of all pairs of thumbnails.
+
+    Args:
+        one: float32, shape `(rows, 768)`.
+        other: float32, shape `(columns, 768)`.
+    """
     # |a - b|^2 = |a|^2 + |b|^2 - 2ab, so that one matrix product compares all.
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-    return np.sqrt(np.maximum(squares, 0) / a.shape[1])
+    squares = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2 * one @ other.T
+    return np.asarray(np.sqrt(np.maximum(squares, 0) / one.shape[1]))

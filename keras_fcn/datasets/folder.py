@@ -2,13 +2,13 @@
 
 `find_folder_files` decides everything: which files are images and masks, in which split, which
 belong together (`layouts.py`), what the table of classes says (`class_table.py`), and what the
-values of the masks mean (`mask_values.py`). Training, checking, evaluating and exporting open
+values of the masks mean (`mask_reading.py`). Training, checking, evaluating and exporting open
 folders through it, so that they agree.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,20 +20,25 @@ from keras_fcn.data.dataset import Example, SegmentationDataset
 from keras_fcn.data.image_io import check_size, depth_problem, find_orientation, read_image
 from keras_fcn.data.masks import VOID, check_labels
 from keras_fcn.data.parallel import parallel_map
-from keras_fcn.datasets.class_table import ClassTable, read_class_table, write_class_table
+from keras_fcn.datasets.class_table import (
+    ClassTable,
+    has_guessed_encoding,
+    read_class_table,
+    write_class_table,
+)
 from keras_fcn.datasets.layouts import Pairs, find_layout
+from keras_fcn.datasets.mask_reading import MaskReading, choose_reading
 from keras_fcn.datasets.mask_values import (
-    MaskReading,
     MaskSummary,
-    choose_reading,
     colors_found,
     numbers_found,
     summarize,
 )
+from keras_fcn.datasets.near_copies import copies_across_splits
+from keras_fcn.datasets.random_split import split_at_random
 from keras_fcn.labels import Color, LabelSpec
 from keras_fcn.modalities import ImageReading, image_dtype
 
-_VAL_SHARE = 0.2
 _WRITTEN_TABLE = "classes.csv"
 
 
@@ -179,6 +184,14 @@ def open_folder(
             if (pixels := files.pixels(split)) is not None
         },
         image_reading=files.image_reading,
+        find_copies=partial(
+            copies_across_splits,
+            root,
+            {
+                split: [image for image, _ in pairs.values()]
+                for split, pairs in files.splits.items()
+            },
+        ),
     )
 
 
@@ -207,8 +220,6 @@ def find_folder_files(
     notes, problems = list(layout.notes), list(layout.problems)
     splits = dict(layout.splits)
     is_random = "trainval" in splits
-    if is_random:
-        splits = {**_split_by_seed(root, splits.pop("trainval"), seed, problems), **splits}
     empty = [split for split, pairs in splits.items() if not pairs]
     if not splits or (empty and not problems):
         raise ValueError(
@@ -235,6 +246,9 @@ def find_folder_files(
     problems += chosen.problems
     if chosen.reading is None and not chosen.problems:
         problems += [] if chosen.wrong else [f"{root}: no mask can be read."]
+    if is_random:
+        trainval = splits.pop("trainval")
+        splits = {**_split(root, trainval, seed, chosen.counts, notes, problems), **splits}
     images = [image for pairs in splits.values() for image, _ in pairs.values()]
     if problem := depth_problem(images, options.image_reading):
         problems.append(problem)
@@ -288,6 +302,13 @@ def _table(
         return None
     table = read_class_table(paths[0])
     notes.append(f"Classes: {_shown(root, table.path)}.")
+    if has_guessed_encoding(table.path):
+        foreign = [name for name in table.labels.class_names if not name.isascii()]
+        shown = f": {', '.join(foreign[:3])}" * bool(foreign)
+        notes.append(
+            f"{_shown(root, table.path)} is not in UTF-8 and was read as Western Windows{shown}. "
+            "If names are wrong, save it as UTF-8."
+        )
     for path in paths[1:]:
         if path.parent == paths[0].parent or paths[0].parent in path.parents:
             same = _is_same(path, table)
@@ -349,24 +370,33 @@ def _write_table(root: Path, summaries: Sequence[MaskSummary], notes: list[str])
     return read_class_table(path)
 
 
-def _split_by_seed(
-    root: Path, pairs: Pairs, seed: int, problems: Sequence[str]
+def _split(
+    root: Path,
+    pairs: Pairs,
+    seed: int,
+    counts: Mapping[Path, np.ndarray],
+    notes: list[str],
+    problems: list[str],
 ) -> dict[str, Pairs]:
-    if not pairs and problems:
-        return {}
+    """Returns train and val of a folder that does not say which is which."""
+    if problems:
+        return {"train": pairs}
     if len(pairs) == 1:
-        raise ValueError(
+        problems.append(
             f"{root}: one image cannot be split into train and val. Add images, or list them in "
             "train.txt and val.txt."
         )
-    # Sorted by hash, so that the names and their order do not matter, and an added image moves
-    # few others.
-    order = sorted(pairs, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
-    num_val = max(1, round(_VAL_SHARE * len(order))) if order else 0
-    chosen = set(order[:num_val])
+        return {"train": pairs}
+    classes = {
+        name: frozenset(np.flatnonzero(counts[masks[0]][:VOID]).tolist())
+        for name, (_, masks) in pairs.items()
+        if masks[0] in counts
+    }
+    chosen = split_at_random(root, {name: pair[0] for name, pair in pairs.items()}, classes, seed)
+    notes += chosen.notes
     return {
-        "train": {name: pair for name, pair in pairs.items() if name not in chosen},
-        "val": {name: pair for name, pair in pairs.items() if name in chosen},
+        "train": {name: pair for name, pair in pairs.items() if name not in chosen.val},
+        "val": {name: pair for name, pair in pairs.items() if name in chosen.val},
     }
 
 

@@ -6,96 +6,44 @@ problem, never a part of a split.
 """
 
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
-from functools import cache
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
-
 from keras_fcn.data.bands import NPY
-from keras_fcn.datasets.class_table import (
-    by_preference,
-    decoded,
-    has_classes,
-    is_table,
-    may_be_table,
+from keras_fcn.datasets.class_table import by_preference, has_classes, is_table, may_be_table
+from keras_fcn.datasets.folder_names import (
+    IMAGE_AFFIXES,
+    MASK_AFFIXES,
+    NO_MASK,
+    OTHER_WORDS,
+    RANKED_ENDINGS,
+    SPLIT_WORDS,
+    SPLITS,
+    WEAK_IMAGE_WORDS,
+    is_leftover,
+    may_be_split,
+    name_forms,
+    parse_folder,
+    picture_suffixes,
+    rank_of_word,
+)
+from keras_fcn.datasets.pairing import Matching, PlacedFile
+from keras_fcn.datasets.polygons import TOOLS, is_yolo_label, tool_of
+from keras_fcn.datasets.split_lists import (
+    ListReader,
+    SplitLists,
+    find_lists,
+    listed_splits,
+    other_split_files,
+    unknown_list_problem,
 )
 
-SPLITS = ("train", "val", "test")
-SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-# Words of folders; of several that have masks the one with most images is taken, then the first.
-IMAGE_WORDS = (
-    *("jpegimages", "images", "imgs", "img", "image", "leftimg8bit", "photos", "pictures", "pics"),
-    *("inputs", "input", "frames", "rgb"),
-)
-WEAK_IMAGE_WORDS = ("data",)  # also the folder around everything
-MASK_WORDS = (
-    *("segmentationclasspng", "segmentationclass", "segmentationclassraw", "segmentationclassaug"),
-    *("masks", "mask", "labels", "label", "annotations", "annotation", "annots", "annot", "ann"),
-    *("gtfine", "gt", "groundtruth", "segmentations", "segmentation", "segmaps", "segmap", "seg"),
-    *("targets", "target", "lbl", "lbls", "gtcoarse"),
-)
-# Folders that tools write beside masks, and that are none.
-_OTHER_WORDS = (
-    *("segmentationobject", "segmentationobjectpng", "segmentationobjectvisualization"),
-    *("segmentationclassvisualization", "segmentationclassnpy", "segmentationobjectnpy"),
-    *("visualization", "visualizations", "vis", "overlay", "overlays", "preview", "previews"),
-    *("thumbnails", "thumbs", "predictions", "runs"),
-)
-# Words in the names of folders that carry no meaning of their own.
-_FILLERS = (
-    "dir",
-    "folder",
-    "set",
-    "split",
-    "dataset",
-    "prepped",
-    "png",
-    "jpg",
-    "trainvaltest",
-    "default",
-)
-# Words of folders that may be splits.
-_SPLIT_LIKE = re.compile(
-    r"(train|test|valid|eval|hold|unlab|infer|predict|calib|bench|unseen|hidden|reject).*|"
-    r"trn|val|tst|dev|folds?|splits?|subsets?|parts?|sets?|private|public|final|submissions?|extra|"
-    r"query|gallery|sanity|ood|backup|old|trash|bad"
-)
-_LEFTOVERS = re.compile(
-    r"\..*|@eaDir|__MACOSX|__pycache__|\$RECYCLE\.BIN|#recycle|lost\+found|Thumbs\.db|desktop\.ini|"
-    r"System Volume Information|~\$.*|Icon\r",
-    re.IGNORECASE,
-)
-# What Pillow registers and is no picture of pixels, or a film.
-_NO_PICTURES = {".pdf", ".ps", ".eps", ".wmf", ".emf", ".h5", ".hdf", ".grib", ".bufr", ".mpg"} | {
-    ".mpeg",
-    ".fli",
-    ".flc",
-    ".ico",
-    ".icns",
-    ".cur",
-}
-_UNSPLIT = ("trainval", "default", "all")  # lists of images that are to be split
-_LIST_FOLDERS = ("", "imagesets/segmentation", "imagesets", "splits", "split", "lists", "list")
-
-# What follows or precedes the name of an image in the name of its mask, and of the image itself.
-_MASK_AFFIXES = (
-    *("gtfine_labeltrainids", "gtfine_labelids", "labeltrainids", "labelids", "gtcoarse_labelids"),
-    *("masks", "mask", "labels", "label", "lbl", "gt", "l", "seg", "segmentation", "annotation"),
-    *("annot", "groundtruth", "ground_truth", "target", "semantic", "color_mask"),
-)
-_IMAGE_AFFIXES = ("leftimg8bit", "image", "img", "images", "sat", "rgb", "photo", "input", "orig")
-# Files beside Cityscapes' masks that are none.
-_NO_MASK = re.compile(r"_gt(fine|coarse)_(color|instanceids)$|_instanceids$", re.IGNORECASE)
-_RANKED = ("labeltrainids", "labelids")  # the masks of Cityscapes, in order
+_CHOOSE = '--images "*/images/*" --masks "*/masks/*", for example'
+_CHOOSE_SPLITS = '--images "images/{train,val}/*" --masks "masks/{train,val}/*", for example'
+_LOSSY_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif"}
 
 # Id of an example -> its image and its masks: one, or one per class.
 Pairs = dict[str, tuple[Path, tuple[Path, ...]]]
@@ -118,21 +66,6 @@ class Layout:
     class_masks: Mapping[Path, str]
     notes: list[str]
     problems: list[str]
-
-
-@dataclass(frozen=True)
-class _File:
-    """A picture and what the folders on its path say of it."""
-
-    path: Path
-    parts: tuple[str, ...]  # folders below the root
-    role: str | None  # "image", "mask" or None
-    word: str  # the folder name that gives the role
-    split: str | None
-    groups: tuple[str, ...]  # folders that say nothing
-
-    def key(self, stem: str | None = None) -> str:
-        return "/".join((*self.groups, self.path.stem if stem is None else stem))
 
 
 @dataclass
@@ -171,66 +104,6 @@ def find_layout(
     return search.layout(class_names)
 
 
-def parse_folder(name: str) -> tuple[str | None, str, str | None] | None:
-    """Returns the role, its word and the split that a folder's name gives; `None` if none.
-
-    >>> parse_folder("trainannot"), parse_folder("images_prepped_train"), parse_folder("city")
-    (('mask', 'annot', 'train'), ('image', 'images', 'train'), None)
-    """
-    role, word, split = None, "", None
-    plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    known = _role_of(plain)
-    if known:
-        return known, plain, None
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-    spaced = re.sub(r"ground[-_ ]truth", "groundtruth", spaced)
-    for token in re.findall(r"[a-z]+|\d+", re.sub(r"^\d+[-_. ]+", "", spaced)):
-        for part in _unglued(token):
-            if part in SPLIT_WORDS:
-                if split is not None:
-                    return None
-                split = SPLIT_WORDS[part]
-            elif _role_of(part):
-                if role != "mask":  # `mask_images` are masks
-                    role, word = _role_of(part), part
-            elif part not in _FILLERS and not re.fullmatch(r"(19|20)\d\d", part):
-                return None
-    return (role, word, split) if role or split else None
-
-
-def _may_be_split(name: str) -> bool:
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-    return any(_SPLIT_LIKE.fullmatch(token) for token in re.findall(r"[a-z]+", spaced))
-
-
-def is_leftover(name: str) -> bool:
-    """Returns whether a file or folder is hidden, or was left there by a tool."""
-    return _LEFTOVERS.fullmatch(name) is not None
-
-
-@cache
-def picture_suffixes() -> frozenset[str]:
-    """Returns the extensions of images that can be read."""
-    return frozenset(Image.registered_extensions()) - _NO_PICTURES
-
-
-def _role_of(word: str) -> str | None:
-    if word in IMAGE_WORDS or word in WEAK_IMAGE_WORDS:
-        return "image"
-    return "mask" if word in MASK_WORDS else None
-
-
-def _unglued(token: str) -> list[str]:
-    """Returns the words of one such as `trainannot` or `maskstrain`."""
-    if token in SPLIT_WORDS or _role_of(token):
-        return [token]
-    for split in (*sorted(SPLIT_WORDS, key=len, reverse=True), *_FILLERS):
-        for rest in (token.removeprefix(split), token.removesuffix(split)):
-            if rest != token and _role_of(rest):
-                return [split, rest]
-    return [token]
-
-
 def _walk(root: Path, suffixes: frozenset[str]) -> _Tree:
     tree = _Tree()
 
@@ -266,12 +139,15 @@ class _Search:
         self.notes: list[str] = []
         self.problems: list[str] = []
         self.class_masks: dict[Path, str] = {}
-        self.missing: set[_File] = set()
+        self.missing: set[PlacedFile] = set()
         self.base = self._base()
 
     def layout(self, class_names: Callable[[Path], Sequence[str]]) -> Layout:
-        lists = self._lists()
-        tables = self._tables()
+        lists = find_lists(self.tree.others, self.tree.pictures, {self.root, self.base})
+        for problem in lists.problems:
+            self._problem(problem)
+        self._note_unread(lists.unread)
+        tables = self._tables({*lists.unread, *lists.unknown})
         files = self._files()
         images = self._unique([file for file in files if file.role == "image"])
         masks = [file for file in files if file.role == "mask"]
@@ -283,7 +159,7 @@ class _Search:
                 names = class_names(tables[0])
             except ValueError:
                 names = ()  # reported where the table is read
-        pairs = self._pairs(images, masks, names, lists is not None)
+        pairs = self._pairs(images, masks, names, bool(lists.files))
         splits = self._splits(images, pairs, lists)
         used = {path.parent for found in splits.values() for i, ms in found.values() for path in ms}
         unread = {f"Not read: {self._shown(folder)}." for folder in used}
@@ -314,7 +190,7 @@ class _Search:
                 return base
             base = base / name
 
-    def _files(self) -> list[_File]:
+    def _files(self) -> list[PlacedFile]:
         files = []
         for path in self.tree.pictures:
             file = self._placed(path)
@@ -323,7 +199,7 @@ class _Search:
         self._check_folders(files)
         return self._with_roles(files)
 
-    def _placed(self, path: Path) -> _File | None:
+    def _placed(self, path: Path) -> PlacedFile | None:
         relative = path.relative_to(self.root if any(self.patterns.values()) else self.base)
         parts = relative.parts[:-1]
         role, word, split, groups = None, "", None, []
@@ -334,7 +210,7 @@ class _Search:
                 literal |= {part for part in PurePosixPath(pattern).parts if not _is_wild(part)}
         by_pattern = role is not None
         for part in parts:
-            if re.sub(r"[^a-z]", "", part.lower()) in _OTHER_WORDS and not by_pattern:
+            if re.sub(r"[^a-z]", "", part.lower()) in OTHER_WORDS and not by_pattern:
                 self._note_once(f"Not read: {self._shown(path.parent)}.")
                 return None
             parsed = parse_folder(part)
@@ -357,13 +233,13 @@ class _Search:
             return None
         if path.suffix.lower() == NPY and role == "mask":
             return None  # only images are read from arrays
-        return _File(path, parts, role, word, split, tuple(groups))
+        return PlacedFile(path, parts, role, word, split, tuple(groups))
 
-    def _check_folders(self, files: list[_File]) -> None:
+    def _check_folders(self, files: list[PlacedFile]) -> None:
         """Adds a problem for each folder that may be a split and is not understood."""
         if any(self.patterns.values()):
             return
-        children: dict[tuple[str, ...], dict[str, list[_File]]] = {}
+        children: dict[tuple[str, ...], dict[str, list[PlacedFile]]] = {}
         for file in files:
             for depth, part in enumerate(file.parts):
                 below = children.setdefault(file.parts[:depth], {})
@@ -386,14 +262,14 @@ class _Search:
                 elif has_role and above_role:
                     self._note_once(f"Not read: {self._shown(self.base.joinpath(*parent, name))}.")
                     continue
-                elif _may_be_split(name) and len(parent) + len(below) > 1:
+                elif may_be_split(name) and len(parent) + len(below) > 1:
                     reason = "may be a split, and is no split that is known"
                 else:
                     continue
                 self._problem(
                     f"{self.base.joinpath(*parent, name)}: this folder {reason} ("
                     f"{', '.join(SPLIT_WORDS)}). Rename or move it, or choose the files: "
-                    '--images "images/*/*.png" --masks "masks/*/*.png", for example.'
+                    f"{_CHOOSE_SPLITS if has_split else _CHOOSE}."
                 )
             same: dict[tuple[str | None, str | None], list[str]] = {}
             for name, place in parsed.items():
@@ -409,9 +285,9 @@ class _Search:
             loose = [f for f in files if f.parts == parent and f.role is not None]
             if has_split and loose:
                 self._problem(
-                    f"{loose[0].path}: {len(loose)} files lie beside the folders of splits "
-                    f"({', '.join(sorted(below))}), and it is not clear in which split they are. "
-                    "Move them into one."
+                    f"{loose[0].path}: {count(loose, 'file')} beside the folders of splits "
+                    f"({', '.join(sorted(below))}): it is not clear in which split. Move them into "
+                    "one."
                 )
         for file in files:
             twice = [part for part in file.groups if (place := parse_folder(part)) and place[2]]
@@ -422,7 +298,7 @@ class _Search:
                     "choose with --images GLOB --masks GLOB."
                 )
 
-    def _with_roles(self, files: list[_File]) -> list[_File]:
+    def _with_roles(self, files: list[PlacedFile]) -> list[PlacedFile]:
         """Gives a role to files whose folders have none."""
         open_files = [file for file in files if file.role is None]
         if not open_files:
@@ -454,41 +330,45 @@ class _Search:
             return known + [replace(file, role="mask", word="") for file in open_files]
         return self._side_by_side(open_files)
 
-    def _side_by_side(self, files: list[_File]) -> list[_File]:
+    def _side_by_side(self, files: list[PlacedFile]) -> list[PlacedFile]:
         """Tells images from masks that lie in the same folders, by their names."""
-        by_folder: dict[Path, list[_File]] = {}
+        by_folder: dict[Path, list[PlacedFile]] = {}
         for file in files:
             by_folder.setdefault(file.path.parent, []).append(file)
         result = []
         for folder_files in by_folder.values():
             stems = {file.path.stem.lower() for file in folder_files}
-            bare = {form for stem in stems for form in _forms(stem, _IMAGE_AFFIXES)}
+            bare = {form for stem in stems for form in name_forms(stem, IMAGE_AFFIXES)}
             is_mask = {
                 file.path: any(
                     form in bare and form != file.path.stem.lower()
-                    for form in _forms(file.path.stem.lower(), _MASK_AFFIXES)
+                    for form in name_forms(file.path.stem.lower(), MASK_AFFIXES)
                 )
                 for file in folder_files
             }
             if not any(is_mask.values()):
-                counts = Counter(file.path.stem for file in folder_files)
-                lossy = {".jpg", ".jpeg", ".jpe", ".jfif"}
-                if all(count == 2 for count in counts.values()):
-                    # x.jpg and x.png: the JPEG is the image.
-                    kinds = {file.path: file.path.suffix.lower() in lossy for file in folder_files}
-                    if sum(kinds.values()) * 2 == len(kinds):
-                        is_mask = {path: not kind for path, kind in kinds.items()}
+                # x.jpg and x.png: the JPEG is the image.
+                kinds: dict[str, list[bool]] = {}
+                for file in folder_files:
+                    is_lossy = file.path.suffix.lower() in _LOSSY_SUFFIXES
+                    kinds.setdefault(file.path.stem, []).append(is_lossy)
+                pairs = sum(sorted(found) == [False, True] for found in kinds.values())
+                if pairs * 2 > len(kinds):
+                    is_mask = {
+                        file.path: file.path.suffix.lower() not in _LOSSY_SUFFIXES
+                        for file in folder_files
+                    }
             result += [
                 replace(file, role="mask" if is_mask[file.path] else "image")
                 for file in folder_files
             ]
         return result
 
-    def _unique(self, images: list[_File]) -> list[_File]:
+    def _unique(self, images: list[PlacedFile]) -> list[PlacedFile]:
         """Returns the images, of each name one; names that repeat are problems."""
         words = Counter(image.word for image in images)
         if len(words) > 1:
-            best = max(words, key=lambda word: (words[word], -_rank_of(word)))
+            best = max(words, key=lambda word: (words[word], -rank_of_word(word)))
             others = [word for word in words if word != best and word]
             overlap = {(i.split, i.key()) for i in images if i.word == best}
             dropped = [i for i in images if i.word != best and (i.split, i.key()) in overlap]
@@ -499,7 +379,7 @@ class _Search:
                 )
                 left = set(dropped)
                 images = [i for i in images if i not in left]
-        found: dict[tuple[str | None, str], _File] = {}
+        found: dict[tuple[str | None, str], PlacedFile] = {}
         for image in images:
             first = found.setdefault((image.split, image.key()), image)
             if first is not image:
@@ -510,23 +390,17 @@ class _Search:
 
     def _pairs(
         self,
-        images: list[_File],
-        masks: list[_File],
+        images: list[PlacedFile],
+        masks: list[PlacedFile],
         class_names: Sequence[str],
         are_listed: bool,
-    ) -> dict[_File, tuple[Path, ...]]:
-        masks = [mask for mask in masks if not _NO_MASK.search(mask.path.stem)]
+    ) -> dict[PlacedFile, tuple[Path, ...]]:
+        masks = [mask for mask in masks if not NO_MASK.search(mask.path.stem)]
         masks = self._chosen_masks(images, masks)
-        matched, used = _match(images, masks)
-        open_images = [image for image in images if image not in matched]
-        left = [mask for mask in masks if mask.path not in used]
-        if open_images and left:
-            split = _class_masks(open_images, left, class_names)
-            for image, by_class in split.items():
-                matched[image] = list(by_class.values())
-                used |= {mask.path for mask in by_class.values()}
-                self.class_masks |= {mask.path: name for name, mask in by_class.items()}
-        result: dict[_File, tuple[Path, ...]] = {}
+        matching = Matching(images, masks).by_names()
+        self.class_masks = matching.by_classes(class_names)
+        matched, used = matching.by_single_names().masks_of, matching.used
+        result: dict[PlacedFile, tuple[Path, ...]] = {}
         missing = []
         for image in images:
             found = matched.get(image, [])
@@ -555,9 +429,9 @@ class _Search:
 
     def _check_missing(
         self,
-        missing: list[_File],
-        images: list[_File],
-        masks: list[_File],
+        missing: list[PlacedFile],
+        images: list[PlacedFile],
+        masks: list[PlacedFile],
         are_listed: bool,
     ) -> None:
         if are_listed:
@@ -570,48 +444,50 @@ class _Search:
             if all(i in without for i in images if i.split == split)
         }
         places = _common(self.root, {mask.path.parent for mask in masks})
-        skipped: Counter[str] = Counter()
+        skipped = []
         for image in missing:
             if image.split == "test" and "test" not in splits_with_masks:
-                skipped["test"] += 1
+                skipped.append(image)
                 continue
             hint = ""
-            if any(_starts_alike(mask.path.stem, image.path.stem) for mask in masks):
+            if self.class_masks:
+                hint = (
+                    " Others have a mask per class; an image without any object needs one that is "
+                    "empty."
+                )
+            elif any(_starts_alike(mask.path.stem, image.path.stem) for mask in masks):
                 hint = (
                     " Are there masks per class? They are read if a table (classes.txt) names "
                     "the classes as the files do."
                 )
             place = next((m.path.parent for m in masks if m.split == image.split), Path(places))
-            self._problem(
-                f"{image.path}: there is no mask of that name in {place} (expected "
-                f"{image.path.stem}.png, for example).{hint}"
-            )
+            self._problem(_missing_mask(image, f" in {place}") + hint)
         if skipped:
             self.notes.append(
-                f"The {skipped['test']} images of the split 'test' have no masks and are left out."
+                f"{count(skipped, 'image')} of the split 'test' without masks: left out."
             )
 
-    def _chosen_masks(self, images: list[_File], masks: list[_File]) -> list[_File]:
+    def _chosen_masks(self, images: list[PlacedFile], masks: list[PlacedFile]) -> list[PlacedFile]:
         """Returns the masks of one kind, where several folders or endings have some."""
-        kinds: dict[tuple[str, str], list[_File]] = {}
+        kinds: dict[tuple[str, str], list[PlacedFile]] = {}
         for mask in masks:
-            ending = next((e for e in _RANKED if mask.path.stem.lower().endswith(e)), "")
+            ending = next((e for e in RANKED_ENDINGS if mask.path.stem.lower().endswith(e)), "")
             kinds.setdefault((mask.word, ending), []).append(mask)
         if len(kinds) < 2:
             return masks
-        coverage = {kind: len(_match(images, found)[0]) for kind, found in kinds.items()}
+        covered_by = {kind: _covered(images, found) for kind, found in kinds.items()}
 
         def rank(kind: tuple[str, str]) -> tuple[int, int, int]:
-            ending = -_RANKED.index(kind[1]) if kind[1] else -len(_RANKED)
-            return coverage[kind], ending, -_rank_of(kind[0])
+            ending = -RANKED_ENDINGS.index(kind[1]) if kind[1] else -len(RANKED_ENDINGS)
+            return len(covered_by[kind]), ending, -rank_of_word(kind[0])
 
         best = max(kinds, key=rank)
         chosen = list(kinds[best])
-        covered = set(_match(images, chosen)[0])
+        covered = set(covered_by[best])
         for kind in sorted(kinds, key=rank, reverse=True):
             if kind == best:
                 continue
-            more = set(_match(images, kinds[kind])[0])
+            more = covered_by[kind]
             if more and not more & covered:  # masks of other images, such as another split's
                 chosen += kinds[kind]
                 covered |= more
@@ -623,175 +499,94 @@ class _Search:
 
     # Splits
 
-    def _lists(self) -> dict[str, Path] | None:
-        """Returns the files that list the names of a split, those in the usual places first."""
-        stems = {path.stem for path in self.tree.pictures}
-        ranked: dict[str, list[tuple[int, Path]]] = {}
-        unknown: list[Path] = []
-        for path in self.tree.others:
-            if path.suffix.lower() not in (".txt", ".lst", ".csv") or is_table(path):
-                continue
-            word = re.sub(r"([-_ ]?(list|ids|files|names|set|split))+$", "", path.stem.lower())
-            split = "trainval" if word in _UNSPLIT else SPLIT_WORDS.get(word)
-            rank = self._rank_of_list(path)
-            if split and (rank < len(_LIST_FOLDERS) or _is_list(path, stems)):
-                ranked.setdefault(split, []).append((rank, path))
-            elif _is_list(path, stems) and (rank < len(_LIST_FOLDERS) or _may_be_split(path.stem)):
-                unknown.append(path)
-        found: dict[str, Path] = {}
-        for split, files in ranked.items():
-            files.sort()
-            found[split] = files[0][1]
-            for rank, path in files[1:]:
-                if rank == files[0][0]:
-                    self._problem(
-                        f"{path}: {found[split].name} is a list of the split {split!r} too. Remove "
-                        "one of them."
-                    )
-                else:
-                    self._note_once(f"Not read: {self._shown(path)}.")
-        if "trainval" in found and ("train" in found or "val" in found):
-            self._note_once(f"Not read: {self._shown(found.pop('trainval'))}.")
-        for path in unknown:
-            if found:
-                self._note_once(f"Not read: {self._shown(path)}.")
-            else:
-                self._problem(
-                    f"{path}: the file lists images, and its name is that of no known split "
-                    f"({', '.join(f'{word}.txt' for word in SPLIT_WORDS)}). Rename or remove it."
-                )
-        return found or None
-
-    def _rank_of_list(self, path: Path) -> int:
-        """Returns the place of a list's folder among those where lists are expected."""
-        ranks = []
-        for base in {self.root, self.base}:
-            if path.is_relative_to(base):
-                folder = path.parent.relative_to(base).as_posix().lower()
-                folder = "" if folder == "." else folder
-                if folder in _LIST_FOLDERS:
-                    ranks.append(_LIST_FOLDERS.index(folder))
-        return min(ranks, default=len(_LIST_FOLDERS))
-
-    def _check_other_lists(self) -> None:
-        """Adds a problem for a file that may say the split, where nothing else does."""
-        stems = {path.stem for path in self.tree.pictures}
-        for path in self.tree.others:
-            if (
-                path.suffix.lower() not in (".json", ".csv", ".tsv", ".yaml", ".yml")
-                or not _may_be_split(path.stem)
-                or path.stat().st_size > 1 << 24
-            ):
-                continue
-            words = set(re.findall(r"[^\s\"',;/\\\[\]{}:]+", path.read_text("utf-8", "replace")))
-            named = {PurePosixPath(word).stem for word in words} & stems
-            if len(named) >= 2:
-                self._problem(
-                    f"{path}: the file names {len(named)} images and may say in which split they "
-                    "are; it is not read. Write their names into train.txt and val.txt, or move "
-                    "the file away to split at random."
-                )
-
     def _splits(
         self,
-        images: list[_File],
-        pairs: Mapping[_File, tuple[Path, ...]],
-        lists: Mapping[str, Path] | None,
+        images: list[PlacedFile],
+        pairs: Mapping[PlacedFile, tuple[Path, ...]],
+        lists: SplitLists,
     ) -> dict[str, Pairs]:
-        if lists:
-            return self._listed_splits(images, pairs, lists)
-        names = {image.split for image in images if image in pairs}
-        if names == {None}:
-            self._check_other_lists()
-        if names and None not in names:
-            splits: dict[str, Pairs] = {
-                split: {
-                    image.key(): (image.path, pairs[image])
-                    for image in images
-                    if image.split == split and image in pairs
-                }
-                for split in SPLITS
-                if split in {image.split for image in images}
-            }
-            return {split: found for split, found in splits.items() if found}
-        return {"trainval": {i.key(): (i.path, pairs[i]) for i in images if i in pairs}}
+        if lists.files:
+            splits = self._listed_splits(images, pairs, lists.files)
+        else:
+            splits = self._splits_of_folders([i for i in images if i in pairs], lists)
+        return {
+            split: {image.key(): (image.path, pairs[image]) for image in splits[split]}
+            for split in (*SPLITS, "trainval")
+            if split in splits
+        }
 
     def _listed_splits(
         self,
-        images: list[_File],
-        pairs: Mapping[_File, tuple[Path, ...]],
+        images: list[PlacedFile],
+        pairs: Mapping[PlacedFile, tuple[Path, ...]],
         lists: Mapping[str, Path],
-    ) -> dict[str, Pairs]:
-        by_name: dict[str, list[_File]] = {}
+    ) -> dict[str, list[PlacedFile]]:
+        problems: list[str] = []
+        listed = listed_splits(lists, ListReader(images, self.base), problems)
+        left = set(images).difference(*listed.values())
+        for found in listed.values():
+            problems += [_missing_mask(image) for image in found if image in self.missing]
+        if left and not problems and not self.problems:
+            self.notes.append(f"{count(left, 'image')} in no list: left out.")
+        for problem in problems:
+            self._problem(problem)
+        return {split: [i for i in found if i in pairs] for split, found in listed.items()}
+
+    def _splits_of_folders(
+        self, images: list[PlacedFile], lists: SplitLists
+    ) -> dict[str, list[PlacedFile]]:
+        found: dict[str | None, list[PlacedFile]] = {}
         for image in images:
-            relative = image.path.relative_to(self.base)
-            parts = PurePosixPath(_composed(relative.with_suffix("").as_posix())).parts
-            for start in range(len(parts)):
-                by_name.setdefault("/".join(parts[start:]), []).append(image)
-            if image.key() not in ("/".join(parts[start:]) for start in range(len(parts))):
-                by_name.setdefault(image.key(), []).append(image)
-        first: dict[_File, tuple[str, str]] = {}
-        splits: dict[str, Pairs] = {}
-        for split, path in lists.items():
-            found: Pairs = {}
-            for number, line in enumerate(_read_lines(path), 1):
-                entry = _composed(line.strip().replace("\\", "/"))
-                if not entry:
-                    continue
-                place = f"{path}, line {number}"
-                listed = _listed_image(entry, by_name)
-                if listed is None and (entry[0] == "#" or (number == 1 and path.suffix == ".csv")):
-                    continue  # a comment, a heading
-                if listed is None:
-                    self._problem(f"{place}: there is no image {entry!r}.")
-                elif listed in first and first[listed][0] == split:
-                    self._problem(f"{place}: {entry!r} is listed twice.")
-                elif listed in first:
-                    self._problem(
-                        f"{place}: {entry!r} is also in the list of the split "
-                        f"{first[listed][0]!r} ({first[listed][1]})."
-                    )
-                elif listed.split and listed.split != split:
-                    self._problem(
-                        f"{place}: {entry!r} lies in a folder of the split {listed.split!r}."
-                    )
-                else:
-                    first[listed] = split, f"{path.name}, line {number}"
-                    if listed in self.missing:
-                        self._problem(
-                            f"{listed.path}: there is no mask of that name (expected "
-                            f"{listed.path.stem}.png, for example)."
-                        )
-                    elif listed in pairs:
-                        found[listed.key()] = listed.path, pairs[listed]
-            splits[split] = found
-        left = len(images) - len(first)
-        if left > 0 and not self.problems:
-            self.notes.append(f"{left} images are in no list and are left out.")
-        return {split: splits[split] for split in (*SPLITS, "trainval") if split in splits}
+            found.setdefault(image.split, []).append(image)
+        loose = found.get(None, [])
+        if not loose:
+            for path in lists.unknown:
+                self._note_once(f"Not read: {self._shown(path)}.")
+            return {split: files for split, files in found.items() if split}
+        if len(found) > 1 and not self.problems:
+            split, (other, *_) = next(item for item in found.items() if item[0])
+            self._problem(
+                f"{loose[0].path}: this image"
+                f"{f' (as {len(loose) - 1:,} more)' * (len(loose) > 1)} is in no folder of a "
+                f"split; those in {self._shown(other.path.parent)} are of the split {split!r}. "
+                f"Move it into one, or choose the files: {_CHOOSE_SPLITS}."
+            )
+        for path in lists.unknown:
+            problem = unknown_list_problem(path, self.tree.pictures)
+            if problem:
+                self._problem(problem)
+            else:
+                self._note_once(f"Not read: {self._shown(path)}.")
+        known = {*lists.unknown, *lists.unread}
+        for problem in other_split_files(
+            [path for path in self.tree.others if path not in known], self.tree.pictures
+        ):
+            self._problem(problem)
+        return {"trainval": images}
 
     # Tables, and what to say
 
-    def _tables(self) -> list[Path]:
+    def _tables(self, lists: Collection[Path]) -> list[Path]:
         """Returns the tables of classes, those nearest to the root first."""
         tables = [path for path in self.tree.others if is_table(path)]
         depths: dict[int, list[Path]] = {}
         for path in tables:
-            if _is_yolo_label(path) or not has_classes(path):
+            if is_yolo_label(path) or not has_classes(path):
                 continue
             depths.setdefault(len(path.relative_to(self.root).parts), []).append(path)
         result: list[Path] = []
         for depth in sorted(depths):
             result += by_preference(depths[depth])
         for path in self.tree.others:
-            if path not in tables and path.parent == self.root and may_be_table(path):
+            is_known = path in tables or path in lists
+            if not is_known and path.parent in (self.root, self.base) and may_be_table(path):
                 self._note_once(
                     f"Not used: {self._shown(path)}. If it is the table of classes, call it "
                     f"classes{path.suffix.lower()}."
                 )
         return result
 
-    def _not_understood(self, files: list[_File]) -> str:
+    def _not_understood(self, files: list[PlacedFile]) -> str:
         problem = f" {self.problems[0]}" if self.problems else ""
         pointer = self._importer()
         if pointer:
@@ -839,20 +634,19 @@ class _Search:
     def _importer(self) -> str | None:
         """Returns which import reads the labels, if they are no masks."""
         for path in self.tree.others:
-            tool = _tool_of(path)
+            tool = tool_of(path)
             if tool:
-                what = {
-                    "yolo": "polygons of YOLO",
-                    "coco": "polygons of COCO",
-                    "labelme": "polygons of labelme",
-                    "labelstudio": "an export of Label Studio",
-                    "cvat": "an export of CVAT",
-                }[tool]
                 return (
-                    f"{path}: the labels are {what}, not masks. Make masks of them: keras-fcn "
-                    f"datasets import --from {tool} {self.root} --output FOLDER"
+                    f"{path}: the labels are {TOOLS[tool]}, not masks. Make masks of them: "
+                    f"keras-fcn datasets import --from {tool} {self.root} --output FOLDER"
                 )
         return None
+
+    def _note_unread(self, paths: Sequence[Path]) -> None:
+        for path in paths[:3]:
+            self._note_once(f"Not read: {self._shown(path)}.")
+        if len(paths) > 3:
+            self._note_once(f"Not read: {len(paths) - 3} more lists.")
 
     def _problem(self, text: str) -> None:
         if text not in self.problems:
@@ -867,7 +661,31 @@ class _Search:
         return relative + "/" if path.is_dir() and relative != "." else relative
 
 
+def count(items: Sized, name: str) -> str:
+    """Returns a number of things, such as `1 image`, `2 images`."""
+    return f"{len(items):,} {name}{'s' * (len(items) != 1)}"
+
+
+def _missing_mask(image: PlacedFile, where: str = "") -> str:
+    return (
+        f"{image.path}: there is no mask of that name{where} (expected {image.path.stem}.png, for "
+        "example)."
+    )
+
+
+def _covered(images: Sequence[PlacedFile], masks: Sequence[PlacedFile]) -> set[PlacedFile]:
+    """Returns the images that have one of these masks."""
+    return set(Matching(images, masks).by_names().by_single_names().masks_of)
+
+
 def _matches(relative: Path, pattern: str) -> bool:
+    """Returns whether a pattern of `*`, `?`, `**` and `{a,b}` matches a path."""
+    braces = re.search(r"\{([^{}]*)\}", pattern)
+    if braces:
+        return any(
+            _matches(relative, pattern[: braces.start()] + word + pattern[braces.end() :])
+            for word in braces[1].split(",")
+        )
     if "**" in pattern:
         pieces = [translate(piece)[4:-3] if piece != "**" else None for piece in pattern.split("/")]
         text = "".join(
@@ -879,219 +697,11 @@ def _matches(relative: Path, pattern: str) -> bool:
 
 
 def _is_wild(part: str) -> bool:
-    return any(sign in part for sign in "*?[")
-
-
-def _rank_of(word: str) -> int:
-    words = (*IMAGE_WORDS, *WEAK_IMAGE_WORDS, *MASK_WORDS, "")
-    return words.index(word)
-
-
-def _forms(stem: str, affixes: Sequence[str]) -> list[str]:
-    """Returns a name as it is, then without what its role adds to it.
-
-    >>> _forms("x_mask", _MASK_AFFIXES), _forms("x.jpg", _MASK_AFFIXES)
-    (['x_mask', 'x'], ['x.jpg', 'x'])
-    """
-    forms = [stem]
-    inner = PurePosixPath(stem)
-    if inner.suffix.lower() in picture_suffixes():
-        forms.append(inner.stem)
-    for form in list(forms):
-        lowered = form.lower()
-        for affix in affixes:
-            for separator in "_-. ":
-                if lowered.endswith(separator + affix) and len(form) > len(affix) + 1:
-                    forms.append(form[: -len(affix) - 1])
-                if lowered.startswith(affix + separator) and len(form) > len(affix) + 1:
-                    forms.append(form[len(affix) + 1 :])
-    for form in forms[1:]:
-        inner = PurePosixPath(form)
-        if inner.suffix.lower() in picture_suffixes():
-            forms.append(inner.stem)
-    return list(dict.fromkeys(forms))
-
-
-def _match(
-    images: Sequence[_File], masks: Sequence[_File]
-) -> tuple[dict[_File, list[_File]], set[Path]]:
-    """Pairs images with masks: by equal names, then without affixes, then whatever the case."""
-    matched: dict[_File, list[_File]] = {}
-    used: set[Path] = set()
-    image_forms = {image: _forms(image.path.stem, _IMAGE_AFFIXES) for image in images}
-    mask_forms = {mask: _forms(mask.path.stem, _MASK_AFFIXES) for mask in masks}
-
-    def attempt(
-        image_keys: Callable[[_File], Iterable[object]],
-        mask_keys: Callable[[_File], Iterable[object]],
-        only_single: bool = False,
-    ) -> None:
-        index: dict[object, list[_File]] = {}
-        for mask in masks:
-            if mask.path not in used:
-                for key in mask_keys(mask):
-                    index.setdefault(key, []).append(mask)
-        claims: dict[Path, list[_File]] = {}
-        found: dict[_File, list[_File]] = {}
-        for image in images:
-            if image in matched:
-                continue
-            for key in image_keys(image):
-                candidates = [m for m in index.get(key, ()) if _compatible(image, m)]
-                if candidates and (not only_single or len(candidates) == 1):
-                    found[image] = list(dict.fromkeys(candidates))
-                    for mask in found[image]:
-                        claims.setdefault(mask.path, []).append(image)
-                    break
-        for image, candidates in found.items():
-            if all(len(claims[mask.path]) == 1 for mask in candidates):
-                matched[image] = candidates
-                used.update(mask.path for mask in candidates)
-
-    def lowered(keys: Iterable[str]) -> list[str]:
-        return [_composed(key).lower() for key in keys]
-
-    attempt(lambda i: [(i.split, i.key())], lambda m: [(m.split, m.key())])
-    attempt(lambda i: [i.key()], lambda m: [m.key()])
-    attempt(
-        lambda i: [(i.split, i.key(form)) for form in image_forms[i]],
-        lambda m: [(m.split, m.key(form)) for form in mask_forms[m]],
-    )
-    attempt(
-        lambda i: lowered(i.key(form) for form in image_forms[i]),
-        lambda m: lowered(m.key(form) for form in mask_forms[m]),
-    )
-    # Without the folders that only one side has; then the names alone, if each is there once.
-    shared = {group for image in images for group in image.groups} & {
-        group for mask in masks for group in mask.groups
-    }
-
-    def reduced(file: _File, forms: Iterable[str]) -> list[tuple[str, ...]]:
-        kept = tuple(group for group in file.groups if group in shared)
-        return [(*kept, form) for form in forms]
-
-    attempt(
-        lambda i: [(i.split, *key) for key in reduced(i, image_forms[i])],
-        lambda m: [(m.split, *key) for key in reduced(m, mask_forms[m])],
-        only_single=True,
-    )
-    names = Counter(image.path.stem for image in images)
-    attempt(
-        lambda i: image_forms[i] if names[i.path.stem] == 1 else (),
-        lambda m: mask_forms[m],
-        only_single=True,
-    )
-    return matched, used
-
-
-def _composed(name: str) -> str:
-    """Returns a name with composed letters: macOS stores an umlaut as two characters."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _compatible(image: _File, mask: _File) -> bool:
-    return image.split is None or mask.split is None or image.split == mask.split
-
-
-def _class_masks(
-    images: Sequence[_File], masks: Sequence[_File], class_names: Sequence[str]
-) -> dict[_File, dict[str, _File]]:
-    """Returns the masks of each class: `p_cat.png`, `p/cat.png` or `cat/p.png`."""
-    names = {_plain(name): name for name in class_names}
-    if not names:
-        return {}
-    by_key: dict[str, _File] = {}
-    for image in images:
-        by_key.setdefault("/".join((*image.groups, image.path.stem)).lower(), image)
-    found: dict[_File, dict[str, _File]] = {}
-    for mask in masks:
-        for key, word in _class_keys(mask):
-            image_file = by_key.get(key.lower())
-            name = names.get(_plain(word))
-            if image_file is None or name is None or not _compatible(image_file, mask):
-                continue
-            found.setdefault(image_file, {}).setdefault(name, mask)
-            break
-    return found
-
-
-def _class_keys(mask: _File) -> list[tuple[str, str]]:
-    """Returns the possible (key of the image, name of the class) of a mask of one class."""
-    stem = mask.path.stem
-    keys = []
-    for form in _forms(stem, _MASK_AFFIXES):
-        keys.append(("/".join(mask.groups), form))  # p/cat.png
-        for position, group in enumerate(mask.groups):  # cat/p.png
-            rest = mask.groups[:position] + mask.groups[position + 1 :]
-            keys += [("/".join((*rest, form)), group)]
-        for match in re.finditer(r"[_\-. ]+", form):
-            before, after = form[: match.start()], form[match.end() :]
-            keys += [(mask.key(before), after), (mask.key(after), before)]
-    return keys
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^\w]|_", "", name.lower())
+    return any(sign in part for sign in "*?[{")
 
 
 def _starts_alike(mask: str, image: str) -> bool:
     return mask.lower().startswith(image.lower()) and mask.lower() != image.lower()
-
-
-def _read_lines(path: Path) -> list[str]:
-    return decoded(path).splitlines()
-
-
-def _listed_image(entry: str, by_name: Mapping[str, list[_File]]) -> _File | None:
-    """Returns the image that a line names: by its path or name, with or without extension."""
-    words = [entry, *([] if " " not in entry and "," not in entry else re.split(r"[\s,]+", entry))]
-    for word in words[:2]:
-        parts = [part for part in word.split("/") if part not in ("", ".")]
-        for start in range(len(parts)):
-            name = "/".join(parts[start:])
-            stripped = name
-            if PurePosixPath(name).suffix.lower() in picture_suffixes():
-                stripped = PurePosixPath(name).with_suffix("").as_posix()
-            for key in (name, stripped):
-                found = by_name.get(key, [])
-                if len(found) == 1 or (found and len({f.path for f in found}) == 1):
-                    return found[0]
-    return None
-
-
-def _is_list(path: Path, stems: set[str]) -> bool:
-    """Returns whether most lines of a file are names of pictures."""
-    lines = [line.strip() for line in _read_lines(path)[:200] if line.strip()]
-    named = [line for line in lines if PurePosixPath(re.split(r"[\s,]", line)[0]).stem in stems]
-    return bool(lines) and len(named) * 2 > len(lines)
-
-
-def _is_yolo_label(path: Path) -> bool:
-    if path.suffix.lower() != ".txt":
-        return False
-    with path.open("rb") as file:
-        first = file.read(4096).split(b"\n")[0]
-    return re.fullmatch(rb"\s*\d+(\s+[01]?\.\d+){4,}\s*", first) is not None
-
-
-def _tool_of(path: Path) -> str | None:
-    """Returns the tool whose labels a file contains, if they are polygons."""
-    suffix = path.suffix.lower()
-    if suffix == ".txt":
-        return "yolo" if _is_yolo_label(path) else None
-    if suffix not in (".json", ".xml"):
-        return None
-    with path.open("rb") as file:
-        head = file.read(1 << 16)
-    if suffix == ".xml":
-        return "cvat" if b"<annotations>" in head else None
-    if b'"shapes"' in head:
-        return "labelme"
-    if b'"completions"' in head or b'"original_width"' in head or b'"from_name"' in head:
-        return "labelstudio"
-    if re.search(rb'"(annotations|images|categories)"\s*:\s*\[', head):
-        return "coco"
-    return None
 
 
 def _common(root: Path, folders: Iterable[Path]) -> str:

@@ -49,7 +49,7 @@ def test_names_with_colors(tmp_path, text):
         ("sky 1 2 3\n#\ncar 1 2 3\n", "line 3: the color (1, 2, 3) repeats"),
         ("sky\nsky\n", "line 2: the name 'sky' repeats (first in line 1)"),
         ("sky\n", "classes.txt: `num_classes` must be in [2, 255]"),
-        ("", "classes.txt: `num_classes` must be in [2, 255]"),
+        ("", "classes.txt: the file names no classes"),
     ],
 )
 def test_errors_name_the_line(tmp_path, text, expected):
@@ -73,6 +73,7 @@ NAMES = [
     ("classes.txt", "Boeing 747\nsky\n", "Boeing 747|sky"),
     ("classes.txt", '"Boeing 747"\n"Airbus 380"\n', "Boeing 747|Airbus 380"),
     ("classes.txt", "3 wheeler\ncar\n", "3 wheeler|car"),
+    ("classes.txt", "C#  # notes\nF#\n", "C#|F#"),
     ("classes.txt", "sky\r\nroad\r\n\r\n", "sky|road"),
     ("classes.txt", "sky,road,car\n", "sky|road|car"),
     ("class_names.txt", "_background_\ncat\n", "_background_|cat"),
@@ -115,6 +116,8 @@ COLORS = [
     ("classes.txt", "sky 0.0 0.5 1.0\nGrade 2 1.0 0.0 0.0\n"),
     ("classes.txt", "sky 0 .5 1\nGrade 2 1 0 0\n"),
     ("classes.txt", "sky\t0\t128\t255\nGrade 2\t255\t0\t0\n"),
+    ("label_colors.txt", "0 128 255\t\tsky\n255 0 0\t\tGrade 2\n"),
+    ("classes.txt", "sky;0 128 255\nGrade 2;255 0 0\n"),
     ("class_dict.csv", "name,r,g,b\nsky,0,128,255\nGrade 2,255,0,0\n"),
     ("class_dict.csv", "Name;Red;Green;Blue\nsky;0;128;255\nGrade 2;255;0;0\n"),
     ("class_dict.csv", "name;r;g;b\nsky;0;0,5;1,0\nGrade 2;1,0;0;0\n"),

@@ -8,7 +8,7 @@ from PIL import Image
 
 from keras_fcn.datasets import open_dataset
 from keras_fcn.datasets.folder import FolderOptions, find_folder_files
-from keras_fcn.datasets.layouts import parse_folder
+from keras_fcn.datasets.folder_names import parse_folder
 
 # Each row: image, mask, split ("" if the folder does not say), id. `*` stands for two names.
 LAYOUTS = {
@@ -98,6 +98,10 @@ LAYOUTS = {
         ("test/Images/*.png", "test/Ground Truth/*.png", "test", "*"),
     ],
     "CVAT's CamVid": [("default/*.png", "defaultannot/*.png", "", "default/*")],
+    "splits on one side": [
+        ("images/train/*.png", "train/masks/*.png", "train", "*"),
+        ("images/val/*.png", "val/masks/*.png", "val", "*"),
+    ],
     "two kinds of files": [("*.jpg", "*.png", "", "*")],
     "doubled extension": [("images/*.jpg", "masks/*.jpg.png", "", "*")],
     "prefixes": [("images/image_*.png", "masks/mask_*.png", "", "image_*")],
@@ -249,7 +253,17 @@ def test_files_beside_folders_of_splits_are_named(tmp_path):
     write_image(tmp_path / "images" / "stray.png", 9)
     write_mask(tmp_path / "annotations" / "stray.png", 9)
 
-    refused(tmp_path, r"stray\.png: 1 files lie beside the folders of splits")
+    refused(tmp_path, r"stray\.png: 1 file beside the folders of splits")
+
+
+@pytest.mark.parametrize("val", ["val/images/*.jpg", "val_images/*.jpg", "val/*.jpg"])
+def test_images_without_a_split_beside_some_with_one_are_named(tmp_path, val):
+    # Were all split at random, images of val/ would be trained on.
+    write(tmp_path, [("images/*.jpg", "masks/*.png", "", "")])
+    mask = val.replace("images", "masks") if "images" in val else "val_masks/*.jpg"
+    write(tmp_path, [(val, mask.replace(".jpg", ".png"), "", "")])
+
+    refused(tmp_path, r"images/a1\.jpg: this image .* is in no folder of a split")
 
 
 def test_two_folders_of_one_split_are_named(tmp_path):
@@ -292,7 +306,7 @@ def test_images_without_masks_in_test_are_left_out(tmp_path):
     write_image(tmp_path / "test" / "x.jpg", 9)
 
     assert read(tmp_path) == expected
-    assert "1 images of the split 'test' have no masks and are left out" in notes(tmp_path)
+    assert "1 image of the split 'test' without masks: left out" in notes(tmp_path)
 
 
 def test_images_without_masks_in_other_splits_are_problems(tmp_path):
@@ -401,6 +415,21 @@ def test_patterns_keep_the_splits(tmp_path):
     assert dict(dataset.splits) == {"train": 2, "val": 2}
 
 
+def test_patterns_may_contain_alternatives(tmp_path):
+    for split in ("train", "val", "test2"):
+        write(tmp_path, [(f"images/{split}/*.png", f"masks/{split}/*.png", "", "")])
+    # The way out of the message about test2.
+    patterns = {"image_files": "images/{train,val}/*", "mask_files": "masks/{train,val}/*"}
+
+    assert open_dataset(f"folder:{tmp_path}", **patterns).splits == {"train": 2, "val": 2}
+    refused(
+        tmp_path,
+        r"test2/.*png: this image .* is in no folder of a split",
+        image_files="images/*/*.png",
+        mask_files="masks/*/*.png",
+    )
+
+
 def test_names_with_composed_and_decomposed_letters_match(tmp_path):
     # macOS writes the umlaut as two characters, others as one.
     for number in (1, 2):
@@ -442,7 +471,7 @@ def test_lists_give_the_splits(tmp_path, folder, val):
     (tmp_path / folder / f"{val}.txt").write_text("a3\n")
 
     assert read(tmp_path) == {"a1": ("train", 1), "b2": ("train", 2), "a3": ("val", 3)}
-    assert "1 images are in no list and are left out" in notes(tmp_path)
+    assert "1 image in no list: left out" in notes(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -473,6 +502,37 @@ def test_lists_of_unknown_splits_are_named(tmp_path):
     refused(
         tmp_path, r"holdout\.txt: the file lists images, and its name is that of no known split"
     )
+
+
+def test_lists_that_name_all_images_or_lie_beside_folders_of_splits_are_not_read(tmp_path):
+    expected = write(tmp_path / "all", LAYOUTS["plain"])
+    (tmp_path / "all" / "files.txt").write_text("".join(f"{name}.jpg\n" for name in expected))
+    assert "Not read: files.txt." in notes(tmp_path / "all")
+
+    expected = write(tmp_path / "ADE", LAYOUTS["split below"])
+    (tmp_path / "ADE" / "sceneCategories.txt").write_text("a1 bedroom\nb2 bar\na3 bar\n")
+    assert read(tmp_path / "ADE") == expected
+    assert "Not read: sceneCategories.txt." in notes(tmp_path / "ADE")
+
+
+def test_lists_of_one_folder_are_read(tmp_path):
+    # VOC's Main/ lists other images; `train_aug.txt` may be meant, or not.
+    write(tmp_path, [("JPEGImages/*.jpg", "SegmentationClass/*.png", "", "*")] * 2)
+    lists = {"Main/train": "a3\n", "Main/val": "b4\n", "Main/cat_train": "a3 1\n"}
+    lists |= {"Segmentation/train": "a1\n", "Segmentation/val": "b2\n"}
+    for name, text in lists.items():
+        path = tmp_path / "ImageSets" / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    assert read(tmp_path) == {"a1": ("train", 1), "b2": ("val", 2)}
+    assert "Not read: ImageSets/Main/train.txt." in notes(tmp_path)
+
+    folder = tmp_path / "ImageSets" / "Segmentation"
+    (folder / "train.txt").rename(folder / "train_aug.txt")
+    refused(tmp_path, r"Main/train\.txt: the list of the split 'train' is in another folder")
+    (tmp_path / "ImageSets" / "Main" / "train.txt").unlink()
+    refused(tmp_path, r"train_aug\.txt: the file lists images, and there is no list of .*'train'")
 
 
 def test_lists_in_other_folders_count_too(tmp_path):
@@ -515,6 +575,15 @@ def test_what_may_be_a_table_is_mentioned(tmp_path):
     (tmp_path / "labels.txt").write_text("c\nd\n")
     assert "Classes: classes.txt." in notes(tmp_path)
     assert "Not used: labels.txt, another table." in notes(tmp_path)
+
+
+def test_a_table_in_an_encoding_of_one_language_is_mentioned(tmp_path):
+    write(tmp_path, LAYOUTS["plain"])
+    (tmp_path / "classes.txt").write_bytes("жизнь\nдля\n".encode("cp1251"))
+    assert "classes.txt is not in UTF-8 and was read as Western Windows: æèçíü" in notes(tmp_path)
+
+    (tmp_path / "classes.txt").write_text("жизнь\nдля\n", "utf-8")
+    assert "UTF-8" not in notes(tmp_path)
 
 
 def test_tables_beside_the_images_of_splits_must_agree(tmp_path):
@@ -619,6 +688,40 @@ def test_one_mask_per_class_is_read_by_the_table(tmp_path, pattern):
         # Rows 0 to number - 1 are the cat, 10 to 15 the dog, the others background.
         assert found[name][:3].tolist() == [16 * (10 - number), 16 * number, 16 * 6]
     assert "'background'" in " ".join(dataset.notes)
+
+
+def test_images_in_which_one_class_only_has_a_mask(tmp_path):
+    write_class_masks(tmp_path, "{name}/{image}.png")
+    (tmp_path / "masks" / "big_dog" / "p.png").unlink()
+
+    dataset = open_dataset(f"folder:{tmp_path}")
+    labels = {
+        example["id"].decode(): np.unique(example["label"]).tolist()
+        for split in dataset.splits
+        for example in dataset.examples(split).as_numpy_iterator()
+    }
+
+    assert labels == {"p": [0, 1], "q": [0, 1, 2], "r": [0, 1, 2]}
+
+    (tmp_path / "masks" / "cat" / "p.png").unlink()
+    refused(tmp_path, r"p\.jpg: there is no mask .* needs one that is empty")
+
+
+def test_palettes_of_a_class_whose_first_color_is_not_black(tmp_path):
+    write_class_masks(tmp_path, "{image}_{name}.png")
+    path = tmp_path / "masks" / "p_cat.png"
+    with Image.open(path) as stored:
+        inverted = Image.fromarray(1 - np.asarray(stored) // 255)
+    inverted.putpalette([255, 255, 255, 0, 0, 0])
+    inverted.save(path)
+
+    labels = {
+        example["id"].decode(): example["label"]
+        for split in ("train", "val")
+        for example in open_dataset(f"folder:{tmp_path}").examples(split).as_numpy_iterator()
+    }
+
+    assert (labels["p"][0] == 1).all() and (labels["p"][1:10] == 0).all()
 
 
 def test_masks_per_class_without_a_table_say_so(tmp_path):

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -245,6 +246,14 @@ def test_the_brightness_of_a_color_is_named(tmp_path):
     (tmp_path / "classes.txt").write_text("cat 200 40 40\ndog 40 200 40\nbackground 0 0 0\n")
 
     refused(tmp_path, r"b\.png: .*88 is the brightness of the color \(200, 40, 40\)")
+
+
+def test_the_brightness_of_colors_is_named_if_all_masks_are_gray(tmp_path):
+    image = rgb(LABELS, COLORS).convert("L")
+    write(tmp_path, {"a": image, "b": image})
+    (tmp_path / "classes.txt").write_text("cat 200 40 40\ndog 40 200 40\nbackground 0 0 0\n")
+
+    refused(tmp_path, r"a\.png: .* is the brightness of the color \(")
 
 
 def test_numbers_with_a_table_whose_colors_are_for_pictures(tmp_path):
@@ -566,6 +575,30 @@ def test_smoothed_edges_are_found_by_their_values(tmp_path):
     write(tmp_path, {"a": smooth, "b": smooth})
 
     refused(tmp_path, r"a\.png: the values of the mask were changed")
+
+
+def test_labels_of_nearly_equal_numbers_after_jpeg_are_refused(tmp_path):
+    # 14 values instead of 0, 5 and 10, all of them class numbers.
+    y, x = np.mgrid[:240, :320]
+    disc = (y - 120) ** 2 + (x - 150) ** 2 < 80**2
+    jpeg = BytesIO()
+    gray(np.where(disc, 10, np.where(x + 2 * y > 500, 5, 0))).save(jpeg, "JPEG", quality=75)
+    image = Image.open(jpeg)
+    assert 7 <= len(np.unique(np.asarray(image))) < 20
+    write(tmp_path, {"a": image, "b": image})
+
+    refused(tmp_path, r"a\.png: half of the \d+ values of the mask form no areas")
+
+    # One such mask among others is no sign, and a table decides.
+    write(tmp_path, {"b": gray(disc * 5 + 5), "c": gray(disc * 10)})
+    assert open_dataset(f"folder:{tmp_path}").labels.num_classes >= 11
+
+
+def test_labels_at_random_are_no_sign_of_a_lossy_compression(tmp_path):
+    noise = gray(np.random.default_rng(0).integers(0, 20, (64, 64)))
+    write(tmp_path, {"a": noise, "b": noise})
+
+    np.testing.assert_array_equal(read(tmp_path)["a"], np.asarray(noise))
 
 
 def test_masks_of_several_pages_are_refused(tmp_path):
