@@ -23,6 +23,7 @@ _GEOREFERENCE = (33550, 33922, 34264, 34735, 34736, 34737, 50844)
 _ALPHA = (1, 2)  # values of ExtraSamples
 _KINDS = {0: "gray", 1: "gray", 2: "rgb", 6: "rgb"}  # by PhotometricInterpretation
 _CACHE_BYTES = 256 * 2**20
+_TILE = 256  # pixels along each side of the tiles that are written
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -231,7 +232,7 @@ class Raster:
 
 @contextmanager
 def open_raster(path: Path, reading: ImageReading) -> Iterator[Raster]:
-    """Opens a TIFF file or a NumPy array; every error while it is open names the file.
+    """Opens a TIFF file or a NumPy array.
 
     Args:
         path: The file.
@@ -251,12 +252,22 @@ def open_raster(path: Path, reading: ImageReading) -> Iterator[Raster]:
         )
     import tifffile
 
+    with _errors_named(path):
+        file = tifffile.TiffFile(path)
+    with file:
+        with _errors_named(path):
+            raster = _Tiff(path, file, reading)
+        yield raster
+
+
+@contextmanager
+def _errors_named(path: Path) -> Iterator[None]:
+    """Raises ValueError, which names the file, for whatever tifffile raises about it."""
     try:
-        with tifffile.TiffFile(path) as file:
-            yield _Tiff(path, file, reading)
-    except (FileNotFoundError, ImportError):
+        yield
+    except (FileNotFoundError, ImportError, MemoryError):
         raise
-    except Exception as error:  # tifffile raises whatever the damage leads it to
+    except Exception as error:  # whatever the damage leads it to
         if str(path) in str(error):
             raise
         hint = ""
@@ -362,7 +373,8 @@ class _Tiff(Raster):
     def read(self, rows: slice = slice(None), columns: slice = slice(None)) -> np.ndarray:
         top, bottom, _ = rows.indices(self.height)
         left, right, _ = columns.indices(self.width)
-        parts = [self._read(k, (top, bottom), (left, right)) for k in range(len(self._pages))]
+        with _errors_named(self._path):
+            parts = [self._read(k, (top, bottom), (left, right)) for k in range(len(self._pages))]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
     def _read(self, k: int, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
@@ -477,30 +489,26 @@ def _stretched(band: np.ndarray) -> np.ndarray:
 
 def write_georeferenced(
     path: Path,
-    rows: Iterator[np.ndarray],
-    shape: tuple[int, int],
+    labels: np.ndarray,
     georeference: Sequence[tuple[Any, ...]],
     palette: np.ndarray,
 ) -> None:
-    """Writes predictions as a compressed TIFF with a palette and a georeference, strip by strip.
+    """Writes predictions as a compressed TIFF with a palette and a georeference, in tiles.
 
     Args:
         path: The file.
-        rows: Blocks of rows from the top, uint8, shape `(rows, width)`.
-        shape: Height and width.
+        labels: uint8, shape `(height, width)`; an array on disk is read tile by tile.
         georeference: As of `Raster`.
         palette: Color of each value, uint8, shape `(256, 3)`.
     """
     import tifffile
 
-    height, width = shape
-    strip = min(256, height)
-    with tifffile.TiffWriter(path, bigtiff=height * width > 2**31) as writer:
+    with tifffile.TiffWriter(path, bigtiff=labels.size > 2**31) as writer:
         writer.write(
-            _in_strips(rows, strip),
-            shape=shape,
+            _tiles_of(labels),
+            shape=labels.shape,
             dtype=np.uint8,
-            rowsperstrip=strip,
+            tile=(_TILE, _TILE),
             photometric="palette",
             colormap=palette.T.astype(np.uint16) * 257,
             compression="zlib",
@@ -509,18 +517,12 @@ def write_georeferenced(
         )
 
 
-def _in_strips(rows: Iterator[np.ndarray], height: int) -> Iterator[np.ndarray]:
-    """Yields blocks of equal height, of blocks of any height; the last may be lower."""
-    waiting: list[np.ndarray] = []
-    for block in rows:
-        waiting.append(block)
-        if sum(map(len, waiting)) < height:
-            continue
-        joined = np.concatenate(waiting)
-        full = len(joined) // height * height
-        for start in range(0, full, height):
-            yield joined[start : start + height]
-        waiting = [joined[full:]]
-    rest = np.concatenate(waiting) if waiting else np.empty((0, 0), np.uint8)
-    if len(rest):
-        yield rest
+def _tiles_of(labels: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields the tiles of a TIFF, row by row; those at the right and bottom are filled with 0."""
+    height, width = labels.shape
+    for top in range(0, height, _TILE):
+        for left in range(0, width, _TILE):
+            tile = np.zeros((_TILE, _TILE), np.uint8)
+            part = labels[top : top + _TILE, left : left + _TILE]
+            tile[: part.shape[0], : part.shape[1]] = part
+            yield tile

@@ -279,9 +279,8 @@ def _save_tiff(
 ) -> None:
     palette = label_image(np.zeros((1, 1), np.uint8), spec).getpalette()
     colors = np.array(palette, np.uint8).reshape(-1, 3)
-    rows = (labels[start : start + 256] for start in range(0, len(labels), 256))
     with replacing(path) as temporary:
-        write_georeferenced(temporary, rows, labels.shape, georeference, colors)
+        write_georeferenced(temporary, labels, georeference, colors)
 
 
 def _read(

@@ -334,7 +334,7 @@ def test_a_geotiff_becomes_a_tiff_with_its_georeference(tmp_path, predictor):
 )
 def test_large_files_are_read_by_windows(tmp_path, monkeypatch, options):
     monkeypatch.setattr(image_files, "WINDOW_PIXELS", 1000)
-    bands = np.random.default_rng(0).integers(0, 5000, (210, 333, 5)).astype("uint16")
+    bands = np.random.default_rng(0).integers(0, 5000, (270, 333, 5)).astype("uint16")
     missing = bands.copy()
     missing[40:80, 90:200] = 65535
     files = [
