@@ -1,5 +1,7 @@
 """`keras-fcn datasets`: list, prepare, check, show."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,9 @@ from .screen import output, say
 
 if TYPE_CHECKING:
     from keras_fcn.datasets.checks import CheckReport, ClassCounts
+    from keras_fcn.datasets.example_checks import Problem
+
+_SHOWN = 10  # problems that are alike
 
 
 @click.group()
@@ -61,8 +66,8 @@ def check(dataset: str, source: Path | None, data_dir: Path | None, folder: dict
     with output.status("Reading..."):
         report = check_dataset(dataset, source, data_dir, **folder)
     _print_contents(report)
-    for problem in report.problems:
-        say(f"{'Problem' if problem.severe else 'Hint'}: {problem}")
+    for line in _lines(report.problems):
+        say(line)
     severe = sum(problem.severe for problem in report.problems)
     if severe:
         raise Failure(f"{severe} problem{'s' * (severe > 1)} in {report.name} (listed above).")
@@ -104,6 +109,21 @@ def show(
     opened = open_dataset(dataset, source, data_dir, **folder)
     path = path or Path(f"{Path(dataset.replace(':', '/')).name}_{split}.png")
     say(f"Gallery: {save_examples(opened, path, split, examples)}")
+
+
+def _lines(problems: Sequence["Problem"]) -> list[str]:
+    """Returns a line for each problem; of those of many files that are alike, for the first."""
+    kinds: dict[tuple[bool, str], list[Problem]] = {}
+    for problem in problems:
+        kind = re.sub(r"\S*[/\d]\S*", "", problem.text)  # without numbers and paths
+        kinds.setdefault((problem.severe, kind), []).append(problem)
+    lines = []
+    for (severe, _), found in kinds.items():
+        word = "Problem" if severe else "Hint"
+        lines += [f"{word}: {problem}" for problem in found[:_SHOWN]]
+        if len(found) > _SHOWN:
+            lines.append(f"{word}: the same in {len(found) - _SHOWN:,} more files.")
+    return lines
 
 
 def _print_contents(report: "CheckReport") -> None:

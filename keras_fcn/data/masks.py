@@ -199,7 +199,7 @@ class StoredMask:
                 raise ValueError(
                     f"{self.path}: labels must be in [0, 255]. Received: {lowest} to {highest} in "
                     "a mask of more than 8 bits. Likely cause: it contains instance numbers or "
-                    "depth, not classes."
+                    "depth, not classes. Export the class numbers."
                 )
             return values.astype(np.uint8)
         table = {VOID: VOID, **numbers}

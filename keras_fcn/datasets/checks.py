@@ -151,6 +151,11 @@ def _folder(name: str, seed: int, options: FolderOptions) -> _Contents:
         for image, masks in pairs.values()
     ]
     problems = [_problem_of_text(text) for text in files.problems]
+    for split, option in (("train", "--train-split"), ("val", "--validation-split")):
+        if split not in files.splits and not problems:
+            text = f"there is no split {split!r}. Give `train` another one: {option} NAME"
+            text += "." if split == "train" else ", or `none`."
+            problems.append(Problem(name, text, False))
     heads = Heads(files.reading.labels) if files.reading else None
     is_counted = files.table is None and options.num_classes is None
     return _Contents(name, heads, examples, problems, files.notes, is_counted)

@@ -75,8 +75,8 @@ class MaskSummary:
             stored.white,
             padded,
             stored.is_gif,
-            is_lossy(stored.values),
-            is_thin(stored.values),
+            len(values) >= 12 and is_lossy(stored.values),
+            len(values) >= 7 and is_thin(stored.values),
         )
 
     @property

@@ -18,7 +18,7 @@ from keras_fcn.modalities import ImageReading
 
 _DRAFT = 64  # JPEG files are decoded at an eighth of their size, but not below this
 _SLOW = 2.0  # seconds; what took longer is kept
-_PAIRS = 1 << 24  # whose distances are in memory at a time
+_PAIRS = 1 << 22  # whose distances are in memory at a time
 
 
 class Thumbnails:

@@ -88,3 +88,37 @@ def test_a_folder_is_opened_as_the_settings_say(folder):
 def test_options_of_folders_are_refused_for_other_datasets():
     with pytest.raises(ValueError, match=r"`num_classes` is for folder:PATH .* 'sample'"):
         TrainingData(DataConfig(num_classes=4), AugmentationConfig())
+
+
+def write_splits(root, train: list[int], val: list[int], label: int = 3) -> None:
+    """Writes images of these gray values; masks of 0, in val of `label` too."""
+    for split, values in (("train", train), ("val", val)):
+        for value in values:
+            mask = np.zeros((8, 8), np.uint8)
+            mask[:4] = label if split == "val" else 1
+            for kind, array in (("images", np.full((8, 8, 3), value, np.uint8)), ("masks", mask)):
+                path = root / split / kind / f"{split}{value}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(array).save(path)
+
+
+def test_classes_in_validation_only_and_near_copies_are_told(tmp_path):
+    write_splits(tmp_path, [10, 60, 110], [61, 200])
+    (tmp_path / "classes.txt").write_text("sky\nroad\ncar\ntree\n")
+
+    text = TrainingData(
+        DataConfig(dataset=f"folder:{tmp_path}", batch_size=1), AugmentationConfig()
+    ).description
+
+    assert "Classes without a pixel to train on: car, tree." in text
+    assert "Classes in val only, which cannot be learned: tree." in text
+    assert text[-1].startswith("Near copies across splits: 1 images, such as ")
+    assert "val61.png (val) and " in text[-1]
+
+
+def test_a_missing_validation_split_names_the_ways_out(tmp_path):
+    write_splits(tmp_path, [10, 60], [])
+    config = DataConfig(dataset=f"folder:{tmp_path}", batch_size=1)
+
+    with pytest.raises(ValueError, match=r"no split 'val'.*--validation-split none"):
+        TrainingData(config, AugmentationConfig())
