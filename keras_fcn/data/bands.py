@@ -21,6 +21,7 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 # Scale, tie points, transformation, keys, their numbers and texts, and rational polynomials.
 _GEOREFERENCE = (33550, 33922, 34264, 34735, 34736, 34737, 50844)
 _ALPHA = (1, 2)  # values of ExtraSamples
+_PALETTE = 3
 _KINDS = {0: "gray", 1: "gray", 2: "rgb", 6: "rgb"}  # by PhotometricInterpretation
 _CACHE_BYTES = 256 * 2**20
 _TILE = 256  # pixels along each side of the tiles that are written
@@ -330,6 +331,12 @@ class _Tiff(Raster):
         self._path = path
         self._pages = self._chosen(file, reading)
         first = self._pages[0]
+        photometric = int(first.photometric)
+        if photometric == _PALETTE or (reading.is_rgb and photometric not in _KINDS):
+            raise ValueError(
+                f"{path}: a TIFF of the kind {first.photometric.name} cannot be read. Save it as "
+                "gray or RGB."
+            )
         self._maps = [_memory_map(path, page) for page in self._pages]
         self._segments: OrderedDict[tuple[int, int], np.ndarray | None] = OrderedDict()
         self._file = file
@@ -340,9 +347,9 @@ class _Tiff(Raster):
         extra = tuple(first.extrasamples)
         self.form = Form(
             bands,
-            _KINDS.get(int(first.photometric), "other"),  # type: ignore[arg-type]
+            _KINDS.get(photometric, "other"),  # type: ignore[arg-type]
             has_alpha=len(self._pages) == 1 and bool(extra) and int(extra[-1]) in _ALPHA,
-            white_is_zero=int(first.photometric) == 0,
+            white_is_zero=photometric == 0,
             nodata=_nodata(first),
         )
         tags = first.tags

@@ -146,7 +146,20 @@ def find_orientation(path: Path) -> int:
             if image.format == "PNG" and not _may_have_exif(path):
                 return 1
             return orientation_of(image)
+    except UnidentifiedImageError:
+        return _tiff_orientation(path)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return 1  # reported where it is read
+
+
+def _tiff_orientation(path: Path) -> int:
+    """Returns the orientation of a TIFF that Pillow does not open."""
+    if not path.is_file() or not is_tiff(path) or not has_tifffile():
+        return 1
+    try:
+        with open_raster(path, ImageReading(page=1)) as raster:
+            return raster.orientation
+    except ValueError:
         return 1  # reported where it is read
 
 
@@ -359,6 +372,8 @@ def _needs_raster(path: Path, reading: ImageReading) -> bool:
         return has_tifffile()
     if hidden and reading.channels is None:
         return False  # refused there
+    if not reading.is_rgb and has_tifffile():
+        return True  # it knows which values mean that there is no data
     # Pillow keeps the upper 8 bits of colors.
     return bool(hidden) or (deep and (has_tifffile() or num_bands > 1))
 
@@ -372,7 +387,12 @@ def _hidden_bands(image: Image.Image) -> int:
 
 def _check_bands(image: Image.Image, path: Path) -> None:
     """Raises ValueError if Pillow would drop bands that are no alpha channel."""
-    if image.format == "TIFF" and (count := _hidden_bands(image)):
+    count = _hidden_bands(image) if image.format == "TIFF" else 0
+    if image.format == "JPEG2000" and image.mode in ("LA", "RGBA"):
+        with path.open("rb") as file:
+            # The box that says what the bands are; without it Pillow takes the last for alpha.
+            count = 0 if b"cdef" in file.read(_BYTES_WITH_EXIF) else len(image.getbands())
+    if count:
         image_of(np.zeros((1, 1, count), np.uint8), Form(count), RGB, path)
 
 

@@ -440,8 +440,8 @@ def _lies_as(image: Path, mask: Path, orientation: int) -> str:
     try:
         with Image.open(image) as opened, Image.open(mask) as opened_mask:
             stored, wanted = opened.size, opened_mask.size
-    except (OSError, SyntaxError, ValueError):
-        return "apply"  # reported where it is read
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return "open"
     shown = stored[::-1] if orientation >= 5 else stored
     if shown == stored == wanted:
         return "open"

@@ -3,7 +3,7 @@
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,7 +223,11 @@ def _raster_of(path: Path, reading: ImageReading) -> Iterator[Raster | None]:
     if suffix != NPY and not (suffix in TIFF_SUFFIXES and has_tifffile() and path.is_file()):
         yield None
         return
-    with open_raster(path, reading) as raster:
+    with ExitStack() as stack:
+        raster = None
+        # Pillow may read what tifffile does not; what neither reads is an error there.
+        with suppress(ValueError):
+            raster = stack.enter_context(open_raster(path, reading))
         yield raster
 
 

@@ -188,6 +188,46 @@ def test_images_of_twelve_bits_are_dark_unless_a_range_is_given(tmp_path):
     assert "color.png" in depth_problem([color])
 
 
+def test_palettes_and_other_colors_are_no_bands(tmp_path):
+    array = values(3, "uint8", 256)
+    Image.fromarray(array).quantize(20).save(tmp_path / "palette.tif")
+    Image.fromarray(array).convert("CMYK").save(tmp_path / "cmyk.tif")
+    lab = write_tiff(tmp_path / "lab.tif", values(3), photometric="cielab")
+
+    for name in ("palette", "cmyk"):  # Pillow converts them
+        with Image.open(tmp_path / f"{name}.tif") as opened:
+            expected = np.asarray(opened.convert("RGB"))
+        np.testing.assert_array_equal(read_image(tmp_path / f"{name}.tif"), expected)
+    with pytest.raises(ValueError, match=r"palette\.tif: a TIFF of the kind PALETTE"):
+        read_image(tmp_path / "palette.tif", ImageReading(1))
+    with pytest.raises(ValueError, match=r"lab\.tif: a TIFF of the kind CIELAB"):
+        read_image(lab)
+
+
+def test_four_components_of_jpeg_2000_are_alpha_only_if_it_says_so(tmp_path):
+    array = values(4, "uint8", 256)
+    path = tmp_path / "a.jp2"
+    Image.fromarray(array, "RGBA").save(path, irreversible=False)
+    without = tmp_path / "b.jp2"
+    without.write_bytes(path.read_bytes().replace(b"cdef", b"free"))
+
+    np.testing.assert_array_equal(read_image(path), array[..., :3])
+    with pytest.raises(ValueError, match=r"b\.jp2: the image has 4 bands"):
+        read_image(without)
+    np.testing.assert_array_equal(read_image(without, ImageReading(4)), array)
+
+
+def test_nodata_of_eight_bits_and_white_that_is_zero(tmp_path):
+    array = values(1, "uint8", 256)
+    tag = (42113, "s", 0, "7", True)
+    path = write_tiff(tmp_path / "a.tif", array[..., 0], photometric="miniswhite", extratags=[tag])
+
+    image = read_image(path, ImageReading(1))
+
+    np.testing.assert_array_equal(image, np.where(array == 7, np.nan, array))
+    np.testing.assert_array_equal(read_image(path)[..., :1], 255 - array)
+
+
 # Pages
 
 
