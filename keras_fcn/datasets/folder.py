@@ -286,8 +286,11 @@ def _raise_first(files: FolderFiles, path: str | Path) -> None:
             problem = str(error)
     if problem:
         others = len(files.problems) + len(files.wrong) - 1
-        more = f" {others} more files are wrong; run: keras-fcn datasets check --dataset folder:"
-        raise ValueError(problem + (f"{more}{path}" if others > 0 else ""))
+        more = (
+            f" {others} more problem{'s' * (others > 1)}; run: keras-fcn datasets check --dataset "
+            f"folder:{path}"
+        )
+        raise ValueError(problem + more * (others > 0))
 
 
 def _names_in(table: Path) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ def parse_folder(name: str) -> tuple[str | None, str, str | None] | None:
     """
     role, word, split = None, "", None
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    known = _role_of(plain)
+    known = role_of(plain)
     if known:
         return known, plain, None
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
@@ -87,9 +87,9 @@ def parse_folder(name: str) -> tuple[str | None, str, str | None] | None:
                 if split is not None:
                     return None
                 split = SPLIT_WORDS[part]
-            elif _role_of(part):
+            elif role_of(part):
                 if role != "mask":  # `mask_images` are masks
-                    role, word = _role_of(part), part
+                    role, word = role_of(part), part
             elif part not in _FILLERS and not re.fullmatch(r"(19|20)\d\d", part):
                 return None
     return (role, word, split) if role or split else None
@@ -148,7 +148,8 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _role_of(word: str) -> str | None:
+def role_of(word: str) -> str | None:
+    """Returns what a word means, "image" or "mask"."""
     if word in IMAGE_WORDS or word in WEAK_IMAGE_WORDS:
         return "image"
     return "mask" if word in MASK_WORDS else None
@@ -156,10 +157,10 @@ def _role_of(word: str) -> str | None:
 
 def _unglued(token: str) -> list[str]:
     """Returns the words of one such as `trainannot` or `maskstrain`."""
-    if token in SPLIT_WORDS or _role_of(token):
+    if token in SPLIT_WORDS or role_of(token):
         return [token]
     for split in (*sorted(SPLIT_WORDS, key=len, reverse=True), *_FILLERS):
         for rest in (token.removeprefix(split), token.removesuffix(split)):
-            if rest != token and _role_of(rest):
+            if rest != token and role_of(rest):
                 return [split, rest]
     return [token]

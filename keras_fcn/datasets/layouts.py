@@ -29,6 +29,7 @@ from keras_fcn.datasets.folder_names import (
     parse_folder,
     picture_suffixes,
     rank_of_word,
+    role_of,
 )
 from keras_fcn.datasets.pairing import Matching, PlacedFile
 from keras_fcn.datasets.polygons import TOOLS, is_yolo_label, tool_of
@@ -346,6 +347,8 @@ class _Search:
                 )
                 for file in folder_files
             }
+            if {role_of(stem) for stem in stems} >= {"image", "mask"}:  # image.png and mask.png
+                is_mask |= {f.path: role_of(f.path.stem.lower()) == "mask" for f in folder_files}
             if not any(is_mask.values()):
                 # x.jpg and x.png: the JPEG is the image.
                 kinds: dict[str, list[bool]] = {}
@@ -522,7 +525,9 @@ class _Search:
         lists: Mapping[str, Path],
     ) -> dict[str, list[PlacedFile]]:
         problems: list[str] = []
-        listed = listed_splits(lists, ListReader(images, self.base), problems)
+        reader = ListReader(images, self.base)
+        listed = listed_splits(lists, reader, problems)
+        problems += reader.other_masks(pairs, self.tree.pictures)
         left = set(images).difference(*listed.values())
         for found in listed.values():
             problems += [_missing_mask(image) for image in found if image in self.missing]

@@ -102,7 +102,7 @@ class Matching:
         return class_of
 
     def by_single_names(self) -> "Matching":
-        """Pairs names without the folders that only one side has; then the names alone.
+        """Pairs names without the folders that only one side has, then folders alone.
 
         Only where there is one mask for an image.
         """
@@ -120,12 +120,13 @@ class Matching:
             lambda m: [(m.split, *key) for key in reduced(m, mask_forms[m])],
             only_single=True,
         )
-        names = Counter(image.path.stem for image in self.images)
-        self._attempt(
-            lambda i: image_forms[i] if names[i.path.stem] == 1 else (),
-            lambda m: mask_forms[m],
-            only_single=True,
-        )
+        if len({mask.path.stem for mask in self.masks}) == 1 < len(self.masks):
+            # A folder for each image: `a/image.png` and `a/mask.png`.
+            self._attempt(
+                lambda i: [(i.split, i.groups)],
+                lambda m: [(m.split, m.groups)],
+                only_single=True,
+            )
         return self
 
     def _attempt(
@@ -166,9 +167,9 @@ def _class_keys(mask: PlacedFile) -> list[tuple[str, str]]:
     keys = []
     for form in name_forms(mask.path.stem, MASK_AFFIXES):
         keys.append(("/".join(mask.groups), form))  # p/cat.png
-        for position, group in enumerate(mask.groups):  # cat/p.png
+        for position, group in enumerate(mask.groups):  # cat/p.png, cat_masks/p.png
             rest = mask.groups[:position] + mask.groups[position + 1 :]
-            keys.append(("/".join((*rest, form)), group))
+            keys += [("/".join((*rest, form)), word) for word in name_forms(group, MASK_AFFIXES)]
         for match in re.finditer(r"[_\-. ]+", form):
             before, after = form[: match.start()], form[match.end() :]
             keys += [(mask.key(before), after), (mask.key(after), before)]

@@ -135,6 +135,7 @@ class ListReader:
 
     def __init__(self, images: Sequence[PlacedFile], base: Path) -> None:
         self._by_name: dict[str, set[PlacedFile]] = {}
+        self._second: dict[PlacedFile, tuple[str, str]] = {}  # place and word after the image
         for image in images:
             relative = image.path.relative_to(base).with_suffix("")
             parts = PurePosixPath(composed(relative.as_posix())).parts
@@ -156,7 +157,24 @@ class ListReader:
             is_heading = number == 1 and path.suffix.lower() == ".csv"
             if image is None and (entry[0] == "#" or is_heading):
                 continue
+            words = re.split(r"[\s,]+", entry)
+            if image is not None and len(words) == 2:
+                self._second[image] = f"{path}, line {number}", words[1]
             yield f"{path}, line {number}", entry, image
+
+    def other_masks(
+        self, pairs: Mapping[PlacedFile, tuple[Path, ...]], pictures: Sequence[Path]
+    ) -> Iterator[str]:
+        """Yields a problem for each line that names another mask than is read."""
+        tails = {path.parts[-count:] for path in pictures for count in (1, 2)}
+        for image, (place, word) in self._second.items():
+            tail = PurePosixPath(word).parts[-2:]
+            masks = pairs.get(image, ())
+            if len(masks) == 1 and tail in tails and masks[0].parts[-len(tail) :] != tail:
+                yield (
+                    f"{place}: the line names the mask {word!r}, but {masks[0]} would be read. "
+                    "Choose the masks with --masks GLOB."
+                )
 
     def _image(self, entry: str) -> PlacedFile | None:
         for word in (entry, *re.split(r"[\s,]+", entry)[:1]):

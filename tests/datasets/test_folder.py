@@ -158,7 +158,7 @@ def test_void_lines_make_numbers_void(folder):
 def test_wrong_labels_are_named_when_the_folder_is_opened(folder):
     (folder / "classes.txt").write_text("sky\nroad\n")
 
-    opening(folder, r"masks/scene\d\.png: labels must.* 9 more files are wrong")
+    opening(folder, r"masks/scene\d\.png: labels must.* 9 more problems; run")
 
 
 def test_masks_of_another_size_are_named_when_they_are_read(folder):
@@ -190,7 +190,7 @@ def test_missing_masks_and_images(folder):
     (folder / "masks" / "scene1.png").unlink()
     opening(folder, r"images/scene1\.png: there is no mask of that name")
     (folder / "images" / "scene2.png").unlink()
-    opening(folder, r"scene1\.png: .* 1 more files are wrong; run: keras-fcn datasets check")
+    opening(folder, r"scene1\.png: .* 1 more problem; run: keras-fcn datasets check")
     shutil.rmtree(folder / "images")
     (folder / "images").mkdir()
     opening(folder, r"masks/scene0\.png: there is no image of that name")

@@ -415,6 +415,39 @@ def test_patterns_keep_the_splits(tmp_path):
     assert dict(dataset.splits) == {"train": 2, "val": 2}
 
 
+def test_the_only_image_and_mask_of_a_folder_with_other_names_do_not_belong_together(tmp_path):
+    write(tmp_path, [("images/bonn/*.jpg", "masks/bonn/*.png", "", "")])
+    write_image(tmp_path / "images" / "ulm" / "x.jpg", 8)
+    write_mask(tmp_path / "masks" / "ulm" / "y.png", 9)
+
+    refused(tmp_path, r"x\.jpg: there is no mask")
+
+
+def test_equal_names_in_folders_of_other_names_do_not_belong_together(tmp_path):
+    write(tmp_path, [("images/bonn/*.jpg", "masks/bonn/*.png", "", "")])
+    write(tmp_path, [("images/ulm/*x.jpg", "masks/ulm/*x.png", "", "")])
+    write_image(tmp_path / "images" / "bonn" / "c7.jpg", 7)
+    write_mask(tmp_path / "masks" / "ulm" / "c7.png", 7)
+
+    refused(tmp_path, r"bonn/c7\.jpg: there is no mask")
+
+
+@pytest.mark.parametrize("names", [("image", "mask"), ("img", "label"), ("x", "y")])
+def test_a_folder_for_each_image(tmp_path, names):
+    for number, folder in enumerate(("p", "q", "r"), 1):
+        write_image(tmp_path / folder / f"{names[0]}.jpg", number)
+        write_mask(tmp_path / folder / f"{names[1]}.png", number)
+    options = {} if names[0] != "x" else {"image_files": "*/x.jpg", "mask_files": "*/y.png"}
+
+    found = read(tmp_path, **options)
+
+    assert {name: number for name, (_, number) in found.items()} == {
+        f"p/{names[0]}": 1,
+        f"q/{names[0]}": 2,
+        f"r/{names[0]}": 3,
+    }
+
+
 def test_patterns_may_contain_alternatives(tmp_path):
     for split in ("train", "val", "test2"):
         write(tmp_path, [(f"images/{split}/*.png", f"masks/{split}/*.png", "", "")])
@@ -492,6 +525,27 @@ def test_lines_of_lists_may_be_paths_and_pairs(tmp_path, lines):
     assert {name for name, (split, _) in read(tmp_path).items() if split == "train"} == {
         "a1",
         "b2",
+    }
+
+
+def test_lists_that_name_another_mask_than_is_read_are_refused(tmp_path):
+    write(
+        tmp_path, [("images/*.png", "masks/*.png", "", ""), ("images/*.png", "masks/*.png", "", "")]
+    )
+    for name in ("a1", "b2", "a3", "b4"):
+        write_mask(tmp_path / "labels" / f"{name}.png", 9)
+    (tmp_path / "train.txt").write_text(
+        "images/a1.png labels/a1.png\nimages/b2.png labels/b2.png\n"
+    )
+    (tmp_path / "val.txt").write_text("images/a3.png labels/a3.png\n")
+
+    refused(
+        tmp_path, r"train\.txt, line 1: the line names the mask 'labels/a1\.png', but .*--masks"
+    )
+
+    assert open_dataset(f"folder:{tmp_path}", mask_files="labels/*").splits == {
+        "train": 2,
+        "val": 1,
     }
 
 
@@ -671,6 +725,7 @@ def write_class_masks(root: Path, pattern: str) -> None:
         "{name}_{image}.png",
         "{image}_{name}_mask.png",
         "{name}/{image}_mask.png",
+        "{name}_masks/{image}.png",
     ],
 )
 def test_one_mask_per_class_is_read_by_the_table(tmp_path, pattern):
