@@ -124,7 +124,7 @@ def predict_files(
     targets = [Path(output_dir) / name for name in _output_names(images)]
     inputs = [*images, *(file for folder in others.values() for file in folder.iterdir())]
     _check_inputs_stay(inputs, targets, predictor.heads)
-    if len(names) < 2 and (problem := depth_problem(images, reading)):
+    if _is_one_picture(names) and (problem := depth_problem(images, reading)):
         raise ValueError(problem)
     results = []
     for path, target in zip(images, targets, strict=True):
@@ -180,7 +180,8 @@ def _predict_file(
 ) -> FilePrediction:
     try:
         with _raster_of(path, reading) as raster:
-            if raster and raster.height * raster.width > WINDOW_PIXELS and len(modalities) < 2:
+            is_large = raster and raster.height * raster.width > WINDOW_PIXELS
+            if raster and is_large and _is_one_picture(modalities):
                 return _predict_windows(predictor, path, raster, reading, target)
             georeference = raster.georeference if raster else ()
         image, picture = _read(path, modalities, others, reading)
@@ -214,6 +215,11 @@ def _predict_file(
             replaced += overlay_file.exists()
             written.append(save_picture(overlay_file, overlay(picture, labels, spec)))
     return FilePrediction(path, tuple(written), replaced)
+
+
+def _is_one_picture(modalities: Sequence[str]) -> bool:
+    """Whether a network takes one file per image, whose values are no depth."""
+    return len(modalities) < 2 and tuple(modalities) != ("depth",)
 
 
 @contextmanager
@@ -291,7 +297,7 @@ def _read(
     path: Path, modalities: Sequence[str], others: Mapping[str, Path], reading: ImageReading
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns what the network takes, and what a viewer sees of it (RGB, uint8)."""
-    if len(modalities) < 2 and modalities != ("depth",):
+    if _is_one_picture(modalities):
         image = read_image(path, reading)
         return image, image if reading.is_rgb else picture_of(image)
     images = read_modalities(

@@ -398,3 +398,15 @@ def test_arrays_in_a_folder_are_images_of_networks_for_bands(tmp_path):
 
     assert [p.name for p in find_images([tmp_path])] == ["b.png"]
     assert [p.name for p in find_images([tmp_path], with_arrays=True)] == ["a.npy", "b.png"]
+
+
+def test_depth_in_millimeters_is_no_dark_picture(tmp_path):
+    depth = np.random.default_rng(1).integers(0, 1000, (6, 9)).astype("uint16")
+    image = write_image(tmp_path / "room.png", depth)
+
+    (result,) = predict_files(
+        channels_predictor(1), [image], tmp_path / "out", modalities=("depth",)
+    )
+
+    assert result.error is None
+    np.testing.assert_array_equal(read_mask(tmp_path / "out" / "room.png"), depth < 500)
