@@ -17,6 +17,8 @@ from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, say
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from keras_fcn.datasets import SegmentationDataset
 
 QUANTIZE = ("none", "float16", "dynamic", "int8")
@@ -245,11 +247,15 @@ def _comparison_dataset(
     source: Path | None,
     data_dir: Path | None,
     folder: dict[str, Any],
-) -> "SegmentationDataset":
-    """Returns the dataset that was named, else the network's own, else the sample."""
+) -> "SegmentationDataset | list[np.ndarray]":
+    """Returns the dataset that was named, else the network's own, else the sample.
+
+    For bands without names, of which there is no sample, images of noise.
+    """
     from keras_fcn.datasets import open_dataset
 
     modalities = getattr(network, "modalities", ())
+    num_channels = network.input_shape[-1]
     if name:
         data = open_dataset(name, source, data_dir, **folder_of_training(network, name, folder))
         data.check_modalities(modalities)
@@ -264,10 +270,31 @@ def _comparison_dataset(
             **folder_of_training(network, origin["dataset"], folder),
         )
     except (KeyError, ValueError, OSError):
-        say("Note: the dataset of the training cannot be opened; compared on the built-in sample.")
+        note = "Note: the dataset of the training cannot be opened; compared on"
+        if num_channels != 3 and not modalities:
+            say(f"{note} noise.")
+            return _noise(network)
+        say(f"{note} the built-in sample.")
         return open_dataset("sample_rgbd" if modalities else "sample")
 
 
-def _known_split(data: "SegmentationDataset", split: str) -> str:
+def _noise(network: Any) -> "list[np.ndarray]":
+    """Returns images of noise with the mean and the deviation of the network's bands."""
+    import numpy as np
+
+    backbone = getattr(network, "backbone", None)
+    draws = np.random.default_rng(0)
+    height, width = (
+        size or default for size, default in zip(network.input_shape[1:3], (192, 256), strict=True)
+    )
+    shape = (height, width, network.input_shape[-1])
+    mean = getattr(backbone, "mean", None) or (0.0,)
+    deviation = getattr(backbone, "deviation", None) or (1.0,)
+    return [draws.normal(mean, deviation, shape).astype("float32") for _ in range(4)]
+
+
+def _known_split(data: "SegmentationDataset | list[np.ndarray]", split: str) -> str:
     """Returns the split, or another one if the dataset has no split of that name."""
+    if isinstance(data, list):
+        return split
     return split if split in data.splits else next(iter(data.splits))

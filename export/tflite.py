@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from keras_fcn.files import replacing
-from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
 from keras_fcn.models.optimize import inference_model
 from keras_fcn.prediction.checksum import sign
 from keras_fcn.prediction.keras_model import heads_of
@@ -30,6 +30,7 @@ from .model_info import (
     modalities_of,
     network_size,
     num_channels,
+    reading_of,
 )
 from .operators import list_operators
 from .quiet import quiet_native_output
@@ -55,8 +56,8 @@ def export_tflite(
     `semantic_predictions`, ... A model for other modalities than RGB takes its
     channels as float32. The file is a zip archive as well, which contains the
     classes, `labels.json` (names, colors, ignored label) and `labels.txt` (names),
-    and the modalities that the model names, `modalities.json`; its comment is the SHA-256 of all
-    bytes before it.
+    the modalities that the model names, `modalities.json`, and how image files are read, if not
+    by default, `images.json`; its comment is the SHA-256 of all bytes before it.
 
     Args:
         model: Takes RGB 0..255 and returns logits, as `keras_fcn.FCN` does.
@@ -195,6 +196,8 @@ def _append_description(path: Path, model: keras.Model) -> None:
             archive.writestr(f"{heads.prefix(head)}labels.txt", names)
         if modalities := modalities_of(model):
             archive.writestr(MODALITIES_FILE, json.dumps(modalities))
+        if reading := reading_of(model):
+            archive.writestr(READING_FILE, reading)
 
 
 def _check_builtin(path: Path) -> None:

@@ -92,6 +92,25 @@ class DataConfig(Section):
     write_classes: bool = _setting(
         False, "folder:PATH: write a table of the values that occur in the masks."
     )
+    channels: int | None = _setting(
+        None,
+        "folder:PATH: bands of the images, where they are not RGB; 3 takes the first three of "
+        "more as red, green and blue.",
+        "N",
+    )
+    value_range: tuple[float, float] | None = _setting(
+        None,
+        "folder:PATH: the values that become black and white, for RGB of 16 bits or floats.",
+        "LOW,HIGH",
+    )
+    page: int | None = _setting(
+        None, "folder:PATH: the page of images with several pages or frames, from 1.", "N"
+    )
+    exif: Literal["apply", "ignore"] | None = _setting(
+        None,
+        "folder:PATH: whether images are turned by an EXIF orientation that their masks lack; by "
+        "default the sizes decide.",
+    )
     train_split: str = _setting("train", "Split to train on.", "SPLIT")
     validation_split: str | None = _setting(
         "val", "Split to validate on, which selects best.keras; 'none' for no validation.", "SPLIT"
@@ -126,13 +145,21 @@ class DataConfig(Section):
     @property
     def folder(self) -> dict[str, Any]:
         """What `open_dataset` takes for folder:PATH, as far as it is given."""
-        names = ("image_files", "mask_files", "ignore", "num_classes", "write_classes")
+        names = (
+            *("image_files", "mask_files", "ignore", "num_classes", "write_classes"),
+            *("channels", "value_range", "page", "exif"),
+        )
         return {name: value for name in names if (value := getattr(self, name))}
 
     def _check(self) -> None:
         for name in ("limit", "validation_limit"):
             value = getattr(self, name)
             self._require(name, value is None or value >= 1, "at least 1, or None")
+        if (self.channels, self.value_range, self.page) != (None, None, None):
+            # Imports Keras, for which `keras-fcn train --help` does not wait.
+            from keras_fcn.modalities import ImageReading
+
+            ImageReading(self.channels, self.value_range, self.page)  # checks their ranges
         self._require("batch_size", self.batch_size >= 1, "at least 1")
         crop = self.crop_size
         self._require("crop_size", crop is None or min(crop) >= 1, "a height and a width above 0")

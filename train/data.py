@@ -81,6 +81,8 @@ class TrainingData:
     def description(self) -> list[str]:
         """How the dataset is read, and the classes with their shares of the training pixels."""
         lines = list(self.dataset.notes)
+        if not self.dataset.image_reading.is_rgb:
+            lines.append(f"Images of {self.num_channels} bands: colors are not augmented.")
         pixels = self.dataset.pixels.get(self._config.train_split)
         if pixels:
             for spec in self.heads.values():
@@ -128,6 +130,17 @@ class TrainingData:
             return self._config.crop_size[0] * self._config.crop_size[1]
         first = next(iter(self.dataset.examples(self._config.train_split).take(1)))
         return int(tf.size(first["image"][..., 0]))
+
+    @property
+    def num_channels(self) -> int:
+        """Number of bands of the images; 3 for RGB and where they have names."""
+        return self.dataset.image_reading.num_channels
+
+    def band_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Returns mean and deviation of each band of the training images; None for RGB."""
+        if self.dataset.image_reading.is_rgb:
+            return None
+        return measure_bands(self.dataset, self._config.train_split, self._config.limit)
 
     def training_batches(self, start_step: int = 0) -> tf.data.Dataset:
         """Returns the endless batches of images and labels from this step of the training on."""
@@ -193,6 +206,43 @@ def count_classes(
         head: np.sum([count[head] for count in counts], axis=0)[: spec.num_classes]
         for head, spec in heads.items()
     }
+
+
+def measure_bands(
+    dataset: SegmentationDataset, split: str, limit: int | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Returns mean and standard deviation of each band over all pixels of a split with data.
+
+    Args:
+        dataset: The dataset; every image of the split is read.
+        split: One of its splits.
+        limit: Number of examples to read, from the first; `None` reads all.
+
+    Raises:
+        ValueError: If a band has no data at all.
+    """
+    examples = dataset.examples(split).take(-1 if limit is None else limit)
+    bands = dataset.image_reading.num_channels
+    count, mean, squares = np.zeros(bands), np.zeros(bands), np.zeros(bands)
+    for image in examples.map(lambda example: example["image"]).as_numpy_iterator():
+        values = image.reshape(-1, bands).astype(np.float64)
+        known = np.isfinite(values)
+        number = known.sum(axis=0)
+        total = np.maximum(count + number, 1)
+        own = np.where(known, values, 0).sum(axis=0) / np.maximum(number, 1)
+        inside = (np.where(known, values - own, 0) ** 2).sum(axis=0)
+        # Chan et al.: sums of squares about the own mean lose nothing for large values.
+        squares += inside + (own - mean) ** 2 * count * number / total
+        mean += (own - mean) * number / total
+        count += number
+    if not count.all():
+        raise ValueError(
+            f"The band {int(np.argmin(count)) + 1} has no data in any image of the split {split!r}."
+        )
+    deviation = np.sqrt(squares / count)
+    # A constant band is 0 after normalization, whatever it is divided by.
+    deviation[deviation == 0] = 1.0
+    return tuple(mean.tolist()), tuple(deviation.tolist())
 
 
 def _counted(label: tf.Tensor) -> tf.Tensor:

@@ -18,13 +18,19 @@ from .terminal import printable
 STRIDES = {"fcn32s": 32, "fcn16s": 16, "fcn8s": 8, "fcn8s_atonce": 8}
 
 
-def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -> FCN:
+def build_network(
+    config: ModelConfig,
+    backbone: BackboneConfig,
+    heads: Heads,
+    bands: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+) -> FCN:
     """Returns the network, with pretrained weights where the configuration names them.
 
     Args:
         config: The variant, its inputs and its initial weights.
         backbone: The backbone.
         heads: The classes by head.
+        bands: Mean and deviation of each band, of images that are not RGB and have no names.
 
     Raises:
         ValueError: If the settings contradict each other, or `init` does not match the network.
@@ -33,6 +39,17 @@ def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -
         for file in filter(None, files):
             if not Path(file).is_file():
                 raise ValueError(f"`{name}` must be a .keras file. Received: {name}={file!r}.")
+    if bands and (backbone.mean is not None or config.modalities):
+        name = "mean" if backbone.mean is not None else "modalities"
+        raise ValueError(
+            f"`{name}` is for RGB, HHA and depth; the images have {len(bands[0])} bands, whose "
+            f"mean and deviation are measured. Leave `{name}` out."
+        )
+    normalization = (
+        {"normalization": "standardize", "mean": bands[0], "deviation": bands[1]}
+        if bands
+        else {"mean": backbone.mean}
+    )
     is_filled = bool(config.init or config.init_streams)
     weights = None if backbone.weights == "none" else backbone.weights
     network = VARIANTS[config.variant](
@@ -42,11 +59,12 @@ def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -
             # Weights that `init` replaces are not downloaded first.
             weights=None if is_filled else weights,
             geometry=backbone.geometry,
-            mean=backbone.mean,
+            **normalization,
             alpha=backbone.alpha,
             fc_filters=backbone.fc_filters,
             dropout=backbone.dropout,
         ),
+        input_shape=(None, None, len(bands[0])) if bands else None,
         modalities=config.modalities or (),
         fusion=config.fusion,
         skip_filters=config.skip_filters,

@@ -99,13 +99,14 @@ def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir
     if config.run.deterministic:
         tf.config.experimental.enable_op_determinism()
     data = open_data(config, dataset)
+    bands = data.band_statistics()
     devices = Devices(
         config.run.devices,
         batch_size=config.data.batch_size,
         gradient_accumulation_steps=config.optimizer.gradient_accumulation_steps,
     )
     with devices.scope():
-        network = build_network(config.model, config.backbone, data.heads)
+        network = build_network(config.model, config.backbone, data.heads, bands)
         metrics = compile_network(network, config, data)
     decay = config.optimizer.ema_decay
     average = MovingAverage(network, decay) if decay else None

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_fcn.labels import Heads, Labels
+from keras_fcn.modalities import ImageReading
 
 # The key of each modality (`keras_fcn.modalities`) in an example.
 IMAGE_KEYS = {"rgb": "image", "hha": "hha", "depth": "depth"}
@@ -26,7 +28,8 @@ class SegmentationDataset:
 
     An example is a dictionary with at least:
 
-    * `image`: uint8, shape `(height, width, 3)`, RGB;
+    * `image`: uint8, shape `(height, width, 3)`, RGB; where `image_reading` has another number of
+      channels, their bands, float32, NaN where there is no data;
     * `label`: uint8, shape `(height, width)`, each value a class or
       `ignore_class`; a dictionary of such maps, with the keys of `labels`,
       where `labels` is a dictionary;
@@ -46,11 +49,13 @@ class SegmentationDataset:
         decode: Function from a record to an example, in TensorFlow operations.
         description: A few sentences on its contents and origin.
         citation: BibTeX of the papers to cite, or "".
-        modalities: The modalities that every example has, of those in `IMAGE_KEYS`.
+        modalities: The modalities that every example has, of those in `IMAGE_KEYS`. None if
+            `image` has another number of channels than RGB.
         notes: What a user should know of how it is read, a sentence each.
         pixels: By split, the pixels of each class, then those ignored, where they are counted.
         find_copies: Function that looks for images nearly equal to one of another split, for at
             most so many seconds, and returns a sentence on them, or `None`.
+        image_reading: How many channels `image` has, and how it was read from files.
 
     Example:
         >>> import numpy as np
@@ -72,6 +77,12 @@ class SegmentationDataset:
     notes: tuple[str, ...] = field(default=(), repr=False)
     pixels: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
     find_copies: Callable[[float], str | None] = field(default=lambda seconds: None, repr=False)
+    image_reading: ImageReading = field(default_factory=ImageReading, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.image_reading.is_rgb:
+            others = tuple(name for name in self.modalities if name != "rgb")
+            object.__setattr__(self, "modalities", others)
 
     @property
     def heads(self) -> Heads:
@@ -100,6 +111,11 @@ class SegmentationDataset:
     def check_modalities(self, modalities: Sequence[str]) -> None:
         """Raises ValueError, which names the modalities, unless examples have all of these."""
         missing = [name for name in modalities if name not in self.modalities]
+        if missing and not self.image_reading.is_rgb:
+            raise ValueError(
+                f"Dataset {self.name!r} has images of {self.image_reading.num_channels} bands, "
+                f"which have no names. Received: modalities={tuple(modalities)}."
+            )
         if missing:
             raise ValueError(
                 f"Dataset {self.name!r} has no modality {missing[0]!r}. It has: "
@@ -141,13 +157,16 @@ def from_arrays(
             lambda: iter(examples), output_signature=signature
         ).apply(count)
 
+    first = next((e[0] for e in stored.values() if e), {})
+    channels = np.shape(first["image"])[-1] if "image" in first else 3
     return SegmentationDataset(
         name=name,
         labels=labels,
         splits={split: len(examples) for split, examples in stored.items()},
         records=records,
         decode=dict,
-        modalities=modalities_of(next((e[0] for e in stored.values() if e), {})),
+        modalities=modalities_of(first),
+        image_reading=ImageReading(None if channels == 3 else channels),
     )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from keras_fcn.data.bands import picture_of
+
 _SIDE = 16
 # Root mean square of the difference of two thumbnails, in gray levels. Measured: up to 2.4 for
 # copies resized to a half or saved as JPEG of quality 30, 3.7 for neighbors in a video of a
@@ -32,10 +34,11 @@ class Fingerprint:
 
     @classmethod
     def of(cls, split: str, file: str, image: np.ndarray) -> "Fingerprint":
-        """Returns the fingerprint of an image, uint8, shape `(height, width, 3)`."""
+        """Returns the fingerprint of an image: RGB, uint8, or bands, float32."""
         digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
         digest.update(np.ascontiguousarray(image).tobytes())
-        thumbnail = thumbnail_of(Image.fromarray(image)).astype(np.float32)
+        picture = image if image.dtype == np.uint8 else picture_of(image)
+        thumbnail = thumbnail_of(Image.fromarray(picture)).astype(np.float32)
         return cls(split, file, digest.digest(), thumbnail)
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_fcn.data.image_io import read_image
+from keras_fcn.data.bands import picture_of, turned
+from keras_fcn.data.image_io import StoredImage
 from keras_fcn.data.parallel import parallel_map
 from keras_fcn.datasets.fingerprint import NEAR, distances, thumbnail_of
 from keras_fcn.files import replacing
+from keras_fcn.modalities import ImageReading
 
 _DRAFT = 64  # JPEG files are decoded at an eighth of their size, but not below this
 _SLOW = 2.0  # seconds; what took longer is kept
@@ -179,6 +181,11 @@ def _thumbnail(path: Path) -> np.ndarray | None:
             image.draft("RGB", (_DRAFT, _DRAFT))
             if image.mode in ("RGB", "L"):
                 return thumbnail_of(image.convert("RGB"))
-        return thumbnail_of(Image.fromarray(read_image(path)))
+        # The first three bands of more.
+        stored = StoredImage.read(path, ImageReading(3))
+        picture = turned(stored.values, stored.orientation)
+        if picture.dtype != np.uint8 or picture.shape[-1] != 3:
+            picture = picture_of(picture.astype(np.float32))
+        return thumbnail_of(Image.fromarray(np.ascontiguousarray(picture)))
     except (OSError, ValueError, SyntaxError):
         return None  # reported where it is read
