@@ -313,7 +313,7 @@ def _images(
     if has_bands and not modalities:
         bands = tf.cast(example["image"], tf.float32)
         return {BANDS: tf.where(tf.math.is_finite(bands), bands, np.nan)}  # no data
-    if not modalities and example["image"].shape[-1] != 3:
+    if not modalities and example["image"].shape[-1] not in (3, None):
         return {BANDS: _finite(tf.cast(example["image"], tf.float32), "image", example)}
     return {
         name: _finite(example[IMAGE_KEYS[name]], name, example) for name in modalities or ("rgb",)

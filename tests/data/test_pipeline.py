@@ -390,3 +390,19 @@ def test_a_share_of_the_loss_is_a_function_of_seed_epoch_and_example():
 def test_a_share_of_the_loss_outside_its_range_is_refused(share):
     with pytest.raises(ValueError, match="`loss_share` must be in"):
         training_batches(noisy(2), batch_size=1, loss_share=share)
+
+
+@pytest.mark.parametrize("batches", [training_batches, evaluation_batches])
+def test_values_of_bands_that_are_no_numbers_mean_that_there_is_no_data(batches):
+    image = np.arange(40, dtype="float32").reshape(2, 4, 5)
+    image[0, 1, 2:] = np.nan, np.inf, -np.inf
+    example = {"image": image, "label": np.zeros((2, 4), "uint8")}
+    dataset = from_arrays("bands", LabelSpec.numbered(2), {"train": [example]})
+    arguments = {"split": "train", "batch_size": 1}
+    settings = {} if batches is evaluation_batches else {"augmentation": Augmentation.none()}
+
+    images, _ = next(iter(batches(dataset, **arguments, **settings)))
+
+    expected = image.copy()
+    expected[0, 1, 2:] = np.nan
+    np.testing.assert_array_equal(images[0], expected)

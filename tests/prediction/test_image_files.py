@@ -8,7 +8,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from keras_fcn.data.image_io import read_image
 from keras_fcn.data.masks import read_mask
+from keras_fcn.datasets.importers import import_annotations
 from keras_fcn.modalities import ImageReading
 from keras_fcn.prediction import KerasPredictor, TiledPredictor, image_files
 from keras_fcn.prediction.image_files import find_images, predict_files
@@ -432,3 +434,48 @@ def test_depth_in_millimeters_is_no_dark_picture(tmp_path):
 
     assert result.error is None
     np.testing.assert_array_equal(read_mask(tmp_path / "out" / "room.png"), depth < 500)
+
+
+def test_the_files_of_an_image_are_all_written_or_none(tmp_path, monkeypatch):
+    bands = np.random.default_rng(0).integers(0, 5000, (70, 90, 5)).astype("uint16")
+    files = [write_bands(tmp_path / f"{name}.tif", bands, extratags=GEOREFERENCE) for name in "ab"]
+    (tmp_path / "out" / "a.tif").mkdir(parents=True)
+
+    for window_pixels in (1000, 10_000):
+        monkeypatch.setattr(image_files, "WINDOW_PIXELS", window_pixels)
+        failed, result = predict_files(channels_predictor(5), files, tmp_path / "out")
+
+        assert f"a.tif: {tmp_path / 'out' / 'a.tif'} cannot be written (there is a" in failed.error
+        assert failed.written == () and result.error is None
+        written = {path.name for path in (tmp_path / "out").iterdir()}
+        assert written == {"a.tif", *(path.name for path in result.written)}
+
+
+@pytest.mark.parametrize("tool", ["labelme", "coco"])
+@pytest.mark.parametrize("window_pixels", [100, 10**6])
+def test_images_of_bands_become_polygons(tmp_path, monkeypatch, tool, window_pixels):
+    monkeypatch.setattr(image_files, "WINDOW_PIXELS", window_pixels)
+    blocks = np.random.default_rng(0).integers(0, 5000, (5, 6, 3)).repeat(8, 0).repeat(8, 1)
+    pixels = np.concatenate([blocks, blocks[..., :1] * 0], axis=-1).astype("float32")
+    pixels[8:16, 16:30] = np.nan
+    (tmp_path / "scenes").mkdir()
+    path = write_bands(tmp_path / "scenes" / "a.tif", pixels, extratags=GEOREFERENCE)
+
+    (result,) = predict_files(
+        channels_predictor(4), [path], tmp_path / "out", polygons=tool, with_overlay=False
+    )
+
+    assert [file.suffix for file in result.written] == [".json"]
+    import_annotations(
+        tool,
+        tmp_path / "out",
+        tmp_path / "imported",
+        images=tmp_path / "scenes" if tool == "coco" else None,
+        background=False,
+    )
+    expected = pixels.argmax(-1).astype("uint8")
+    expected[8:16, 16:30] = 255
+    (mask,) = (tmp_path / "imported").glob("masks/**/*.png")
+    np.testing.assert_array_equal(read_mask(mask), expected)
+    copied = tmp_path / "imported" / "images" / "a.tif"
+    np.testing.assert_array_equal(read_image(copied, ImageReading(4)), pixels)
