@@ -13,6 +13,7 @@ from .options import (
     inference_options,
     model_option,
     names,
+    overwrite_option,
     reading_options,
     with_inference_options,
 )
@@ -65,6 +66,7 @@ def _reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "if its file does not name them.",
 )
 @_reading_options
+@overwrite_option
 @inference_options
 @click.argument("inputs", metavar="IMAGE...", nargs=-1, required=True)
 def command(
@@ -77,6 +79,7 @@ def command(
     modalities: tuple[str, ...] | None,
     value_range: tuple[float, float] | None,
     page: int | None,
+    overwrite: bool,
     inputs: tuple[str, ...],
     **inference: Any,
 ) -> None:
@@ -88,6 +91,11 @@ def command(
     Images that cannot be read, or whose files cannot be written, are listed and left out, and the
     exit status is 1.
 
+    Of a folder, the images of all formats are taken that training reads, but not what an earlier
+    run wrote there; what is left out is counted. Files of an earlier run are replaced. Others,
+    and those that were changed since, stop the command before it predicts, unless --overwrite is
+    given.
+
     With --format labelme, DIR/photo.json has the outlines of the classes and DIR/labels.txt their
     names; with --format coco, DIR/annotations.json has those of all photos. `keras-fcn datasets
     import` reads them back as the same predictions, pixel for pixel.
@@ -98,7 +106,11 @@ def command(
 
     with quiet_stderr():  # TFLite prints the names of its kernels there
         predictor = with_inference_options(open_predictor(model), **inference)
-    paths = find_images(inputs, with_arrays=predictor.num_channels != 3)
+    paths = find_images(
+        inputs,
+        with_arrays=predictor.num_channels != 3,
+        on_left_out=lambda text: say(f"Note: {text}"),
+    )
     for note in predictor.notes:
         say(f"Note: {note}")
     reading = predictor.image_reading
@@ -125,13 +137,15 @@ def command(
             image_reading=reading,
             with_overlay=overlay,
             polygons=None if format_ == "png" else format_,
+            overwrite=overwrite,
             on_file=report,
         )
     num_failed = sum(result.error is not None for result in results)
     num_replaced = sum(result.replaced for result in results)
+    replaced = "existing files" if overwrite else "files of an earlier run"
     say(
         f"{len(results) - num_failed} of {len(results)} images predicted, in {output_dir}"
-        + (f"; {num_replaced} files of an earlier run replaced." if num_replaced else ".")
+        + (f"; {num_replaced} {replaced} replaced." if num_replaced else ".")
     )
     if num_failed:
         raise Failure(f"{num_failed} of {len(results)} images were left out (named above).")

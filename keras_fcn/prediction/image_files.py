@@ -2,6 +2,7 @@
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from keras_fcn.data.bands import (
 )
 from keras_fcn.data.image_io import depth_problem, read_image
 from keras_fcn.data.modality_files import Partners, joined, read_modalities, shown
-from keras_fcn.files import move, temporary_folder
+from keras_fcn.datasets.folder_names import is_leftover, picture_suffixes
+from keras_fcn.files import WrittenFiles, move, temporary_folder
 from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.modalities import MODALITIES, ImageReading, num_channels
 from keras_fcn.prediction.polygons import PolygonFiles, PolygonFormat
@@ -34,7 +36,6 @@ from keras_fcn.visualization import label_image, overlay
 
 # Files with more pixels are read by windows, if their format has any.
 WINDOW_PIXELS = 4096**2
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 _MAX_JPEG_SIDE = 65_500  # of libjpeg
 
@@ -60,13 +61,23 @@ class FilePrediction:
     error: str | None = None
 
 
-def find_images(inputs: Iterable[str | Path], *, with_arrays: bool = False) -> list[Path]:
+def find_images(
+    inputs: Iterable[str | Path],
+    *,
+    with_arrays: bool = False,
+    on_left_out: Callable[[str], object] | None = None,
+) -> list[Path]:
     """Returns the image files that files, folders and patterns name, each once.
 
+    What commands of this package wrote, and what systems leave in folders, is left out unless it
+    is named itself.
+
     Args:
-        inputs: Files, whether they exist or not; folders, for the
-            images directly in them; and patterns with `*`, `?`, `[...]`, `**`.
+        inputs: Files, whether they exist or not; folders, for the images directly in them, of all
+            formats that are read for training; and patterns with `*`, `?`, `[...]`, `**`.
         with_arrays: Whether the `.npy` files in a folder are images.
+        on_left_out: Called for each folder and pattern of which something was left out, with a
+            sentence.
 
     Returns:
         The files: in the order of `inputs`, sorted within a folder or pattern.
@@ -76,7 +87,8 @@ def find_images(inputs: Iterable[str | Path], *, with_arrays: bool = False) -> l
     """
     files: dict[Path, Path] = {}
     for name in inputs:
-        for path in _files_of(name, IMAGE_SUFFIXES + (NPY,) * with_arrays):
+        suffixes = picture_suffixes() | ({NPY} if with_arrays else set())
+        for path in _files_of(name, suffixes, on_left_out or (lambda _: None)):
             files.setdefault(path.absolute(), path)
     return list(files.values())
 
@@ -91,6 +103,7 @@ def predict_files(
     image_reading: ImageReading | None = None,
     with_overlay: bool = True,
     polygons: PolygonFormat | None = None,
+    overwrite: bool = False,
     on_file: Callable[[FilePrediction], None] | None = None,
 ) -> list[FilePrediction]:
     """Predicts the classes of image files, one file after the other.
@@ -109,6 +122,7 @@ def predict_files(
             modalities those of the first. A network of other channels that does not name them
             takes files of as many bands.
         output_dir: Folder to write to; created if missing. Files of an earlier run are replaced.
+            Others, and those that were edited since, are not.
         folders: For a network of several modalities: by name of each further one, such as
             `"hha"`, the folder of its images, which have the names of `paths`.
         modalities: Names of the images that the network takes, in its order, such as
@@ -116,8 +130,9 @@ def predict_files(
         image_reading: How image files are read. By default as in the training.
         with_overlay: Whether to write overlays.
         polygons: A labelling tool, whose files are written instead of palette images
-            (`PolygonFiles`); with several heads in a folder for each. Existing ones are not
-            replaced, because they may have been corrected by hand.
+            (`PolygonFiles`); with several heads in a folder for each.
+        overwrite: Whether to replace files that this package did not write, or that were edited
+            since, such as corrected masks.
         on_file: Called after each file.
 
     Returns:
@@ -125,8 +140,10 @@ def predict_files(
         could not be written, have an `error`. All files of an image are written, or none.
 
     Raises:
-        ValueError: If an image or polygons would be overwritten, image files do not have the
-            network's channels, or `folders` are not those of its modalities.
+        ValueError: If an image would be overwritten, image files do not have the network's
+            channels, or `folders` are not those of its modalities.
+        FileExistsError: If files would be overwritten that an earlier run did not write, or that
+            were edited since; nothing was predicted then.
     """
     names = _checked_modalities(predictor, modalities)
     reading = image_reading or predictor.image_reading
@@ -136,11 +153,15 @@ def predict_files(
     targets = [Path(output_dir) / name for name in _output_names(images)]
     inputs = [*images, *(file for folder in others.values() for file in folder.files)]
     _check_inputs_stay(inputs, targets, predictor.heads)
-    writers = _polygon_files(polygons, Path(output_dir), predictor.heads, images)
-    _check_polygons_stay(writers, targets, Path(output_dir))
+    written = WrittenFiles()
+    writers = _polygon_files(polygons, Path(output_dir), predictor.heads, images, written)
+    outputs = _all_outputs(
+        images, targets, Path(output_dir), predictor.heads, with_overlay, writers
+    )
+    written.check(outputs, overwrite=overwrite)
     if _is_one_picture(names) and (problem := depth_problem(images, reading)):
         raise ValueError(problem)
-    run = _Run(predictor, names, others, reading, Path(output_dir), with_overlay, writers)
+    run = _Run(predictor, names, others, reading, Path(output_dir), with_overlay, writers, written)
     results = []
     for path, target in zip(images, targets, strict=True):
         result = run.predict(path, target)
@@ -153,30 +174,45 @@ def predict_files(
 
 
 def _polygon_files(
-    polygons: PolygonFormat | None, output_dir: Path, heads: Heads, images: Sequence[Path]
+    polygons: PolygonFormat | None,
+    output_dir: Path,
+    heads: Heads,
+    images: Sequence[Path],
+    written: WrittenFiles,
 ) -> dict[str, PolygonFiles]:
     """Returns what writes the polygons of each head; nothing if there are none to write."""
     if polygons is None:
         return {}
     common = Path(os.path.commonpath([path.absolute().parent for path in images]))
     return {
-        head: PolygonFiles(polygons, output_dir / (head if heads.is_named else ""), spec, common)
+        head: PolygonFiles(
+            polygons, output_dir / (head if heads.is_named else ""), spec, common, written
+        )
         for head, spec in heads.items()
     }
 
 
-def _check_polygons_stay(
-    writers: Mapping[str, PolygonFiles], targets: Sequence[Path], output_dir: Path
-) -> None:
-    """Raises ValueError if a file of polygons exists."""
-    for writer in writers.values():
-        for target in targets:
-            file = writer.file(target.relative_to(output_dir).as_posix())
-            if file.exists():
-                raise ValueError(
-                    f"{file} exists and may have been corrected by hand. Choose another folder "
-                    "for the output, or move the file away."
-                )
+def _all_outputs(
+    images: Sequence[Path],
+    targets: Sequence[Path],
+    output_dir: Path,
+    heads: Heads,
+    with_overlay: bool,
+    polygons: Mapping[str, PolygonFiles],
+) -> Iterator[Path]:
+    """Yields all files that may be written if all images can be read."""
+    for head in heads:
+        for image, target in zip(images, targets, strict=True):
+            # Which one is known when the image is read.
+            may_be_tiff = image.suffix.lower() in (*TIFF_SUFFIXES, NPY)
+            for suffix in (".png", ".tif") if may_be_tiff else (".png",):
+                labels_file, overlay_file = _output_files(target, heads, head, suffix)
+                if head not in polygons:
+                    yield labels_file
+            if with_overlay:
+                yield overlay_file
+    for writer in polygons.values():
+        yield from writer.files(target.relative_to(output_dir).as_posix() for target in targets)
 
 
 def _checked_modalities(predictor: Predictor, modalities: Sequence[str] | None) -> tuple[str, ...]:
@@ -224,6 +260,7 @@ class _Run:
     output_dir: Path
     with_overlay: bool
     polygons: Mapping[str, PolygonFiles]
+    written: WrittenFiles
 
     def predict(self, path: Path, target: Path) -> FilePrediction:
         """Predicts an image and writes its files, whose names begin with that of `target`."""
@@ -328,7 +365,7 @@ class _Run:
                 pictures[overlay_file] = overlay(picture, labels[head], spec)
         written = list(pictures)
         try:
-            replaced = _write_all(pictures)
+            replaced = _write_all(pictures, self.written)
         except OSError as error:
             return FilePrediction(path, error=f"{path}: {error}")
         try:
@@ -365,7 +402,7 @@ class _LabelTiff:
         write_georeferenced(path, self.labels, self.georeference, colors)
 
 
-def _write_all(pictures: Mapping[Path, Image.Image | _LabelTiff]) -> int:
+def _write_all(pictures: Mapping[Path, Image.Image | _LabelTiff], written: WrittenFiles) -> int:
     """Writes the pictures of one image, all or none; returns how many existed before.
 
     Raises:
@@ -382,6 +419,7 @@ def _write_all(pictures: Mapping[Path, Image.Image | _LabelTiff]) -> int:
                 picture.save(folder / file.name, quality=92)
             replaced = sum(file.exists() for file in pictures)
             for file in pictures:
+                written.add(file, folder / file.name)
                 move(folder / file.name, file.resolve())
                 moved.append(file)
     except OSError as error:
@@ -444,22 +482,61 @@ def _read(
     return joined(images), shown(images)
 
 
-def _files_of(name: str | Path, suffixes: Sequence[str]) -> list[Path]:
+def _files_of(
+    name: str | Path, suffixes: frozenset[str], on_left_out: Callable[[str], object]
+) -> list[Path]:
     path = Path(name)
     if path.is_dir():
-        files = [f for f in path.iterdir() if f.is_file() and f.suffix.lower() in suffixes]
+        found = [file for file in sorted(path.iterdir()) if not is_leftover(file.name)]
+        files, left_out = _images_among(found, suffixes)
         if not files:
             raise ValueError(
-                f"There is no image in the folder {path}. Folders below it are not searched: for "
-                f"them give a pattern such as '{path}/**/*.jpg'."
+                f"There is no image in the folder {path}{left_out and f', only {left_out}'}. "
+                "Folders below it are not searched: for them give a pattern such as "
+                f"'{path}/**/*.jpg'."
             )
-        return sorted(files)
-    if path.exists() or not glob.has_magic(str(name)):
+    elif path.exists() or not glob.has_magic(str(name)):
         return [path]
-    files = sorted(match for match in _matches(path.parts) if match.is_file())
-    if not files:
-        raise ValueError(f"No file matches the pattern {name}.")
+    else:
+        found = [file for file in sorted(_matches(path.parts)) if not is_leftover(file.name)]
+        files, left_out = _images_among(found, None)
+        if not files:
+            written = f" that keras-fcn did not write: there are {left_out}" if left_out else ""
+            raise ValueError(f"No file matches the pattern {name}{written}.")
+    if left_out:
+        on_left_out(f"Left out of {name}: {left_out}.")
     return files
+
+
+def _images_among(paths: Sequence[Path], suffixes: frozenset[str] | None) -> tuple[list[Path], str]:
+    """Returns those of the contents of a folder, or matches of a pattern, that are predicted.
+
+    Args:
+        paths: The files and folders.
+        suffixes: Of the images in a folder; `None` for a pattern, which was meant as it is.
+
+    Returns:
+        The files, and a text with what was left out; empty if nothing was.
+    """
+    written = WrittenFiles()
+    images, num_folders, num_written = [], 0, 0
+    others: Counter[str] = Counter()
+    for path in paths:
+        suffix = path.suffix.lower()
+        if path.is_dir():
+            num_folders += suffixes is not None
+        elif path.name in written.names(path.parent):
+            num_written += 1
+        elif suffixes is not None and suffix not in suffixes:
+            others[suffix or "without a suffix"] += 1
+        elif path.is_file():
+            images.append(path)
+    parts = [f"{count:,} {suffix}" for suffix, count in sorted(others.items())]
+    if num_written:
+        parts.append(f"{num_written:,} written by keras-fcn")
+    if num_folders:
+        parts.append(f"{num_folders:,} folder{'s' * (num_folders > 1)} (not searched)")
+    return images, ", ".join(parts)
 
 
 def _matches(pattern: Sequence[str]) -> Iterator[Path]:
@@ -486,7 +563,7 @@ def _folders(base: Path, seen: set[Path]) -> Iterator[Path]:
     seen.add(base.resolve())
     yield base
     for path in sorted(base.iterdir()):
-        if not path.name.startswith("."):
+        if not is_leftover(path.name):
             yield from _folders(path, seen)
 
 

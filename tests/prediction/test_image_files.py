@@ -11,6 +11,7 @@ from PIL import Image
 from keras_fcn.data.image_io import read_image
 from keras_fcn.data.masks import read_mask
 from keras_fcn.datasets.importers import import_annotations
+from keras_fcn.files import RECORD
 from keras_fcn.modalities import ImageReading
 from keras_fcn.prediction import KerasPredictor, TiledPredictor, image_files
 from keras_fcn.prediction.image_files import find_images, predict_files
@@ -76,7 +77,7 @@ def test_unreadable_files_are_named_and_skipped(tmp_path, predictor):
     for result, name in zip(results, ["notes.txt", "good", "cut.png", "absent.jpg"], strict=True):
         assert not result.error or name in result.error
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["good.png", "good_overlay.jpg"]
+    assert names == [RECORD, "good.png", "good_overlay.jpg"]
 
 
 def test_equal_names_in_two_folders_keep_their_folders(tmp_path, predictor):
@@ -448,7 +449,7 @@ def test_the_files_of_an_image_are_all_written_or_none(tmp_path, monkeypatch):
         assert f"a.tif: {tmp_path / 'out' / 'a.tif'} cannot be written (there is a" in failed.error
         assert failed.written == () and result.error is None
         written = {path.name for path in (tmp_path / "out").iterdir()}
-        assert written == {"a.tif", *(path.name for path in result.written)}
+        assert written == {RECORD, "a.tif", *(path.name for path in result.written)}
 
 
 @pytest.mark.parametrize("tool", ["labelme", "coco"])
