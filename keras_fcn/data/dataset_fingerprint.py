@@ -225,7 +225,10 @@ def stamp_files(
     for part, stamps in zip(parts, stamped, strict=True):
         for (split, id_, _), one in zip(part, stamps, strict=True):
             found[split][id_].append(one)
-    return dict(found)
+    return {
+        split: {id_: tuple(stamps) for id_, stamps in examples.items()}
+        for split, examples in found.items()
+    }
 
 
 def stamp_arrays(id_: str, arrays: Iterable[tuple[str, Any]]) -> tuple[FileStamp, ...]:
