@@ -113,7 +113,8 @@ class DatasetFingerprint:
 
     Args:
         splits: The files of each example by split and id, in the order of the dataset.
-        reading: The classes and the meaning of masks: plain values by name.
+        reading: The classes and the meaning of masks: plain values by name. `table`, the file
+            that they are read from, is shown but not compared.
 
     Example:
         >>> before = DatasetFingerprint({"train": {"a": (), "b": ()}}, {})
@@ -268,19 +269,23 @@ def _changes(before: Stamps, now: Stamps) -> SplitChanges:
 
 def _changes_of_reading(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     found = []
+    table = now.get("table") or before.get("table")
+    place = f" ({table})" if table else ""
     for name in dict.fromkeys([*before, *now]):
         old, new = before.get(name), now.get(name)
+        if name == "table":
+            continue
         if old == new:
             continue
         names, old_names = _class_names(new), _class_names(old)
         if name == "classes" and names != old_names:
             added = [each for each in names if each not in old_names]
             removed = [each for each in old_names if each not in names]
-            found.append(f"classes: {SplitChanges(added, removed, [], is_reordered=True)}")
+            found.append(f"classes{place}: {SplitChanges(added, removed, [], is_reordered=True)}")
         elif name == "classes":
-            found.append("the colors of the classes, or the ignored label")
+            found.append(f"the colors of the classes, or the ignored label{place}")
         else:
-            found.append(f"how masks are read ({name})")
+            found.append(f"how masks are read: their {name}{place}")
     return found
 
 

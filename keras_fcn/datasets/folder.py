@@ -244,7 +244,10 @@ def _fingerprint(
         }
         for split in splits
     }
-    return DatasetFingerprint(stamp_files(paths, root, known), files.reading.to_dict())
+    reading = files.reading.to_dict()
+    if files.table is not None:
+        reading["table"] = _shown(root, files.table.path)
+    return DatasetFingerprint(stamp_files(paths, root, known), reading)
 
 
 def _raise_first(files: FolderFiles, path: str | Path) -> None:

@@ -126,7 +126,11 @@ def spec(*names, **options):
         (spec("a", "b"), spec("a", "x"), "classes: 1 added (x), 1 removed (b)"),
         (spec("a", "b"), spec("b", "a"), "classes: in another order"),
         (spec("a", "b"), spec("a", "b", ignore_class=254), "the colors of the classes, or the"),
-        ({"numbers": [[0, 1]]}, {"numbers": [[0, 0]]}, "how masks are read (numbers)"),
+        (
+            {"numbers": [[0, 1]]},
+            {"numbers": [[0, 0]], "table": "classes.csv"},
+            "how masks are read: their numbers (classes.csv)",
+        ),
     ],
 )
 def test_other_classes_are_told(before, now, text):
@@ -134,6 +138,12 @@ def test_other_classes_are_told(before, now, text):
 
     assert str(changes).startswith(text)
     assert changes.affects("val")
+
+
+def test_another_name_of_the_table_is_no_change():
+    one, other = (DatasetFingerprint({}, {**spec("a", "b"), "table": name}) for name in "xy")
+
+    assert not other.changes_since(one)
 
 
 def arrays(*values):
