@@ -31,28 +31,46 @@ def write_example(root, split, number):
         Image.fromarray(values.astype("uint8")).save(path)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Six training images, which are three steps, two for validation, one for a test."""
+@pytest.fixture(scope="module")
+def template(tmp_path_factory, tiny_backbones):
+    """A folder, and a training on it that was stopped after an epoch and two steps.
+
+    Six training images, which are three steps, two for validation, one for a test.
+    """
+    root = tmp_path_factory.mktemp("template")
     for number in range(9):
-        write_example(
-            tmp_path / "data", ["train", "val", "test"][(number > 5) + (number > 7)], number
-        )
-    (tmp_path / "data" / "classes.txt").write_text("ground\nstripe\nbox\n")
+        split = ["train", "val", "test"][(number > 5) + (number > 7)]
+        write_example(root / "data", split, number)
+    (root / "data" / "classes.txt").write_text("ground\nstripe\nbox\n")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        press_ctrl_c_after(5, monkeypatch)
+        with pytest.raises(TrainingInterrupted):
+            fit(settings_of(root))
+    return root
+
+
+def settings_of(root, **settings):
+    return tiny_config(
+        **{
+            "dataset": f"folder:{root / 'data'}",
+            "workdir": str(root / "run"),
+            "batch_size": 2,
+            **settings,
+        }
+    )
+
+
+@pytest.fixture
+def folder(template, tmp_path):
+    shutil.copytree(template / "data", tmp_path / "data")
     return tmp_path / "data"
 
 
 @pytest.fixture
-def stopped(folder, tmp_path, monkeypatch):
-    """The settings of a training that was stopped after an epoch and two steps."""
-    config = tiny_config(
-        dataset=f"folder:{folder}", workdir=str(tmp_path / "run"), batch_size=2, resume=True
-    )
-    press_ctrl_c_after(5, monkeypatch)
-    with pytest.raises(TrainingInterrupted):
-        fit(config.replace(resume=False))
-    monkeypatch.undo()
-    return config
+def stopped(template, folder, tmp_path):
+    """The settings with which the training resumes, here."""
+    shutil.copytree(template / "run", tmp_path / "run")
+    return settings_of(tmp_path, resume=True)
 
 
 def invert(path):
@@ -220,9 +238,7 @@ def test_another_number_of_classes_cannot_be_accepted(folder, stopped):
 
 
 def test_a_finished_training_is_scored_anew(folder, tmp_path):
-    config = tiny_config(
-        dataset=f"folder:{folder}", workdir=str(tmp_path / "run"), batch_size=2, epochs=1
-    )
+    config = settings_of(tmp_path, epochs=1)
     fit(config)
     invert_val(folder)
     with pytest.raises(ValueError, match="--accept-changed-data"):
@@ -235,10 +251,7 @@ def test_a_finished_training_is_scored_anew(folder, tmp_path):
 
 
 def test_without_validation_the_training_metrics_start_anew(folder, tmp_path):
-    config = tiny_config(
-        dataset=f"folder:{folder}", workdir=str(tmp_path / "run"), batch_size=2, epochs=1,
-        validation_split=None, schedule="constant",
-    )  # fmt: skip
+    config = settings_of(tmp_path, epochs=1, validation_split=None, schedule="constant")
     fit(config)
     invert_val(folder)  # which is not used
     fit(config.replace(resume=True))
@@ -251,30 +264,20 @@ def test_without_validation_the_training_metrics_start_anew(folder, tmp_path):
     assert result.log[0]["before_change_mean_iou"] > 0
 
 
-def test_a_training_killed_after_it_accepted_resumes_exactly(folder, tmp_path):
-    settings = {"dataset": f"folder:{folder}", "batch_size": 2, "save_every": 2}
-    results = {}
-    for name in ("all", "run"):
-        workdir = str(tmp_path / name)
-        killed = run_process(
-            settings={**settings, "workdir": workdir}, send="SIGKILL", at_step=3, folder=True
-        )
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
+def test_a_training_killed_after_it_accepted_resumes_exactly(folder, stopped, tmp_path):
+    shutil.copytree(tmp_path / "run", tmp_path / "all")
     add(folder)
-    for name in ("all", "run"):
-        config = tiny_config(**settings, workdir=str(tmp_path / name), resume=True)
-        if name == "run":
-            killed = run_process(
-                settings={**settings, "workdir": str(tmp_path / name), "resume": True,
-                          "accept_changed_data": True},
-                send="SIGKILL", at_step=7, folder=True,
-            )  # fmt: skip
-            assert killed.returncode == -signal.SIGKILL, killed.stderr
-            results[name] = fit(config)  # it need not be accepted twice
-        else:
-            results[name] = fit(config.replace(accept_changed_data=True))
+    undisturbed = fit(stopped.replace(workdir=str(tmp_path / "all"), accept_changed_data=True))
+    settings = {
+        **{"dataset": f"folder:{folder}", "workdir": str(tmp_path / "run"), "batch_size": 2},
+        **{"save_every": 2, "resume": True, "accept_changed_data": True},
+    }
 
-    assert_same_training(results["run"], results["all"])
+    killed = run_process(settings=settings, send="SIGKILL", at_step=11, folder=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    result = fit(stopped)  # it need not be accepted twice
+
+    assert_same_training(result, undisturbed)
 
 
 def test_arrays_that_changed_stop_a_resume(tmp_path):
