@@ -117,7 +117,7 @@ def test_a_mask_edited_after_it_was_prepared_is_told(camvid, data_dir):
 
 def test_a_source_that_is_damaged_after_it_was_prepared_is_told(camvid, data_dir):
     open_dataset("camvid", camvid, data_dir)
-    (camvid / "trainannot" / "train_00001.png").unlink()
+    (camvid / "train" / "train_00001.png").unlink()
 
     (note,) = open_dataset("camvid", data_dir=data_dir).notes
     assert "train_00001.png is missing" in note
