@@ -268,25 +268,22 @@ def _changes(before: Stamps, now: Stamps) -> SplitChanges:
 
 
 def _changes_of_reading(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    found = []
     table = now.get("table") or before.get("table")
     place = f" ({table})" if table else ""
-    for name in dict.fromkeys([*before, *now]):
-        old, new = before.get(name), now.get(name)
-        if name == "table":
-            continue
-        if old == new:
-            continue
-        names, old_names = _class_names(new), _class_names(old)
-        if name == "classes" and names != old_names:
-            added = [each for each in names if each not in old_names]
-            removed = [each for each in old_names if each not in names]
-            found.append(f"classes{place}: {SplitChanges(added, removed, [], is_reordered=True)}")
-        elif name == "classes":
-            found.append(f"the colors of the classes, or the ignored label{place}")
-        else:
-            found.append(f"how masks are read: their {name}{place}")
-    return found
+    different = [
+        name
+        for name in dict.fromkeys([*before, *now])
+        if name != "table" and before.get(name) != now.get(name)
+    ]
+    if "classes" not in different:
+        return [f"how masks are read: their {name}{place}" for name in different]
+    # The meaning of their numbers and colors changes with them.
+    old, new = (_class_names(values.get("classes")) for values in (before, now))
+    if old == new:
+        return [f"the colors of the classes, or the ignored label{place}"]
+    added = [name for name in new if name not in old]
+    removed = [name for name in old if name not in new]
+    return [f"classes{place}: {SplitChanges(added, removed, [], is_reordered=True)}"]
 
 
 def _class_names(classes: Any) -> list[str]:
