@@ -328,6 +328,7 @@ def test_a_training_split_that_has_shrunk_does_not_train_for_ever(tmp_path, monk
     press_ctrl_c_after(5, monkeypatch)
     with pytest.raises(TrainingInterrupted):
         fit(config, tiny_dataset())  # 6 steps per epoch
+    monkeypatch.undo()
 
     for num_train in (10, 8):  # 5 and 4
         dataset = tiny_dataset(num_train=num_train)
