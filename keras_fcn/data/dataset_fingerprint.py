@@ -260,7 +260,7 @@ def _changes(before: Stamps, now: Stamps) -> SplitChanges:
         contents = [stamp.content for stamp in files]
         if contents != old:
             new = [stamp.name for stamp in files if stamp.content not in old]
-            changed += new or [id_]
+            changed += dict.fromkeys(new or [id_])  # arrays of an example have one name
     added = [id_ for id_ in now if id_ not in before]
     removed = [id_ for id_ in before if id_ not in now]
     is_reordered = not added and not removed and list(before) != list(now)
