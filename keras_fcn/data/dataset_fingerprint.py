@@ -259,8 +259,8 @@ def _changes(before: Stamps, now: Stamps) -> SplitChanges:
         old = [stamp.content for stamp in before[id_]]
         contents = [stamp.content for stamp in files]
         if contents != old:
-            new = [stamp.name for stamp in files if stamp.content not in old]
-            changed += dict.fromkeys(new or [id_])  # arrays of an example have one name
+            names = [stamp.name for stamp in files if stamp.content not in old]
+            changed += list(dict.fromkeys(names or [id_]))  # arrays of an example have one name
     added = [id_ for id_ in now if id_ not in before]
     removed = [id_ for id_ in before if id_ not in now]
     is_reordered = not added and not removed and list(before) != list(now)
