@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_fcn.data.dataset_fingerprint import DatasetFingerprint, Stamps, stamp_arrays
 from keras_fcn.labels import Heads, Labels
 from keras_fcn.modalities import ImageReading
 
@@ -56,6 +57,8 @@ class SegmentationDataset:
         find_copies: Function that looks for images nearly equal to one of another split, for at
             most so many seconds, and returns a sentence on them, or `None`.
         image_reading: How many channels `image` has, and how it was read from files.
+        find_fingerprint: Function from splits and an earlier fingerprint to that of the dataset,
+            where it knows the contents of its examples; see `fingerprint`.
 
     Example:
         >>> import numpy as np
@@ -84,6 +87,10 @@ class SegmentationDataset:
             others = tuple(name for name in self.modalities if name != "rgb")
             object.__setattr__(self, "modalities", others)
 
+    find_fingerprint: (
+        Callable[[Sequence[str], DatasetFingerprint | None], DatasetFingerprint] | None
+    ) = field(default=None, repr=False)
+
     @property
     def heads(self) -> Heads:
         """The classes of each label map by name; of a single label map, a mapping of one."""
@@ -99,6 +106,26 @@ class SegmentationDataset:
         return self.records(split).map(
             self.decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
+
+    def fingerprint(
+        self, splits: Sequence[str], known: DatasetFingerprint | None = None
+    ) -> DatasetFingerprint:
+        """Returns what a later run compares to find out whether the dataset changed.
+
+        A dataset that does not know the contents of its examples, such as a generated one, has
+        their numbers and the classes only.
+
+        Args:
+            splits: The splits that are used.
+            known: An earlier fingerprint, which saves reading files that are as they were.
+        """
+        if self.find_fingerprint is not None:
+            return self.find_fingerprint(splits, known).of_splits(splits)
+        ids: dict[str, Stamps] = {
+            split: {f"{split}/{position}": () for position in range(self.splits[split])}
+            for split in splits
+        }
+        return DatasetFingerprint(ids, {"classes": self.heads.to_dict()})
 
     def check_split(self, split: str) -> None:
         """Raises ValueError, which names the splits, unless `split` is one of them."""
@@ -159,6 +186,14 @@ def from_arrays(
 
     first = next((e[0] for e in stored.values() if e), {})
     channels = np.shape(first["image"])[-1] if "image" in first else 3
+
+    def fingerprint(splits: Sequence[str], _: DatasetFingerprint | None) -> DatasetFingerprint:
+        stamps: dict[str, Stamps] = {
+            split: {id_: stamp_arrays(id_, arrays) for id_, arrays in map(_arrays, stored[split])}
+            for split in splits
+        }
+        return DatasetFingerprint(stamps, {"classes": Heads(labels).to_dict()})
+
     return SegmentationDataset(
         name=name,
         labels=labels,
@@ -167,7 +202,20 @@ def from_arrays(
         decode=dict,
         modalities=modalities_of(first),
         image_reading=ImageReading(None if channels == 3 else channels),
+        find_fingerprint=fingerprint,
     )
+
+
+def _arrays(example: Mapping[str, Any]) -> tuple[str, list[tuple[str, Any]]]:
+    """Returns the id of an example and its arrays with their names, label maps by head too."""
+    found: list[tuple[str, Any]] = []
+    for name, value in example.items():
+        if isinstance(value, Mapping):
+            found += [(f"{name} {head}", array) for head, array in value.items()]
+        elif name != "id":
+            found.append((name, value))
+    id_ = example["id"]
+    return id_.decode(errors="replace") if isinstance(id_, bytes) else str(id_), found
 
 
 def _spec_of_any_size(value: Any) -> tf.TensorSpec:
