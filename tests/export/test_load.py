@@ -65,6 +65,7 @@ def test_300_requests_of_8_threads(model, folder, tmp_path):
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 def test_10000_requests_of_8_threads_need_no_more_memory_than_1000(model, folder, tmp_path):
     result = result_of_load(model, folder, 10_000, tmp_path)
 

@@ -72,6 +72,26 @@ def test_a_batch_of_int8_gets_the_predictions_of_its_images(model, tmp_path):
     np.testing.assert_array_equal(labels, [run(path, image) for image in images])
 
 
+@pytest.mark.parametrize("output_type", ["predictions", "logits"])
+def test_a_compiled_model_of_fixed_size_predicts_as_the_model(model, tmp_path, output_type):
+    compiled_model = pytest.importorskip("ai_edge_litert.compiled_model")
+    path = export_tflite(model, tmp_path / "m.tflite", size=(64, 96), output_type=output_type)
+    image = picture(64, 96, seed=3)
+
+    with compiled_model.CompiledModel.from_file(
+        str(path), compiled_model.HardwareAccelerator.CPU
+    ) as compiled:
+        inputs, outputs = compiled.create_input_buffers(0), compiled.create_output_buffers(0)
+        inputs[0].write(image[None])
+        compiled.run_by_index(0, inputs, outputs)
+        if output_type == "logits":
+            labels = outputs[0].read(image.size // 3 * 4, np.float32).reshape(-1, 4).argmax(-1)
+        else:
+            labels = outputs[0].read(image.size // 3, np.uint8)
+
+    np.testing.assert_array_equal(np.reshape(labels, (64, 96)), predictions_of(model, image))
+
+
 @pytest.mark.parametrize("quantize", ["none", "float16", "dynamic"])
 @pytest.mark.parametrize("delegate", [True, False])
 def test_scores_are_close_to_those_of_the_model(model, tmp_path, quantize, delegate):
