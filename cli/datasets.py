@@ -10,7 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from .errors import Failure
-from .options import data_dir_option, dataset_options
+from .options import (
+    check_output,
+    data_dir_option,
+    dataset_options,
+    overwrite_option,
+    written,
+)
 from .quiet import load_tensorflow
 from .screen import output, progress, say
 
@@ -198,6 +204,7 @@ def check(dataset: str, source: Path | None, data_dir: Path | None, folder: dict
     metavar="N",
     help="Number of examples to show.",
 )
+@overwrite_option
 def show(
     dataset: str,
     source: Path | None,
@@ -205,6 +212,7 @@ def show(
     split: str,
     path: Path | None,
     examples: int,
+    overwrite: bool,
     folder: dict[str, Any],
 ) -> None:
     """Write a picture of images with their masks."""
@@ -212,9 +220,11 @@ def show(
     from keras_fcn.datasets import open_dataset
     from keras_fcn.datasets.gallery import save_examples
 
-    opened = open_dataset(dataset, source, data_dir, **folder)
     path = path or Path(f"{Path(dataset.replace(':', '/')).name}_{split}.png")
+    check_output(path, overwrite=overwrite)
+    opened = open_dataset(dataset, source, data_dir, **folder)
     say(f"Gallery: {save_examples(opened, path, split, examples)}")
+    written(path)
 
 
 def _lines(problems: Sequence["Problem"]) -> list[str]:

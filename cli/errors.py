@@ -41,11 +41,11 @@ def failure_of(error: Exception) -> Failure:
         return Failure(ours)
     names = _file_names(error)
     if (code := disk_error(error)) is not None:
-        what = ": ".join(names) or str(error).strip().splitlines()[0][:300]
-        return Failure(
-            f"{what}: it cannot be written ({os.strerror(code)}). Free some space, or choose "
-            "another folder."
-        )
+        cause = os.strerror(code)
+        if names or not isinstance(error, OSError):  # whose texts name the file
+            what = ": ".join(names) or str(error).strip().splitlines()[0][:300]
+            cause = f"{what}: it cannot be written ({cause})"
+        return Failure(f"{cause}. Free some space, or choose another folder.")
     if isinstance(error, OSError) and error.strerror:
         return Failure(f"{': '.join([*names, error.strerror])}.")
     kind = type(error).__name__

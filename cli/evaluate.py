@@ -1,22 +1,27 @@
 """`keras-fcn evaluate`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import (
     NETWORK_FILE,
-    check_writable,
+    check_output,
     dataset_options,
     folder_of_training,
     inference_options,
     model_option,
     names,
+    overwrite_option,
     with_inference_options,
+    written,
 )
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, progress, say
+
+if TYPE_CHECKING:
+    from keras_fcn.labels import Heads
 
 
 @click.command()
@@ -70,6 +75,7 @@ from .screen import output, progress, say
     help="Modalities that the network takes, from rgb, hha and depth. Needed only if its file "
     "does not name them.",
 )
+@overwrite_option
 @inference_options
 def command(
     model: Path,
@@ -83,6 +89,7 @@ def command(
     classes: tuple[str, ...],
     batch_size: int,
     modalities: tuple[str, ...] | None,
+    overwrite: bool,
     folder: dict[str, Any],
     **inference: Any,
 ) -> None:
@@ -101,11 +108,16 @@ def command(
     with quiet_stderr():  # TFLite prints the names of its kernels there
         network = open_predictor(model)
         predictor = with_inference_options(network, **inference)
+    if json_path is not None:
+        check_output(json_path, overwrite=overwrite, option="--json")
+        matrix_path = matrix_path or json_path.with_name(f"{json_path.stem}_confusion_matrix.png")
+    matrices = {} if matrix_path is None else _matrix_paths(matrix_path, predictor.heads)
+    check_output(*matrices.values(), overwrite=overwrite, option="--confusion-matrix")
     folder = folder_of_training(network, dataset, folder)
     data = open_dataset(dataset, source, data_dir, **folder)
     data.check_split(split)
     if report_path is not None:
-        check_writable(report_path / "index.html")
+        check_output(report_path / "index.html", overwrite=overwrite, option="--report")
     needs_details = json_path is not None or report_path is not None
     specs = {head: spec for head, spec in data.heads.items() if head in predictor.heads}
     report = Report(specs, predictor.origin, pictures=report_path is not None)
@@ -131,11 +143,16 @@ def command(
     details = report.details(results) if needs_details else {}
     if json_path is not None:
         say(f"Metrics: {save_json(results, json_path, details)}")
-        matrix_path = matrix_path or json_path.with_name(f"{json_path.stem}_confusion_matrix.png")
-    if matrix_path is not None:
-        for result in results.values():
-            suffix = f"_{result.head}" if result.head else ""
-            path = matrix_path.with_stem(matrix_path.stem + suffix)
-            say(f"Confusion matrix: {result.save_confusion_matrix(path)}")
+        written(json_path)
+    for head, path in matrices.items():
+        say(f"Confusion matrix: {results[head].save_confusion_matrix(path)}")
+        written(path)
     if report_path is not None:
-        say(f"Report: {report.save(report_path, results, details)}")
+        path = report.save(report_path, results, details)
+        say(f"Report: {path}")
+        written(path)
+
+
+def _matrix_paths(path: Path, heads: "Heads") -> dict[str, Path]:
+    """Returns the file of the confusion matrix of each head."""
+    return {head: path.with_stem(path.stem + heads.suffix(head)) for head in heads}

@@ -7,11 +7,14 @@ import click
 
 from .errors import Failure
 from .options import (
+    check_output,
     check_writable,
     dataset_options,
     folder_of_training,
     model_option,
+    overwrite_option,
     size,
+    written,
 )
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, say
@@ -42,7 +45,7 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
     type=click.Path(path_type=Path),
     metavar="PATH",
     help="savedmodel: the folder of its versions, where the next free number is written. "
-    "tflite, onnx: the file to write; an existing one is replaced.",
+    "tflite, onnx: the file to write.",
 )
 @click.option(
     "--quantize",
@@ -133,6 +136,7 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
     help="Number of images to compare on.",
 )
 @click.option("--verify/--no-verify", default=True, help="Compare with the model.  [default: yes]")
+@overwrite_option
 def command(
     model: Path,
     kind: str,
@@ -155,6 +159,7 @@ def command(
     split: str,
     max_images: int,
     verify: bool,
+    overwrite: bool,
     folder: dict[str, Any],
 ) -> None:
     """Export a network to TensorFlow Serving, TFLite or ONNX, and compare it with the model.
@@ -183,7 +188,10 @@ def command(
         raise click.UsageError("--quantize int8 needs --calibration NAME, and nothing else does.")
     if model.suffix != ".keras":
         raise click.UsageError(f"--model must be a .keras file. Received: {model}.")
-    check_writable(path)
+    if kind == "savedmodel":  # which is a new folder
+        check_writable(path)
+    else:
+        check_output(path, overwrite=overwrite)
 
     load_tensorflow()
     from keras_fcn_export import MAX_PIXELS, export_onnx, export_savedmodel, export_tflite
@@ -235,6 +243,7 @@ def command(
             reader=reader,
             calibration=images or None,
         )
+    written(exported)
     say(f"Written: {exported}")
     if kind == "tflite":
         _say_operators(exported, quantize)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from .errors import Failure
+from .quiet import load_tensorflow
 from .screen import say
 
 if TYPE_CHECKING:
@@ -57,6 +58,38 @@ def check_writable(path: Path) -> None:
         raise Failure(f"{path} cannot be written: {folder} is a file, not a folder.")
     if not os.access(folder, os.W_OK):
         raise Failure(f"{path} cannot be written: the folder {folder} may not be changed.")
+
+
+overwrite_option = click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Also replace files that keras-fcn did not write, or that were changed since.",
+)
+
+
+def check_output(*paths: Path, overwrite: bool, option: str = "--output") -> None:
+    """Raises an error, before any work, if files cannot be written, or are the user's.
+
+    Args:
+        *paths: The files to write.
+        overwrite: Whether the user's are replaced.
+        option: The option that names them, for the text.
+    """
+    for path in paths:
+        check_writable(path)
+    load_tensorflow()
+    from keras_fcn.files import WrittenFiles
+
+    WrittenFiles().check(paths, overwrite=overwrite, option=option)
+
+
+def written(*paths: Path) -> None:
+    """Records files that a command has written, so that it replaces them the next time."""
+    from keras_fcn.files import WrittenFiles
+
+    record = WrittenFiles()
+    for path in paths:
+        record.add(path)
 
 
 # The formats of `open_predictor`, for `model_option`.

@@ -6,7 +6,13 @@ from typing import Any
 import click
 
 from .errors import Failure
-from .options import check_writable, dataset_options, folder_of_training
+from .options import (
+    check_output,
+    dataset_options,
+    folder_of_training,
+    overwrite_option,
+    written,
+)
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, say
 
@@ -54,6 +60,7 @@ from .screen import output, say
     metavar="FILE",
     help="Also write the numbers to this file: a list with an entry per exported model.",
 )
+@overwrite_option
 def command(
     exported: tuple[Path, ...],
     model: Path,
@@ -64,6 +71,7 @@ def command(
     max_images: int | None,
     min_equal_predictions: float | None,
     json_path: Path | None,
+    overwrite: bool,
     folder: dict[str, Any],
 ) -> None:
     """Compare exported models with the model they were exported from.
@@ -75,7 +83,7 @@ def command(
     if model.suffix != ".keras":
         raise click.UsageError(f"--against must be a .keras file. Received: {model}.")
     if json_path is not None:
-        check_writable(json_path)
+        check_output(json_path, overwrite=overwrite, option="--json")
 
     load_tensorflow()
     from keras_fcn_export import verify
@@ -103,6 +111,7 @@ def command(
         reports.append(report)
     if json_path is not None:
         write_json(json_path, [report.to_dict() for report in reports])
+        written(json_path)
         say(f"Figures: {json_path}")
     failed = [report.exported for report in reports if not report.passed]
     if failed:

@@ -5,22 +5,32 @@ disk, and renames it. A run that is killed in between leaves its temporary folde
 one that writes to the same place removes it. It is not removed while its owner is alive: the
 owner holds a lock, which the system releases when the process ends for any reason. (The
 process id is part of the name for information only, because ids are reused.)
+
+Commands write where users have files of their own. So each folder in which a command wrote has a
+hidden file, `RECORD`, with the names and checksums of what it wrote there. An existing file is
+replaced only if its checksum is in it: not if it was made by someone else, or was edited since.
 """
 
 import errno
+import hashlib
 import json
 import os
 import platform
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 if sys.platform != "win32":  # where there are no such locks, and leftovers stay
     import fcntl
+
+# One line of JSON for each file: its name and its SHA-256. `export/serving/client.py`, which has
+# no other file of this package, writes and reads it, too.
+RECORD = ".keras_fcn_files"
+_NUM_NAMED = 3
 
 
 @contextmanager
@@ -91,6 +101,126 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes a value as JSON, as `replacing` does."""
     write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+class WrittenFiles:
+    """The files that commands wrote, by the records in their folders.
+
+    Each folder is read once: make one object for one run of a command.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "mask.png"
+        >>> write_text(path, "predicted")
+        >>> WrittenFiles().add(path)
+        >>> WrittenFiles().check([path])
+        >>> write_text(path, "corrected")
+        >>> WrittenFiles().check([path])
+        Traceback (most recent call last):
+        FileExistsError: ...mask.png exists, and keras-fcn did not write it, or it was changed ...
+    """
+
+    def __init__(self) -> None:
+        # The checksums of all that was written, by folder and name.
+        self._digests: dict[Path, dict[str, set[str]]] = {}
+
+    def check(
+        self, paths: Iterable[Path], *, overwrite: bool = False, option: str = "--output"
+    ) -> None:
+        """Raises an error if a file exists that no command wrote, or that was edited since.
+
+        To be called before the work whose results are written.
+
+        Args:
+            paths: The files to be written. Those that do not exist, folders, pipes and devices are
+                accepted.
+            overwrite: Whether to accept all others, too.
+            option: The option of the command that names the files, for the text.
+
+        Raises:
+            FileExistsError: The text contains the first of the files, and how many there are.
+        """
+        if overwrite:
+            return
+        foreign = [path for path in paths if _is_file(path) and not self.has(path)]
+        if not foreign:
+            return
+        named = ", ".join(map(str, foreign[:_NUM_NAMED]))
+        if len(foreign) == 1:
+            what = f"{named} exists, and keras-fcn did not write it, or it was changed afterwards"
+        else:
+            more = len(foreign) - _NUM_NAMED
+            what = (
+                f"{len(foreign):,} files exist that keras-fcn did not write, or that were changed "
+                f"afterwards: {named}{f' and {more:,} more' if more > 0 else ''}"
+            )
+        raise FileExistsError(
+            f"{what}. Nothing was written. Choose another {option}, or replace "
+            f"{'it' if len(foreign) == 1 else 'them'} by --overwrite."
+        )
+
+    def add(self, path: Path, content: Path | None = None) -> None:
+        """Records that this package wrote a file, which it may therefore replace later.
+
+        If that cannot be recorded, `check` takes the file for the user's.
+
+        Args:
+            path: The file. Of a link, that which it points to is recorded. Folders, pipes and
+                devices are not recorded.
+            content: Where its content is, if it does not have its name yet. Recorded before it is
+                renamed, it is recognized even if the process is killed in between.
+        """
+        source = content or path
+        if not source.is_file():
+            return
+        target = path.resolve()
+        digest = _sha256(source)
+        known = self._of(target.parent).setdefault(target.name, set())
+        if digest in known:
+            return
+        known.add(digest)
+        with suppress(OSError), (target.parent / RECORD).open("ab", buffering=0) as file:
+            # A short line in one call, so that other processes can add theirs at the same time.
+            file.write(json.dumps([target.name, digest]).encode() + b"\n")
+
+    def names(self, folder: Path) -> set[str]:
+        """Returns the names of the files that commands wrote in a folder, edited ones included."""
+        return set(self._of(folder.resolve()))
+
+    def has(self, path: Path) -> bool:
+        """Returns whether a file is as a command wrote it."""
+        target = path.resolve()
+        digests = self._of(target.parent).get(target.name)
+        if not digests or not _is_file(target):
+            return False
+        try:
+            return _sha256(target) in digests
+        except OSError:  # it may not be read
+            return False
+
+    def _of(self, folder: Path) -> dict[str, set[str]]:
+        if folder not in self._digests:
+            digests: dict[str, set[str]] = {}
+            with suppress(OSError):  # there is no such file
+                text = (folder / RECORD).read_text(encoding="utf-8", errors="replace")
+                for line in text.splitlines():
+                    with suppress(ValueError, TypeError):  # a line that was cut off
+                        name, digest = json.loads(line)
+                        digests.setdefault(name, set()).add(digest)
+            self._digests[folder] = digests
+        return self._digests[folder]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, of which writing is the error
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -109,7 +109,10 @@ def is_leftover(name: str) -> bool:
 @cache
 def picture_suffixes() -> frozenset[str]:
     """Returns the extensions of images that can be read."""
-    return frozenset(Image.registered_extensions()) - _NO_PICTURES
+    formats = Image.registered_extensions()
+    readable = {suffix for suffix, name in formats.items() if name in Image.OPEN}
+    # Pillow reads MPO, JPEG files with more than one picture, by its reader of JPEG.
+    return frozenset(readable | {".mpo"}) - _NO_PICTURES
 
 
 def rank_of_word(word: str) -> int:

@@ -5,7 +5,7 @@ pixel: `keras-fcn datasets import` reads both formats back exactly.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import ndimage
 
-from keras_fcn.files import write_json, write_text
+from keras_fcn.files import WrittenFiles, write_json, write_text
 from keras_fcn.labels import BACKGROUND_NAMES, LabelSpec
 
 PolygonFormat = Literal["labelme", "coco"]
@@ -93,12 +93,14 @@ class PolygonFiles:
         folder: Folder to write to.
         labels: The classes.
         images: Folder from which the names of images are, in COCO's file.
+        written: Where the files are recorded.
     """
 
     format: PolygonFormat
     folder: Path
     labels: LabelSpec
     images: Path
+    written: WrittenFiles = field(default_factory=WrittenFiles)
     _records: list[dict[str, Any]] = field(default_factory=list)
     _annotations: list[dict[str, Any]] = field(default_factory=list)
 
@@ -111,23 +113,30 @@ class PolygonFiles:
         """Returns the file in which the polygons of an image are."""
         return self.folder / (f"{name}.json" if self.format == "labelme" else "annotations.json")
 
+    def files(self, names: Iterable[str]) -> list[Path]:
+        """Returns all files that are written for images."""
+        files = {self.file(name): None for name in names}
+        return [*files, *([self._table] if self.format == "labelme" else [])]
+
     def add(self, name: str, image: Path, labels: np.ndarray) -> Path:
         """Writes the polygons of an image, or keeps them for `finish`; returns their file."""
         if self.format == "coco":
             self._add_coco(image, labels)
         else:
             write_json(self.file(name), self._labelme(self.file(name), image, labels))
+            self.written.add(self.file(name))
         return self.file(name)
 
     def finish(self) -> None:
         """Writes what is about all images."""
         if self.format == "labelme":
             names = [_LABELME_IGNORED, *map(self._labelme_name, range(self.labels.num_classes))]
-            write_text(self.folder / "labels.txt", "\n".join(names) + "\n")
+            write_text(self._table, "\n".join(names) + "\n")
+            self.written.add(self._table)
             return
         first = 1 if self.has_background else 0
         write_json(
-            self.folder / "annotations.json",
+            self.file(""),
             {
                 "info": {"description": "Predictions of keras_fcn"},
                 "images": self._records,
@@ -139,6 +148,11 @@ class PolygonFiles:
                 ],
             },
         )
+        self.written.add(self.file(""))
+
+    @property
+    def _table(self) -> Path:
+        return self.folder / "labels.txt"
 
     def _labelme(self, file: Path, image: Path, labels: np.ndarray) -> dict[str, Any]:
         height, width = labels.shape

@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from keras_fcn.files import RECORD
+
 # In the dataset `photos` one pixel of 30 * (23 + 24 + 25) is labeled wrongly.
 NUM_PIXELS = 30 * (23 + 24 + 25)
 
@@ -119,7 +121,9 @@ def test_the_confusion_matrix_can_go_elsewhere(run, channel_model, photos, tmp_p
         "--json", "metrics.json", "--confusion-matrix", "matrix.png",
     )  # fmt: skip
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["matrix.png", "metrics.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        RECORD, "matrix.png", "metrics.json",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

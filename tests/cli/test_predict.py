@@ -6,6 +6,7 @@ from PIL import Image
 
 from keras_fcn.data.image_io import read_image
 from keras_fcn.data.masks import read_mask
+from keras_fcn.files import RECORD
 
 from .. import helpers
 from ..prediction.networks import FORMATS, write
@@ -18,7 +19,7 @@ def test_label_maps_and_overlays_are_written(run, channel_model, photos, tmp_pat
 
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"6 of 6 images predicted, in {tmp_path / 'out'}.\n"
-    assert len(list((tmp_path / "out").iterdir())) == 12
+    assert len(list((tmp_path / "out").glob("[!.]*"))) == 12
     for path in (photos / "images").iterdir():
         labels = read_mask(tmp_path / "out" / path.name)
         np.testing.assert_array_equal(labels, read_image(path).argmax(-1))
@@ -65,7 +66,7 @@ def test_patterns_and_files_are_taken_without_overlays(run, channel_model, photo
     )  # fmt: skip
 
     assert result.exit_code == 0, result.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.png", "1.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [RECORD, "0.png", "1.png"]
 
 
 def test_unreadable_files_are_named_and_make_the_status_1(run, channel_model, photos, tmp_path):
@@ -166,9 +167,9 @@ def test_outputs_that_cannot_be_written_are_named_and_the_rest_goes_on(
     )
     assert f"{out / 'folder_overlay.jpg'} cannot be written (there is a folder" in result.stderr
     assert "2 of 5 images predicted" in result.stdout
-    # No mask without its overlay, and nothing hidden.
+    # No mask without its overlay, and nothing else that is hidden.
     assert sorted(path.name for path in out.iterdir()) == [
-        "a.png", "a_overlay.jpg", "folder_overlay.jpg", "z.png", "z_overlay.jpg",
+        RECORD, "a.png", "a_overlay.jpg", "folder_overlay.jpg", "z.png", "z_overlay.jpg",
     ]  # fmt: skip
 
 
@@ -189,7 +190,7 @@ def test_a_full_disk_leaves_no_mask_without_its_overlay(run, channel_model, tmp_
     assert "out/large_overlay.jpg cannot be written (File too large)" in result.stderr
     assert "1 of 2 images predicted" in result.stdout
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "small.png", "small_overlay.jpg",
+        RECORD, "small.png", "small_overlay.jpg",
     ]  # fmt: skip
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_fcn.files import RECORD
+
 # Waits inside `predict` while a file is written, and says so.
 PROGRAM = """
 import sys, time
@@ -79,4 +81,6 @@ def test_the_next_run_removes_what_a_killed_one_left(run, photos, channel_model,
     )
 
     assert result.exit_code == 0, result.stderr
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "a_overlay.jpg"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        RECORD, "a.png", "a_overlay.jpg",
+    ]  # fmt: skip

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_fcn.data.masks import read_mask
+from keras_fcn.files import RECORD
 from keras_fcn.prediction import KerasPredictor
 from keras_fcn.prediction.image_files import find_images, predict_files
 
@@ -72,7 +73,7 @@ def test_unreadable_files_are_named_and_skipped(tmp_path, predictor):
     for result, name in zip(results, ["notes.txt", "good", "cut.png", "absent.jpg"], strict=True):
         assert not result.error or name in result.error
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["good.png", "good_overlay.jpg"]
+    assert names == [RECORD, "good.png", "good_overlay.jpg"]
 
 
 def test_equal_names_in_two_folders_keep_their_folders(tmp_path, predictor):

@@ -137,16 +137,23 @@ def write_photo(path: Path, seed: int = 0) -> np.ndarray:
     return pixels
 
 
-def test_polygons_are_never_replaced(tmp_path):
+@pytest.mark.parametrize("name", ["a.json", "labels.txt"])
+def test_corrected_polygons_are_not_replaced(tmp_path, name):
     predictor = KerasPredictor(channel_model())
     write_photo(tmp_path / "a.png")
     predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", polygons="labelme")
-    before = (tmp_path / "out/a.json").read_text()
+    predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", polygons="labelme")
+    before = (tmp_path / "out" / name).read_text()
+    (tmp_path / "out" / name).write_text(before + " ")
 
-    with pytest.raises(ValueError, match=r"a.json exists and may have been corrected by hand"):
+    with pytest.raises(FileExistsError, match=rf"{name} exists, .* or it was changed afterwards"):
         predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", polygons="labelme")
 
-    assert (tmp_path / "out/a.json").read_text() == before
+    assert (tmp_path / "out" / name).read_text() == before + " "
+    predict_files(
+        predictor, [tmp_path / "a.png"], tmp_path / "out", polygons="labelme", overwrite=True
+    )
+    assert (tmp_path / "out" / name).read_text() == before
 
 
 def test_heads_have_folders_of_their_own(tmp_path):

@@ -232,7 +232,7 @@ def test_divergence_keeps_the_last_good_weights(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Tracker, "on_train_batch_end", spoil)
     # The loss of step 4 was still finite: the weights are looked at before they are saved.
-    with pytest.raises(TrainingDiverged, match="weights of fc6/kernel are no longer finite"):
+    with pytest.raises(TrainingDiverged, match=r"fc6/kernel \(\d+ of \d+\) are no longer finite"):
         fit(config, tiny_dataset())
 
     assert all(np.isfinite(weight).all() for weight in weights_of(tmp_path / "run" / "last.keras"))
@@ -285,7 +285,10 @@ def test_weights_that_are_not_finite_are_not_trained(finished, tmp_path):
     network.save(tmp_path / "spoiled.keras")
     config = tiny_config(workdir=str(tmp_path / "run"), init=str(tmp_path / "spoiled.keras"))
 
-    with pytest.raises(TrainingDiverged, match="fc6/kernel are NaN or infinite before"):
+    with (
+        pytest.warns(UserWarning, match=r"spoiled\.keras contains NaN or infinity in fc6/kernel"),
+        pytest.raises(ValueError, match=r"spoiled\.keras.* must have weights that are numbers"),
+    ):
         fit(config, tiny_dataset())
 
 
@@ -301,7 +304,7 @@ def test_a_workdir_is_for_one_training_at_a_time(tmp_path):
 
 
 def test_a_training_locks_its_workdir_until_it_is_killed(tmp_path, monkeypatch):
-    settings = {"workdir": str(tmp_path / "run"), "epochs": 2}
+    settings = {"workdir": str(tmp_path / "run"), "epochs": 2, "save_every": 1}
     config = tiny_config(**settings)
 
     def start_another(self, batch, logs=None):
@@ -314,7 +317,7 @@ def test_a_training_locks_its_workdir_until_it_is_killed(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         fit(config, tiny_dataset())
     monkeypatch.undo()
-    killed = run_process(settings={**settings, "resume": True}, send="SIGKILL", at_step=1)
+    killed = run_process(settings=settings, send="SIGKILL", at_step=2)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert (tmp_path / "run" / ".lock").is_file()
 
