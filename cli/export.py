@@ -70,14 +70,23 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
     type=_size_or_dynamic,
     default="dynamic",
     metavar="HxW|dynamic",
-    help="Fixed size of the network's input.  [default: dynamic]",
+    help="Fixed size of the network's input. A dynamic .tflite is for LiteRT's Interpreter, which "
+    "resizes it to any size and batch.  [default: dynamic]",
 )
 @click.option(
     "--output-type",
     type=click.Choice(["predictions", "logits"]),
-    default="predictions",
+    help="tflite: the output. The other formats have both outputs.  [default: predictions; logits "
+    "for MediaPipe]",
+)
+@click.option(
+    "--for",
+    "reader",
+    type=click.Choice(["litert", "mediapipe"]),
+    default="litert",
     show_default=True,
-    help="tflite: the output. The other formats have both outputs.",
+    help="tflite: what opens the file. MediaPipe's image segmenter needs --size, logits, and "
+    "metadata with the classes (needs the extra `mediapipe`); LiteRT opens that file, too.",
 )
 @click.option(
     "--flip", is_flag=True, help="savedmodel: average the logits with those of the mirrored image."
@@ -138,6 +147,7 @@ def command(
     precision: Any,
     input_size: tuple[int, int] | None,
     output_type: Any,
+    reader: Any,
     flip: bool,
     confidence: bool,
     probabilities: bool,
@@ -160,9 +170,15 @@ def command(
     opened, else of the built-in sample. The exit status is 1 if too many predictions differ.
     --source and --data-dir apply to --dataset and --calibration.
     """
-    if kind != "tflite" and (quantize != "none" or calibration or output_type != "predictions"):
+    for_phones = (quantize != "none", calibration, output_type, reader != "litert")
+    if kind != "tflite" and any(for_phones):
         raise click.UsageError(
-            "--quantize, --calibration and --output-type are for --format tflite."
+            "--quantize, --calibration, --output-type and --for are for --format tflite."
+        )
+    if reader == "mediapipe" and (input_size is None or output_type == "predictions"):
+        raise click.UsageError(
+            "--for mediapipe needs --size HxW and outputs logits: MediaPipe reads a dynamic size "
+            "as 1x1, and the width of predictions as the number of classes."
         )
     for_servers = (flip, confidence, probabilities, max_pixels, version, precision != "float32")
     if kind != "savedmodel" and any(for_servers):
@@ -226,6 +242,7 @@ def command(
             quantize=quantize,
             size=input_size,
             output_type=output_type,
+            reader=reader,
             calibration=images or None,
         )
     written(exported)
