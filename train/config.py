@@ -32,6 +32,10 @@ def _setting(
     return field(default=default, metadata=metadata)
 
 
+# Those of `keras_fcn.losses.LOSSES`, for which `keras-fcn train --help` does not wait.
+LOSS_NAMES = ("crossentropy", "focal", "dice")
+
+
 class Section:
     """A part of the settings. Types and ranges are checked when it is made."""
 
@@ -297,10 +301,16 @@ class OptimizerConfig(Section):
 
 @dataclass(frozen=True)
 class LossConfig(Section):
-    """The loss: `PixelwiseCrossentropy`, and how its class weights are found."""
+    """The loss: `keras_fcn.losses.create`, and how its class weights are found."""
 
     title: ClassVar[str] = "loss"
 
+    name: str = _setting(
+        "crossentropy",
+        "Loss: crossentropy, focal or dice, or several joined by +, such as crossentropy+dice.",
+        "NAME",
+        name="loss",
+    )
     reduction: Literal["mean", "per_image", "sum"] = _setting(
         "mean", "Divide the summed loss by the valid pixels, the images, or nothing."
     )
@@ -317,6 +327,14 @@ class LossConfig(Section):
     )
 
     def _check(self) -> None:
+        parts = self.name.split("+")
+        known = set(parts) <= set(LOSS_NAMES) and len(set(parts)) == len(parts)
+        self._require("name", known, f"{', '.join(LOSS_NAMES)}, or several joined by '+'")
+        self._require(
+            "reduction",
+            "dice" not in parts or self.reduction == "mean",
+            "'mean' where `loss` contains dice, whose terms are images and not pixels",
+        )
         self._require("class_weight_exponent", self.class_weight_exponent >= 0, "0 or more")
 
 
@@ -370,7 +388,7 @@ class Config:
 
     Outside its section a setting has a name of its own (`setting_names`): that of its field,
     but `backbone` and `backbone_weights` for `backbone.name` and `backbone.weights`, and
-    `optimizer` for `optimizer.name`.
+    `optimizer` and `loss` for `optimizer.name` and `loss.name`.
 
     Raises:
         TypeError: If a value has another type than its setting.

@@ -108,7 +108,7 @@ def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir
     decay = config.optimizer.ema_decay
     average = MovingAverage(network, decay) if decay else None
     batches = data.batchnorm_batches(config.optimizer.batchnorm_batches)
-    evaluation_model = EvaluationModel(network, data.heads, average, batches)
+    evaluation_model = EvaluationModel(network, data.heads, average, batches, config.loss.name)
     state = State(workdir.state, _variables(network, metrics, average, evaluation_model))
     position = Position()
     if config.run.resume and state.path.is_file():
@@ -173,7 +173,7 @@ def compile_network(
     )
     weights = data.class_weights(config.loss)
     arguments = {head: {"class_weights": values} for head, values in weights.items()}
-    losses = head_losses(data.heads, config.loss.reduction, arguments)
+    losses = head_losses(data.heads, config.loss.name, config.loss.reduction, arguments)
     metrics = head_metrics(data.heads)
     jit_compile = config.run.jit_compile
     compile_heads(
