@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
@@ -192,10 +193,16 @@ class BackboneConfig(Section):
         "mobilenet_v2", "Feature extractor, such as vgg16.", "NAME", name="backbone"
     )
     weights: str | None = _setting(
-        None,
-        "Weights of the backbone: 'none', 'imagenet' (downloaded) or a file.",
+        "imagenet",
+        "Weights that the backbone starts from: 'imagenet', a file, or 'none' for random ones.",
         "FILE",
         name="backbone_weights",
+    )
+    weights_dir: str | None = _setting(
+        None,
+        "Folder to look for ImageNet weights in; then come that of $KERAS_FCN_WEIGHTS, Keras' "
+        "cache, and the download.",
+        "DIR",
     )
     alpha: float | None = _setting(
         None, "Width multiplier of the MobileNets and the paper's networks.", "A"
@@ -259,6 +266,12 @@ class OptimizerConfig(Section):
         name="optimizer",
     )
     learning_rate: float = _setting(1e-3, "Learning rate after the warm-up.", "R")
+    pretrained_factor: float = _setting(
+        1.0,
+        "Factor of the learning rate for the pretrained layers of the backbone, such as 0.1; "
+        "the new layers (scores, skips, upsampling) keep the learning rate.",
+        "F",
+    )
     schedule: Literal["polynomial", "constant"] = _setting(
         "polynomial", "Decay of the learning rate to zero, as (1 - progress) ** power, or no decay."
     )
@@ -288,7 +301,7 @@ class OptimizerConfig(Section):
     )
 
     def _check(self) -> None:
-        for name in ("learning_rate", "power"):
+        for name in ("learning_rate", "pretrained_factor", "power"):
             self._require(name, getattr(self, name) > 0, "above 0")
         for name in ("warmup_steps", "weight_decay", "batchnorm_batches"):
             self._require(name, getattr(self, name) >= 0, "0 or more")
@@ -351,7 +364,16 @@ class RunConfig(Section):
         "runs/default", "Folder of checkpoints, logs and the state to resume from.", "DIR"
     )
     resume: bool = _setting(False, "Continue the training in the workdir.")
-    epochs: int = _setting(50, "Passes over the training split.", "N")
+    epochs: int = _setting(50, "Passes over the training split, at most.", "N")
+    patience: int | None = _setting(
+        None, "Stop after N epochs without a better validation mean IoU.", "N"
+    )
+    time: str | None = _setting(
+        None,
+        "Stop after this long, such as 30m or 1h30m, if the epochs do not end before; the "
+        "learning rate decays to zero by then.",
+        "TIME",
+    )
     save_every: int | None = _setting(
         None, "Save the state to resume from every N steps, not only after epochs.", "N"
     )
@@ -373,10 +395,31 @@ class RunConfig(Section):
     def _check(self) -> None:
         for name in ("epochs", "validate_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
+        patience = self.patience
+        self._require("patience", patience is None or patience >= 1, "at least 1, or None")
+        self._require(
+            "time", self.time is None or bool(self.seconds), "such as 30m, 1h30m or 90s, or None"
+        )
         every = self.save_every
         self._require("save_every", every is None or every >= 1, "at least 1, or None")
         self._require("seed", self.seed >= 0, "0 or more")
         self._require("devices", self.devices != (), "at least one device, or None")
+
+    @property
+    def seconds(self) -> float | None:
+        """The seconds of `time`.
+
+        >>> RunConfig(time="1h30m").seconds
+        5400.0
+        """
+        match = _TIME.fullmatch(self.time or "none")
+        if not match:
+            return None
+        hours, minutes, seconds = (float(part or 0) for part in match.groups())
+        return 3600 * hours + 60 * minutes + seconds
+
+
+_TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,12 @@
 """The network that a configuration describes."""
 
-from pathlib import Path
 from typing import Any
 
 import keras
 
-from keras_fcn.backbones import create
+from keras_fcn.backbones import Backbone, create
 from keras_fcn.labels import Heads
 from keras_fcn.models import FCN, VARIANTS
-from keras_fcn.prediction import load_model
-from keras_fcn.weights import fuse_streams, transfer
 
 from .config import BackboneConfig, ModelConfig
 
@@ -17,35 +14,36 @@ from .config import BackboneConfig, ModelConfig
 STRIDES = {"fcn32s": 32, "fcn16s": 16, "fcn8s": 8, "fcn8s_atonce": 8}
 
 
-def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -> FCN:
-    """Returns the network, with pretrained weights where the configuration names them.
+def build_backbone(config: BackboneConfig) -> Backbone:
+    """Returns the backbone of a configuration, without weights.
+
+    Raises:
+        ValueError: If there is no such backbone, or it has no such setting.
+    """
+    return create(
+        config.name,
+        geometry=config.geometry,
+        mean=config.mean,
+        alpha=config.alpha,
+        fc_filters=config.fc_filters,
+        dropout=config.dropout,
+    )
+
+
+def build_network(config: ModelConfig, backbone: Backbone, heads: Heads) -> FCN:
+    """Returns the network with random weights; `starts.fill` gives it others.
 
     Args:
-        config: The variant, its inputs and its initial weights.
+        config: The variant and its inputs.
         backbone: The backbone.
         heads: The classes by head.
 
     Raises:
-        ValueError: If the settings contradict each other, or `init` does not match the network.
+        ValueError: If the settings contradict each other.
     """
-    for name, files in (("init", [config.init]), ("init_streams", config.init_streams or ())):
-        for file in filter(None, files):
-            if not Path(file).is_file():
-                raise ValueError(f"`{name}` must be a .keras file. Received: {name}={file!r}.")
-    is_filled = bool(config.init or config.init_streams)
-    weights = None if backbone.weights == "none" else backbone.weights
     network = VARIANTS[config.variant](
         heads.unwrapped({head: spec.num_classes for head, spec in heads.items()}),
-        backbone=create(
-            backbone.name,
-            # Weights that `init` replaces are not downloaded first.
-            weights=None if is_filled else weights,
-            geometry=backbone.geometry,
-            mean=backbone.mean,
-            alpha=backbone.alpha,
-            fc_filters=backbone.fc_filters,
-            dropout=backbone.dropout,
-        ),
+        backbone=backbone,
         modalities=config.modalities or (),
         fusion=config.fusion,
         skip_filters=config.skip_filters,
@@ -53,16 +51,6 @@ def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -
         labels=heads.labels,
         dtype=config.precision,
     )
-    if config.init:
-        try:
-            report = transfer(load_model(config.init), network)
-        except ValueError as error:
-            raise ValueError(f"`init`, {config.init}, does not fit: {error}") from error
-        print(f"Started from {config.init}: {report}")
-    if config.init_streams:
-        streams = zip(config.modalities or (), config.init_streams, strict=True)
-        report = fuse_streams(network, {name: load_model(file) for name, file in streams})
-        print(f"Started from {', '.join(config.init_streams)}: {report}")
     if config.batchnorm_momentum is not None:
         set_batchnorm_momentum(network, config.batchnorm_momentum)
     if config.freeze_batchnorm:

@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +23,8 @@ from .callbacks import (
     MeanOverHeads,
     SaveState,
     StopOnDivergence,
+    StopOutOfPatience,
+    StopOutOfTime,
     TensorBoardLog,
     Tracker,
     Validation,
@@ -33,12 +36,13 @@ from .devices import Devices, keep_freed_memory
 from .evaluation_model import EvaluationModel
 from .heads import compile_heads, head_losses, head_metrics, loss_metrics
 from .interrupts import Interrupts
-from .model import STRIDES, build_network
+from .model import STRIDES, build_backbone, build_network
 from .moving_average import AverageWeights, MovingAverage
 from .optimizers import build_optimizer
 from .rates import rate_warning
 from .recipes import check_needs
 from .smoke import smoke_config
+from .starts import fill, find_start
 from .state import Position, State
 from .workdir import Workdir, locked_workdir, write_config
 
@@ -96,6 +100,10 @@ def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir
     keras.utils.set_random_seed(config.run.seed)
     if config.run.deterministic:
         tf.config.experimental.enable_op_determinism()
+    is_resumed = config.run.resume and workdir.state.is_file()
+    backbone = build_backbone(config.backbone)
+    # Before anything that takes long: weights that are missing stop a training at once.
+    start = None if is_resumed else find_start(config.model, config.backbone, backbone)
     data = open_data(config, dataset)
     devices = Devices(
         config.run.devices,
@@ -103,20 +111,25 @@ def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir
         gradient_accumulation_steps=config.optimizer.gradient_accumulation_steps,
     )
     with devices.scope():
-        network = build_network(config.model, config.backbone, data.heads)
-        metrics = compile_network(network, config, data)
+        network = build_network(config.model, backbone, data.heads)
+        # The state of a training contains its weights, and which of them were pretrained.
+        source, pretrained = f"Weights: the state in {workdir.state}", frozenset[int]()
+        if start:
+            source, pretrained = fill(network, config.model, start)
+        metrics = compile_network(network, config, data, pretrained)
     decay = config.optimizer.ema_decay
     average = MovingAverage(network, decay) if decay else None
     batches = data.batchnorm_batches(config.optimizer.batchnorm_batches)
     evaluation_model = EvaluationModel(network, data.heads, average, batches, config.loss.name)
     state = State(workdir.state, _variables(network, metrics, average, evaluation_model))
     position = Position()
-    if config.run.resume and state.path.is_file():
+    if is_resumed:
         # The metrics follow when `fit` has reset them.
         position = state.restore("model", "optimizer", "average", "evaluation")
         _check_step(position, data.steps_per_epoch, workdir)
     write_config(workdir, config)
     print(_summary(config, data, devices, position))
+    print(source)
     if warning := rate_warning(
         config.optimizer,
         config.loss.reduction,
@@ -140,12 +153,16 @@ def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir
             Checkpoints(
                 evaluation_model, workdir, tracker, monitor, lambda logs: _origin(config, logs)
             ),
+            StopOutOfPatience(tracker, config.run, monitor),
+            StopOutOfTime(tracker, config.run, monitor),
             log,
             TensorBoardLog(workdir.tensorboard),
             Curves(workdir),
             SaveState(state, tracker, guard, interrupts, config.run),
         ]
         _run(network, data, config.run, tracker, callbacks)
+    if tracker.stopped:
+        print(f"Stopped after {tracker.epoch} epochs: {tracker.stopped}.")
     return _result(workdir, log.rows, monitor)
 
 
@@ -162,14 +179,25 @@ def open_data(config: Config, dataset: SegmentationDataset | None = None) -> Tra
 
 
 def compile_network(
-    network: FCN, config: Config, data: TrainingData
+    network: FCN, config: Config, data: TrainingData, pretrained: Collection[int] = ()
 ) -> dict[str, SegmentationMetrics]:
-    """Gives the network its losses, metrics and optimizer; returns the metrics by head."""
+    """Gives the network its losses, metrics and optimizer.
+
+    Args:
+        network: The network.
+        config: All settings.
+        data: The data.
+        pretrained: Positions of its pretrained variables among the trainable ones.
+
+    Returns:
+        The metrics by head.
+    """
     optimizer = build_optimizer(
         config.optimizer,
         config.run.epochs * data.steps_per_epoch,
         network.trainable_variables,
         config.backbone.name,
+        pretrained,
     )
     weights = data.class_weights(config.loss)
     arguments = {head: {"class_weights": values} for head, values in weights.items()}
@@ -188,7 +216,9 @@ def _validation(
     batches = data.validation_batches()
     if batches is None:
         return []
-    callbacks: list[keras.callbacks.Callback] = [Validation(evaluation_model, batches, config.run)]
+    callbacks: list[keras.callbacks.Callback] = [
+        Validation(evaluation_model, batches, config.run, tracker)
+    ]
     if not config.run.smoke:  # after a few steps this is expected
         callbacks.append(WarnOfOneClass(evaluation_model, config, tracker))
     return callbacks
@@ -212,7 +242,7 @@ def _run(
 
     The tracker ends the first call with that epoch, which has fewer steps.
     """
-    while tracker.epoch < run.epochs:
+    while not tracker.is_over(run):
         network.fit(
             data.training_batches(tracker.global_step),
             initial_epoch=tracker.epoch,

@@ -11,7 +11,7 @@ from keras_fcn.files import LockedError, locked, write_text
 from .config import Config
 
 # Settings that another run of the same training may change: they change no weight.
-_FREE = ("workdir", "resume", "source", "data_dir", "save_every")
+_FREE = ("workdir", "resume", "source", "data_dir", "weights_dir", "save_every")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from .guards import StopOnDivergence, WarnOfOneClass
 from .log import CsvLog, Curves, TensorBoardLog
 from .saving import SaveState
+from .stopping import StopOutOfPatience, StopOutOfTime
 from .tracking import MeanOverHeads, Tracker
 from .validation import Checkpoints, Validation
 
@@ -13,6 +14,8 @@ __all__ = [
     "MeanOverHeads",
     "SaveState",
     "StopOnDivergence",
+    "StopOutOfPatience",
+    "StopOutOfTime",
     "TensorBoardLog",
     "Tracker",
     "Validation",

@@ -62,7 +62,7 @@ class SaveState(keras.callbacks.Callback):
 
     def _save(self) -> None:
         self._state.save(self._tracker.position)
-        is_over = self._tracker.epoch == self._run.epochs
+        is_over = self._tracker.is_over(self._run)
         if self._interrupts.requested and not is_over:
             raise TrainingInterrupted(
                 f"Stopped after {self._tracker.epoch} epochs and {self._tracker.step} steps, and "
