@@ -11,6 +11,7 @@ from .quiet import quiet_libraries
 # In the order of `--help`. Each is a module of this package with a click command `command`.
 SUBCOMMANDS = (
     "quickstart",
+    "plan",
     "train",
     "evaluate",
     "predict",

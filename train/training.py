@@ -39,6 +39,7 @@ from .interrupts import Interrupts
 from .model import STRIDES, build_backbone, build_network
 from .moving_average import AverageWeights, MovingAverage
 from .optimizers import build_optimizer
+from .plan import Plan
 from .rates import rate_warning
 from .recipes import check_needs
 from .smoke import smoke_config
@@ -69,7 +70,9 @@ class TrainingResult:
     log: list[dict[str, float]] = field(repr=False)
 
 
-def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingResult:
+def fit(
+    config: Config, dataset: SegmentationDataset | None = None, plan: Plan | None = None
+) -> TrainingResult:
     """Trains the network that a configuration describes.
 
     The workdir then contains `best.keras` and `last.keras`, `config.json`, the
@@ -80,6 +83,7 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
         config: All settings.
         dataset: The dataset, if `config.data.dataset` is the name of your own dataset
             (`keras_fcn.datasets.from_arrays`), which `open_dataset` cannot open.
+        plan: The plan that the configuration follows, to be kept in the workdir.
 
     Raises:
         ValueError: If settings contradict each other, the data or the workdir, or another
@@ -93,10 +97,12 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
     else:
         check_needs(config)
     with locked_workdir(config) as workdir:
-        return _train(config, dataset, workdir)
+        return _train(config, dataset, workdir, plan)
 
 
-def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir) -> TrainingResult:
+def _train(
+    config: Config, dataset: SegmentationDataset | None, workdir: Workdir, plan: Plan | None
+) -> TrainingResult:
     keras.utils.set_random_seed(config.run.seed)
     if config.run.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -128,6 +134,8 @@ def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir
         position = state.restore("model", "optimizer", "average", "evaluation")
         _check_step(position, data.steps_per_epoch, workdir)
     write_config(workdir, config)
+    if plan:
+        plan.save(workdir.plan)
     print(_summary(config, data, devices, position))
     print(source)
     if warning := rate_warning(

@@ -30,6 +30,11 @@ class Workdir:
         return self.path / "config.json"
 
     @property
+    def plan(self) -> Path:
+        """The plan that the settings follow, if there is one."""
+        return self.path / "plan.json"
+
+    @property
     def best(self) -> Path:
         """The network with the best validation mean IoU so far."""
         return self.path / "best.keras"

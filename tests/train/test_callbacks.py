@@ -159,7 +159,7 @@ def test_tracker_measures_without_the_first_step(monkeypatch):
         now[0] = seconds
         tracker.on_train_batch_end(step)
     assert tracker.global_step == 10
-    assert tracker.position == Position(epoch=1, step=5, best=0.3, seconds=114.0)
+    assert tracker.position == Position(epoch=1, step=5, best=0.3, seconds=114.0, elapsed=14.0)
     now[0] = 20
     logs = {}
     tracker.on_epoch_end(1, logs)
