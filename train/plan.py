@@ -474,7 +474,9 @@ def _choose_length(choices: _Choices, fingerprint: Fingerprint, probe: Probe, tr
         fitting = int(rounded(max(1.0, 0.8 * budget / epoch_seconds), 2))
         if fitting < epochs:
             epochs = fitting
-            reason = f"about as many as fit {choices.given['time']} at {epoch_seconds:.2g} s each"
+            reason = (
+                f"about as many as fit {choices.given['time']} at {rounded(epoch_seconds):g} s each"
+            )
     epochs = choices.pick("epochs", epochs, reason)
     if "time" in choices.given:
         choices.pick("time", None, "")
@@ -486,7 +488,8 @@ def _choose_length(choices: _Choices, fingerprint: Fingerprint, probe: Probe, tr
     every = choices.pick(
         "validate_every",
         every,
-        f"a validation takes about {validation_seconds:.1g} s, an epoch {epoch_seconds:.1g} s"
+        f"a validation takes about {rounded(validation_seconds):g} s, an epoch "
+        f"{rounded(epoch_seconds):g} s"
         if validation_seconds
         else "the time of a validation is not known",
     )
