@@ -127,12 +127,7 @@ def _configuration(
     if no_plan or others:
         return base, None
     open_workdir(base)  # refuses a folder of another training before the plan is made
-    if plan_file:
-        plan = _read_plan(plan_file)
-        if "dataset" not in given:
-            base = base.replace(dataset=plan.fingerprint.dataset)
-    else:
-        plan = planned(given, memory)
+    plan = _read_plan(plan_file) if plan_file else planned(given, memory)
     show(plan)
     return plan.apply(base).replace(**given), plan
 

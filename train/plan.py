@@ -49,6 +49,8 @@ _IMAGES = 30_000
 _EPOCHS = (20, 300)
 _FEWEST_UPDATES = 300
 _RARE = 0.02
+# Settings of a single run.
+_NOT_PLANNED = ("workdir", "resume", "recipe", "smoke")
 _SIDES = re.compile(r"(?:^|[^a-z])(left|right)(?:$|[^a-z])")
 
 
@@ -251,6 +253,9 @@ def choose(fingerprint: Fingerprint, probe: Probe, given: Mapping[str, Any]) -> 
     _choose_loss(choices, fingerprint)
     _choose_length(choices, fingerprint, probe, trial)
     _choose_optimizer(choices, fingerprint)
+    for name in given:
+        if name not in (*choices.made, *_NOT_PLANNED):
+            choices.pick(name, None, "")
     warnings = _warnings(fingerprint, probe)
     return Plan(choices.made, fingerprint, probe, warnings)
 

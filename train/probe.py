@@ -109,6 +109,9 @@ def try_config(
 
     Returns:
         One trial for the training, and one for the prediction if there is one.
+
+    Raises:
+        ValueError: If the settings contradict each other.
     """
     order = {
         "config": config.to_dict(),
@@ -165,6 +168,8 @@ def _cause(returncode: int, error: str) -> str:
     if "ResourceExhausted" in error or "out of memory" in error.lower():
         return "the memory of the device"
     lines = error.strip().splitlines()
+    if lines and lines[-1].startswith("ValueError: "):  # which a smaller batch does not help
+        raise ValueError(lines[-1].removeprefix("ValueError: "))
     return lines[-1][:200] if lines else f"exit status {returncode}"
 
 

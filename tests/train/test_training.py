@@ -18,8 +18,9 @@ from keras_fcn_train import (
     load_recipe,
     recipe_names,
 )
-from keras_fcn_train.callbacks import SaveState, Tracker
+from keras_fcn_train.callbacks import SaveState, StopOnDivergence, Tracker
 from keras_fcn_train.callbacks.log import read_log
+from keras_fcn_train.state import Position
 from keras_fcn_train.workdir import Workdir, locked_workdir
 
 from keras_fcn.confusion_matrix import ConfusionMatrix
@@ -232,7 +233,7 @@ def test_divergence_keeps_the_last_good_weights(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Tracker, "on_train_batch_end", spoil)
     # The loss of step 4 was still finite: the weights are looked at before they are saved.
-    with pytest.raises(TrainingDiverged, match="weights of fc6/kernel are no longer finite"):
+    with pytest.raises(TrainingDiverged, match=r"fc6/kernel \(576 of 576\) are no longer fin"):
         fit(config, tiny_dataset())
 
     assert all(np.isfinite(weight).all() for weight in weights_of(tmp_path / "run" / "last.keras"))
@@ -285,8 +286,18 @@ def test_weights_that_are_not_finite_are_not_trained(finished, tmp_path):
     network.save(tmp_path / "spoiled.keras")
     config = tiny_config(workdir=str(tmp_path / "run"), init=str(tmp_path / "spoiled.keras"))
 
-    with pytest.raises(TrainingDiverged, match="fc6/kernel are NaN or infinite before"):
+    with (
+        pytest.warns(UserWarning, match="contains NaN or infinity in fc6/kernel"),
+        pytest.raises(ValueError, match="to start from must have weights that are numbers"),
+    ):
         fit(config, tiny_dataset())
+    # Those that come otherwise, such as from a state.
+    guard = StopOnDivergence(config, Workdir(tmp_path), Tracker(Position(), 1, 1))
+    guard.set_model(network)
+    with pytest.raises(
+        TrainingDiverged, match=r"fc6/kernel \(576 of 576\) are NaN or infinite bef"
+    ):
+        guard.on_train_begin()
 
 
 def test_a_workdir_is_for_one_training_at_a_time(tmp_path):
