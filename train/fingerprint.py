@@ -96,6 +96,7 @@ def fingerprint_of(
     validation_split: str | None = "val",
     limit: int | None = None,
     modalities: tuple[str, ...] = (),
+    validation_limit: int | None = None,
 ) -> Fingerprint:
     """Returns the fingerprint of a dataset.
 
@@ -105,6 +106,7 @@ def fingerprint_of(
         validation_split: The split whose sizes are read too.
         limit: Only the first examples of the training split count.
         modalities: Those that a network gets; RGB if there are none.
+        validation_limit: Only the first examples of the validation split count.
 
     Raises:
         ValueError: If there is no such split, or no pixel is labeled.
@@ -129,7 +131,8 @@ def fingerprint_of(
     validation_sizes: list[Any] = []
     if validation_split:
         dataset.check_split(validation_split)
-        num_validation = dataset.splits[validation_split]
+        count_of_split = dataset.splits[validation_split]
+        num_validation = min(count_of_split, validation_limit or count_of_split)
         validation_sizes = [
             example["image"].shape[:2]
             for example in _spread(dataset, validation_split, num_validation, most=64)

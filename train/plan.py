@@ -38,9 +38,11 @@ _ON_GPU: tuple[tuple[str, float | None], ...] = (
 )
 _PREFERRED = {"CPU": _ON_CPU, "GPU": _ON_GPU}
 
-# Largest side of a crop, and the batch that is tried first.
-_CROP = {"CPU": 288, "GPU": 512}
-_BATCH = {"CPU": 8, "GPU": 16}
+# Largest side of a crop, and the batch that is tried first: of images, and of large ones, whose
+# crops hold more context. Both steps have about as many pixels.
+_CROP = {"CPU": (288, 416), "GPU": (512, 768)}
+_BATCH = {"CPU": (8, 4), "GPU": (16, 8)}
+_LARGE = 1024
 _SMALLEST_CROP = 96
 # Regions thinner than this at stride 8 have fewer than four cells across.
 _THIN = 32
@@ -49,6 +51,8 @@ _IMAGES = 30_000
 _EPOCHS = (20, 300)
 _FEWEST_UPDATES = 300
 _RARE = 0.02
+# The share of a limited time that is for steps; the rest is for validation, reading and saving.
+_TRAINING_SHARE = 0.8
 # Settings of a single run.
 _NOT_PLANNED = ("workdir", "resume", "recipe", "smoke")
 _SIDES = re.compile(r"(?:^|[^a-z])(left|right)(?:$|[^a-z])")
@@ -156,6 +160,7 @@ def make_plan(
         base.data.validation_split,
         base.data.limit,
         base.model.modalities or (),
+        base.data.validation_limit,
     )
     probe = machine
     while order := next_trial(fingerprint, probe, given):
@@ -252,7 +257,7 @@ def choose(fingerprint: Fingerprint, probe: Probe, given: Mapping[str, Any]) -> 
     _choose_augmentation(choices, fingerprint)
     _choose_loss(choices, fingerprint)
     _choose_length(choices, fingerprint, probe, trial)
-    _choose_optimizer(choices, fingerprint)
+    _choose_optimizer(choices, fingerprint, trial)
     for name in given:
         if name not in (*choices.made, *_NOT_PLANNED):
             choices.pick(name, None, "")
@@ -344,13 +349,18 @@ def _largest_crop(
 ) -> tuple[tuple[int, int], str]:
     if given.get("crop_size"):
         return given["crop_size"], "given by you"
-    most = _CROP[probe.device]
+    most = _CROP[probe.device][_is_large(fingerprint)]
     height, width = (max(32, min(most, side // 32 * 32)) for side in fingerprint.size)
     medians = "x".join(map(str, fingerprint.size))
+    of = "of such large images " if _is_large(fingerprint) else ""
     return (height, width), (
-        f"the median image is {medians}; crops are at most {most} pixels a side on a "
+        f"the median image is {medians}; crops {of}are at most {most} pixels a side on a "
         f"{probe.device}, and multiples of 32"
     )
+
+
+def _is_large(fingerprint: Fingerprint) -> bool:
+    return min(fingerprint.size) >= _LARGE
 
 
 def _largest_batch(
@@ -358,11 +368,12 @@ def _largest_batch(
 ) -> tuple[int, str]:
     if "batch_size" in given:
         return given["batch_size"], "given by you"
-    most = _BATCH[probe.device]
+    most = _BATCH[probe.device][_is_large(fingerprint)]
     fits = 2 ** int(math.log2(fingerprint.num_images))
     if fits < most:
         return fits, f"the largest power of two among {fingerprint.num_images} images"
-    return most, f"the batch for a {probe.device}"
+    of = "large crops" if _is_large(fingerprint) else "crops"
+    return most, f"the batch of {of} for a {probe.device}"
 
 
 def _fitting(probe: Probe) -> Trial:
@@ -381,7 +392,7 @@ def _fitting(probe: Probe) -> Trial:
 def _choose_batch(choices: _Choices, fingerprint: Fingerprint, probe: Probe, trial: Trial) -> None:
     failed = probe.trials_of("train")[:-1]
     crop, crop_reason = _largest_crop(fingerprint, probe, choices.given)
-    largest, batch_reason = _largest_batch(fingerprint, probe, choices.given)
+    _, batch_reason = _largest_batch(fingerprint, probe, choices.given)
     smaller = "".join(
         f"; {one.batch_size} of {one.size[0]}x{one.size[1]} failed ({one.failure})"
         for one in failed
@@ -389,13 +400,15 @@ def _choose_batch(choices: _Choices, fingerprint: Fingerprint, probe: Probe, tri
     measured = f"a step takes {trial.seconds:g} s and {trial.gib:g} GiB of {probe.limit_gib:g}"
     choices.pick("crop_size", trial.size, crop_reason + (smaller if trial.size != crop else ""))
     choices.pick("batch_size", trial.batch_size, f"{batch_reason}; {measured}{smaller}")
-    steps = max(1, largest // trial.batch_size)
+    # An update is of as many images whatever the crops.
+    update = min(_BATCH[probe.device][0], 2 ** int(math.log2(fingerprint.num_images)))
+    steps = max(1, update // choices["batch_size"])
     choices.pick(
         "gradient_accumulation_steps",
         steps,
-        "a batch fits"
+        "a batch is an update"
         if steps == 1
-        else f"{steps} steps of {trial.batch_size} make an update of {largest} images",
+        else f"{steps} steps of {choices['batch_size']} make an update of {update} images",
     )
     is_small = choices["batch_size"] < 4
     choices.pick(
@@ -475,8 +488,7 @@ def _choose_length(choices: _Choices, fingerprint: Fingerprint, probe: Probe, tr
     else:
         validation_seconds = 0.0
     if budget and epoch_seconds:
-        # A fifth of the time is for validation, reading and saving.
-        fitting = int(rounded(max(1.0, 0.8 * budget / epoch_seconds), 2))
+        fitting = int(rounded(max(1.0, _TRAINING_SHARE * budget / epoch_seconds), 2))
         if fitting < epochs:
             epochs = fitting
             reason = (
@@ -508,7 +520,7 @@ def _choose_length(choices: _Choices, fingerprint: Fingerprint, probe: Probe, tr
     )
 
 
-def _choose_optimizer(choices: _Choices, fingerprint: Fingerprint) -> None:
+def _choose_optimizer(choices: _Choices, fingerprint: Fingerprint, trial: Trial) -> None:
     choices.pick("optimizer", "adamw", "its steps do not depend on the scale of the loss")
     update = choices["batch_size"] * choices["gradient_accumulation_steps"]
     choices.pick(
@@ -524,7 +536,7 @@ def _choose_optimizer(choices: _Choices, fingerprint: Fingerprint) -> None:
         if is_small
         else f"{fingerprint.num_images} images are enough to train all layers alike",
     )
-    updates = _updates(choices, fingerprint)
+    updates = _updates(choices, fingerprint, trial)
     warmup = int(rounded(min(100, updates // 20)))
     choices.pick("warmup_steps", warmup, f"a twentieth of {updates:,} updates, at most 100")
     has_average = updates >= 200
@@ -545,9 +557,13 @@ def _choose_optimizer(choices: _Choices, fingerprint: Fingerprint) -> None:
     )
 
 
-def _updates(choices: _Choices, fingerprint: Fingerprint) -> int:
-    steps = max(1, fingerprint.num_images // choices["batch_size"])
-    return int(choices["epochs"] * steps // choices["gradient_accumulation_steps"])
+def _updates(choices: _Choices, fingerprint: Fingerprint, trial: Trial) -> int:
+    """Returns the updates of the whole training, or those that fit its time."""
+    steps = choices["epochs"] * max(1, fingerprint.num_images // choices["batch_size"])
+    budget = RunConfig(time=choices.given.get("time")).seconds
+    if budget and trial.seconds:
+        steps = min(steps, math.ceil(_TRAINING_SHARE * budget / trial.seconds))
+    return int(max(1, steps // choices["gradient_accumulation_steps"]))
 
 
 def _warnings(fingerprint: Fingerprint, probe: Probe) -> tuple[str, ...]:

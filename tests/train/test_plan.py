@@ -90,16 +90,24 @@ def trials_of(fingerprint, outcome, **given):
 
 
 def test_smaller_batches_and_then_smaller_crops_are_tried_until_one_fits():
-    tried, probe = trials_of(
-        data(size=(3000, 4000)), lambda batch, crop: "" if batch * crop[0] <= 256 else FAILURE
-    )
+    tried, probe = trials_of(data(), lambda batch, crop: "" if batch * crop[0] <= 256 else FAILURE)
 
-    # Photographs of 12 megapixels are trained on in crops.
     assert tried == [(8, (288, 288)), (2, (288, 288)), (8, (128, 128)), (2, (128, 128))]
-    values = chosen(data(size=(3000, 4000)), probe)
+    values = chosen(probe=probe)
     assert (values["batch_size"], values["crop_size"]) == (2, (128, 128))
     assert values["gradient_accumulation_steps"] == 4
     assert values["freeze_batchnorm"]
+
+
+def test_photographs_of_12_megapixels_are_trained_on_in_large_crops():
+    photographs = data(size=(3000, 4000), largest=(3000, 4000))
+    tried, probe = trials_of(photographs, lambda *_: "")
+
+    values = chosen(photographs, probe)
+
+    assert tried == [(4, (416, 416))]
+    # As many images per update as of small ones.
+    assert (values["batch_size"], values["gradient_accumulation_steps"]) == (4, 2)
 
 
 def test_a_machine_on_which_nothing_fits_is_told_so():
@@ -173,6 +181,15 @@ def test_epochs_follow_the_images_and_the_time():
     assert (timed["epochs"], timed["time"]) == (29, "30m")
     assert chosen(time="10h")["epochs"] == 75
     assert chosen(data(num_images=100_000))["epochs"] == 20
+
+
+def test_warmup_and_averages_are_of_the_updates_that_fit_the_time():
+    # 0.8 * 60 / 1 = 48 steps of a second; 50 make an epoch.
+    short = chosen(time="1m")
+
+    assert (short["epochs"], short["warmup_steps"], short["ema_decay"]) == (1, 2, None)
+    long = chosen()
+    assert (long["warmup_steps"], long["ema_decay"], long["batchnorm_batches"]) == (100, 0.99, 16)
 
 
 def test_validation_takes_a_fifth_of_the_time():
