@@ -28,6 +28,7 @@ from .callbacks import (
     TensorBoardLog,
     Tracker,
     Validation,
+    ValidationStrip,
     WarnOfOneClass,
 )
 from .config import Config, RunConfig
@@ -166,6 +167,7 @@ def _train(
             log,
             TensorBoardLog(workdir.tensorboard),
             Curves(workdir),
+            *_strip(evaluation_model, data, workdir, monitor),
             SaveState(state, tracker, guard, interrupts, config.run),
         ]
         _run(network, data, config.run, tracker, callbacks)
@@ -230,6 +232,13 @@ def _validation(
     if not config.run.smoke:  # after a few steps this is expected
         callbacks.append(WarnOfOneClass(evaluation_model, config, tracker))
     return callbacks
+
+
+def _strip(
+    evaluation_model: EvaluationModel, data: TrainingData, workdir: Workdir, monitor: str
+) -> list[keras.callbacks.Callback]:
+    examples = data.shown_examples()
+    return [ValidationStrip(evaluation_model, examples, workdir, monitor)] if examples else []
 
 
 def _check_step(position: Position, steps_per_epoch: int, workdir: Workdir) -> None:

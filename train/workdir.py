@@ -55,6 +55,11 @@ class Workdir:
         return self.path / "curves.png"
 
     @property
+    def strip(self) -> Path:
+        """A picture of some validation images with the last predictions."""
+        return self.path / "validation.png"
+
+    @property
     def tensorboard(self) -> Path:
         """Folder of the events that TensorBoard shows."""
         return self.path / "tensorboard"

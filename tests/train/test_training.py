@@ -72,7 +72,7 @@ def test_workdir_contains_what_was_promised(finished):
 
     assert names == {
         *("best.keras", "last.keras", "config.json", "log.csv", "curves.png"),
-        *("tensorboard", "state"),
+        *("validation.png", "tensorboard", "state"),
     }
     config = Config.from_json((finished.workdir / "config.json").read_text())
     assert config == tiny_config(workdir=str(finished.workdir))

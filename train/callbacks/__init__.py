@@ -4,6 +4,7 @@ from .guards import StopOnDivergence, WarnOfOneClass
 from .log import CsvLog, Curves, TensorBoardLog
 from .saving import SaveState
 from .stopping import StopOutOfPatience, StopOutOfTime
+from .strip import ValidationStrip
 from .tracking import MeanOverHeads, Tracker
 from .validation import Checkpoints, Validation
 
@@ -19,5 +20,6 @@ __all__ = [
     "TensorBoardLog",
     "Tracker",
     "Validation",
+    "ValidationStrip",
     "WarnOfOneClass",
 ]
