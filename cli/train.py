@@ -47,7 +47,7 @@ def _describe_recipe(context: click.Context, _: click.Parameter, name: str | Non
 @click.option(
     "--plan",
     "plan_file",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    type=click.Path(path_type=Path, dir_okay=False),
     metavar="JSON",
     help="Follow this plan of `keras-fcn plan`.",
 )
@@ -92,7 +92,12 @@ def command(
     load_tensorflow()
     from keras_fcn_train import TrainingStopped, fit
 
-    config, plan = _configuration(given_settings(context), plan_file, memory, no_plan=no_plan)
+    given = given_settings(context)
+    config = configuration(given)
+    plan = _plan(config, given, plan_file, memory, no_plan=no_plan)
+    if plan:
+        show(plan)
+        config = plan.apply(config).replace(**given)
     try:
         result = fit(config, plan=plan) if plan else fit(config)
     except TrainingStopped as error:
@@ -103,33 +108,36 @@ def command(
     say(f"Curves:  {result.workdir / 'curves.png'}")
 
 
-def _configuration(
-    given: dict[str, Any], plan_file: Path | None, memory: float | None, *, no_plan: bool
-) -> tuple[Any, Any]:
-    """Returns the settings, and the plan that they follow, if there is one.
-
-    The given settings come first, then those of a resumed training, a recipe or a plan, then the
-    defaults.
-    """
+def configuration(given: dict[str, Any]) -> Any:
+    """Returns the given settings over those of a recipe, a resumed training, or the defaults."""
     from keras_fcn_train import Config, RunConfig, load_recipe
-    from keras_fcn_train.workdir import open_workdir
 
     stored = Path(given.get("workdir") or RunConfig.workdir).expanduser() / "config.json"
-    others = [name for name in ("resume", "recipe", "smoke") if given.get(name)]
-    if plan_file and (no_plan or others):
-        with_ = "--no-plan" if no_plan else f"--{others[0]}"
-        raise click.UsageError(f"--plan and {with_} exclude each other: each has all settings.")
     if given.get("resume") and stored.is_file():
-        return Config.from_json(stored.read_text()).replace(**given), None
-    if given.get("recipe"):
-        return load_recipe(given["recipe"]).replace(**given), None
-    base = Config().replace(**given)
-    if no_plan or others:
-        return base, None
-    open_workdir(base)  # refuses a folder of another training before the plan is made
-    plan = _read_plan(plan_file) if plan_file else planned(given, memory)
-    show(plan)
-    return plan.apply(base).replace(**given), plan
+        base = Config.from_json(stored.read_text())
+    elif given.get("recipe"):
+        base = load_recipe(given["recipe"])
+    else:
+        base = Config()
+    return base.replace(**given)
+
+
+def _plan(
+    config: Any, given: dict[str, Any], path: Path | None, memory: float | None, *, no_plan: bool
+) -> Any:
+    """Returns the plan to follow, from a file or made now; None if the settings come otherwise."""
+    from keras_fcn_train.workdir import open_workdir
+
+    others = [name for name in ("resume", "recipe", "smoke") if given.get(name)]
+    others += ["no-plan"] if no_plan else []
+    if path and others:
+        raise click.UsageError(
+            f"--plan and --{others[0]} exclude each other: each has all settings."
+        )
+    if others:
+        return None
+    open_workdir(config)  # refuses a folder of another training before the plan is made
+    return _read_plan(path) if path else planned(given, memory)
 
 
 def _read_plan(path: Path) -> Any:

@@ -86,6 +86,8 @@ def probe_machine(memory_gib: float | None = None) -> Probe:
     Args:
         memory_gib: The limit; by default a share of the memory that is free now.
     """
+    # Before this process uses a GPU, whose whole memory it would take, with none for the trials.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     gpus = _gpus()
     free = memory_gib or _SHARE * _free_gib()
     return Probe("GPU" if gpus else "CPU", os.cpu_count() or 1, float(f"{free:.0e}"))
