@@ -12,7 +12,7 @@ from keras_fcn.datasets import SegmentationDataset
 from keras_fcn.files import write_text
 from keras_fcn.weights.location import locate, look_for
 
-from .config import Config, RunConfig, settings
+from .config import Config, RunConfig
 from .fingerprint import Fingerprint, fingerprint_of, rounded
 from .model import build_backbone
 from .probe import Probe, Trial, probe_machine, try_config
@@ -276,7 +276,6 @@ class _Choices:
         """Adds a choice, unless the user made it, and returns its value."""
         if name in self.given:
             value, reason = self.given[name], "given by you"
-        assert name in settings(), name
         self.made[name] = Choice(value, reason)
         return value
 
@@ -347,8 +346,9 @@ def _thinnest(fingerprint: Fingerprint) -> Any:
 def _largest_crop(
     fingerprint: Fingerprint, probe: Probe, given: Mapping[str, Any]
 ) -> tuple[tuple[int, int], str]:
-    if given.get("crop_size"):
-        return given["crop_size"], "given by you"
+    if "crop_size" in given:
+        # Without crops, a step is tried on the largest images.
+        return given["crop_size"] or fingerprint.largest, "given by you"
     most = _CROP[probe.device][_is_large(fingerprint)]
     height, width = (max(32, min(most, side // 32 * 32)) for side in fingerprint.size)
     medians = "x".join(map(str, fingerprint.size))

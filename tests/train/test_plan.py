@@ -124,6 +124,14 @@ def test_given_batches_and_crops_are_tried_alone():
     assert tried == [(4, (64, 96))]
 
 
+def test_steps_without_crops_are_tried_on_the_largest_image():
+    whole = data(largest=(500, 600))
+    tried, probe = trials_of(whole, lambda *_: "", crop_size=None, batch_size=2)
+
+    assert tried == [(2, (500, 600))]
+    assert chosen(whole, probe, crop_size=None, batch_size=2)["crop_size"] is None
+
+
 @pytest.mark.parametrize("num_images", [1, 3, 5, 40, 400, 12_000])
 def test_batches_are_powers_of_two_that_the_images_fill(num_images):
     batch, _ = next_trial(data(num_images=num_images), machine(), {})
