@@ -2,11 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import check_writable, dataset_options, size
+from .options import (
+    check_output,
+    check_writable,
+    dataset_options,
+    overwrite_option,
+    size,
+    written,
+)
 from .quiet import load_tensorflow
 from .screen import output, say
 
@@ -61,7 +68,7 @@ if TYPE_CHECKING:
     "--rounds", type=click.IntRange(5), default=5, show_default=True, metavar="N",
     help="Number of rounds; each candidate runs once per round.",
 )  # fmt: skip
-@dataset_options(required=False)
+@dataset_options(required=False, patterns=False)
 @click.option(
     "--images",
     "num_images",
@@ -90,6 +97,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Folder of the exported models; existing ones are not exported again.",
 )
+@overwrite_option
 def command(
     models: tuple[Path, ...],
     backbones: tuple[str, ...],
@@ -103,6 +111,8 @@ def command(
     num_images: int,
     output_dir: Path,
     artifacts_dir: Path,
+    overwrite: bool,
+    folder: dict[str, Any],
 ) -> None:
     """Measure the speed of a network in every format, and whether its predictions stay the same.
 
@@ -116,9 +126,10 @@ def command(
     for model in models:
         if model.suffix != ".keras":
             raise click.UsageError(f"--model must be a .keras file. Received: {model}.")
-    for folder in (output_dir, artifacts_dir):
-        check_writable(folder)
     candidates = _chosen(names)
+    check_writable(artifacts_dir)
+    files = [output_dir / f"benchmark.{suffix}" for suffix in ("json", "txt", "png")]
+    check_output(*files, overwrite=overwrite)
     report = _continued(output_dir / "benchmark.json")
     load_tensorflow()
     from keras_fcn_benchmark.measurement import benchmark
@@ -127,7 +138,7 @@ def command(
 
     from keras_fcn.datasets import open_dataset
 
-    data = open_dataset(dataset or "sample", source, data_dir)
+    data = open_dataset(dataset or "sample", source, data_dir, **folder)
     random_files = [random_network(backbone, artifacts_dir) for backbone in backbones]
     for model in (*models, *random_files):
         for image_size in sizes:
@@ -143,6 +154,7 @@ def command(
                 report.add(section)
                 output.print(section_table(section))
                 write_report(report, output_dir)
+                written(*files)
     say(f"Written: benchmark.txt, benchmark.json and benchmark.png in {output_dir}")
 
 
@@ -157,11 +169,13 @@ def _chosen(names: Sequence[str]) -> "list[Candidate]":
 
 
 def _continued(path: Path) -> "BenchmarkReport":
-    """Returns the report at a path, or an empty one if there is none."""
+    """Returns the report at a path, or an empty one if there is none that keras-fcn wrote."""
     from keras_fcn_benchmark.report import BenchmarkReport, describe_machine
 
+    from keras_fcn.files import WrittenFiles
+
     machine = describe_machine()
-    if not path.exists():
+    if not WrittenFiles().has(path):  # which --overwrite replaces
         return BenchmarkReport(machine)
     report = BenchmarkReport.read(path)
     if report.machine != machine:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import names, numbers
+from .options import check_output, names, numbers, overwrite_option, written
 from .quiet import load_tensorflow
 from .screen import say
 from .settings import VARIANT_NAMES
@@ -96,10 +96,12 @@ def _list_published(context: click.Context, _: click.Parameter, value: bool) -> 
     metavar="FILE.keras",
     help="File to write.",
 )
+@overwrite_option
 def command(
     source: str,
     variant: str | None,
     path: Path,
+    overwrite: bool,
     **given: Any,
 ) -> None:
     """Convert a weight file of Caffe or PyTorch to a .keras file.
@@ -112,6 +114,7 @@ def command(
     """
     if path.suffix != ".keras":
         raise click.UsageError(f"--output must end in .keras. Received: {path}")
+    check_output(path, overwrite=overwrite)
     load_tensorflow()
     from keras_fcn.files import replacing
     from keras_fcn.models import FCN, VARIANTS
@@ -144,6 +147,7 @@ def command(
     model.backbone = backbone.replace(mean=model.backbone.mean)
     with replacing(path) as temporary:
         model.save(temporary)
+    written(path)
     say(str(report))
     say(f"Network: {path} ({model.name}, {_described(model)})")
 

@@ -1,5 +1,6 @@
 """Errors on the screen: one paragraph, no traceback."""
 
+import os
 import re
 from typing import IO, Any
 
@@ -12,6 +13,7 @@ _OUR_PACKAGES = (
     "keras_fcn_train",
     "keras_fcn_export",
     "keras_fcn_benchmark",
+    "keras_fcn_report",
     "keras_fcn_cli",
 )
 
@@ -26,11 +28,25 @@ class Failure(click.ClickException):
 
 def failure_of(error: Exception) -> Failure:
     """Returns an exception as a paragraph, with a hint to `--debug` if it is not a known error."""
+    from keras_fcn.files import disk_error
+
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        # Python reads bytes of a name that are no text as surrogates.
+        return Failure(
+            f"{error.object}: the bytes of this name of a file or folder are no UTF-8 text. "
+            "Rename it."
+        )
     ours = _raised_by_us(error)
     if ours is not None:
         return Failure(ours)
+    names = _file_names(error)
+    if (code := disk_error(error)) is not None:
+        cause = os.strerror(code)
+        if names or not isinstance(error, OSError):  # whose texts name the file
+            what = ": ".join(names) or str(error).strip().splitlines()[0][:300]
+            cause = f"{what}: it cannot be written ({cause})"
+        return Failure(f"{cause}. Free some space, or choose another folder.")
     if isinstance(error, OSError) and error.strerror:
-        names = [str(name) for name in (error.filename, error.filename2) if name]
         return Failure(f"{': '.join([*names, error.strerror])}.")
     kind = type(error).__name__
     if kind in ("ResourceExhaustedError", "MemoryError"):
@@ -40,6 +56,12 @@ def failure_of(error: Exception) -> Failure:
         )
     text = str(error).strip().split("\n\n")[0][:600] or "no message"
     return Failure(f"{kind}: {text}\nThis should not happen: `--debug` shows where it did.")
+
+
+def _file_names(error: Exception) -> list[str]:
+    if not isinstance(error, OSError):
+        return []
+    return [str(name) for name in (error.filename, error.filename2) if name]
 
 
 def _raised_by_us(error: Exception) -> str | None:

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import Failure
-from .options import check_writable, dataset_options, model_option, size
+from .options import (
+    check_output,
+    check_writable,
+    dataset_options,
+    folder_of_training,
+    model_option,
+    overwrite_option,
+    size,
+    written,
+)
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, say
 
@@ -36,7 +45,7 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
     type=click.Path(path_type=Path),
     metavar="PATH",
     help="savedmodel: the folder of its versions, where the next free number is written. "
-    "tflite, onnx: the file to write; an existing one is replaced.",
+    "tflite, onnx: the file to write.",
 )
 @click.option(
     "--quantize",
@@ -104,7 +113,7 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
     metavar="N",
     help="int8: number of these images.",
 )
-@dataset_options(required=False)
+@dataset_options(required=False, patterns=False)
 @click.option(
     "--split", default="val", show_default=True, metavar="NAME", help="Split to compare on."
 )
@@ -118,6 +127,7 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
     help="Number of images to compare on.",
 )
 @click.option("--verify/--no-verify", default=True, help="Compare with the model.  [default: yes]")
+@overwrite_option
 def command(
     model: Path,
     kind: str,
@@ -139,6 +149,8 @@ def command(
     split: str,
     max_images: int,
     verify: bool,
+    overwrite: bool,
+    folder: dict[str, Any],
 ) -> None:
     """Export a network to TensorFlow Serving, TFLite or ONNX, and compare it with the model.
 
@@ -160,7 +172,10 @@ def command(
         raise click.UsageError("--quantize int8 needs --calibration NAME, and nothing else does.")
     if model.suffix != ".keras":
         raise click.UsageError(f"--model must be a .keras file. Received: {model}.")
-    check_writable(path)
+    if kind == "savedmodel":  # which is a new folder
+        check_writable(path)
+    else:
+        check_output(path, overwrite=overwrite)
 
     load_tensorflow()
     from keras_fcn_export import MAX_PIXELS, export_onnx, export_savedmodel, export_tflite
@@ -172,7 +187,7 @@ def command(
 
     network: Any = load_model(model)
     if verify:
-        data = _comparison_dataset(network, dataset or calibration, source, data_dir)
+        data = _comparison_dataset(network, dataset or calibration, source, data_dir, folder)
     if kind == "savedmodel":
         exported = export_savedmodel(
             network,
@@ -193,7 +208,14 @@ def command(
         images = calibration and [
             example[image_key]
             for example in spread_examples(
-                open_dataset(calibration, source, data_dir), "train", calibration_images
+                open_dataset(
+                    calibration,
+                    source,
+                    data_dir,
+                    **folder_of_training(network, calibration, folder),
+                ),
+                "train",
+                calibration_images,
             )
         ]
         exported = export_tflite(
@@ -204,6 +226,7 @@ def command(
             output_type=output_type,
             calibration=images or None,
         )
+    written(exported)
     say(f"Written: {exported}")
     if kind == "tflite":
         _say_operators(exported, quantize)
@@ -226,14 +249,18 @@ def _say_operators(path: Path, quantize: str) -> None:
 
 
 def _comparison_dataset(
-    network: Any, name: str | None, source: Path | None, data_dir: Path | None
+    network: Any,
+    name: str | None,
+    source: Path | None,
+    data_dir: Path | None,
+    folder: dict[str, Any],
 ) -> "SegmentationDataset":
     """Returns the dataset that was named, else the network's own, else the sample."""
     from keras_fcn.datasets import open_dataset
 
     modalities = getattr(network, "modalities", ())
     if name:
-        data = open_dataset(name, source, data_dir)
+        data = open_dataset(name, source, data_dir, **folder_of_training(network, name, folder))
         data.check_modalities(modalities)
         return data
     origin = getattr(network, "origin", {})
@@ -243,6 +270,7 @@ def _comparison_dataset(
             origin["dataset"],
             source or settings.get("source"),
             data_dir or settings.get("data_dir"),
+            **folder_of_training(network, origin["dataset"], folder),
         )
     except (KeyError, ValueError, OSError):
         say("Note: the dataset of the training cannot be opened; compared on the built-in sample.")

@@ -4,9 +4,11 @@ import importlib
 from typing import Any
 
 import click
+from keras_fcn_train.terminal import printable
 
 from .errors import failure_of
 from .quiet import quiet_libraries
+from .signals import Terminated, ending_like_ctrl_c
 
 # In the order of `--help`. Each is a module of this package with a click command `command`.
 SUBCOMMANDS = (
@@ -46,8 +48,14 @@ class Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            with ending_like_ctrl_c():
+                return super().invoke(ctx)
+        except Terminated as signal:
+            raise click.exceptions.Exit(128 + signal.number) from signal
+        except click.ClickException as error:
+            vars(error)["message"] = printable(error.message)
+            raise
+        except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if ctx.params["debug"]:

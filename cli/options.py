@@ -1,5 +1,6 @@
 """Options that several subcommands share, and the types of their values."""
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from .errors import Failure
+from .quiet import load_tensorflow
 from .screen import say
 
 if TYPE_CHECKING:
@@ -58,6 +60,38 @@ def check_writable(path: Path) -> None:
         raise Failure(f"{path} cannot be written: the folder {folder} may not be changed.")
 
 
+overwrite_option = click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Also replace files that keras-fcn did not write, or that were changed since.",
+)
+
+
+def check_output(*paths: Path, overwrite: bool, option: str = "--output") -> None:
+    """Raises an error, before any work, if files cannot be written, or are the user's.
+
+    Args:
+        *paths: The files to write.
+        overwrite: Whether the user's are replaced.
+        option: The option that names them, for the text.
+    """
+    for path in paths:
+        check_writable(path)
+    load_tensorflow()
+    from keras_fcn.files import WrittenFiles
+
+    WrittenFiles().check(paths, overwrite=overwrite, option=option)
+
+
+def written(*paths: Path) -> None:
+    """Records files that a command has written, so that it replaces them the next time."""
+    from keras_fcn.files import WrittenFiles
+
+    record = WrittenFiles()
+    for path in paths:
+        record.add(path)
+
+
 # The formats of `open_predictor`, for `model_option`.
 NETWORK_FILE = "A .keras, .tflite or .onnx file, or the folder of a SavedModel."
 
@@ -69,9 +103,39 @@ def model_option(description: str) -> Decorator:
     )
 
 
-def dataset_options(*, required: bool = True) -> Decorator:
-    """Returns the options of the dataset: its name, and its folders."""
-    options = (
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of prepared datasets; ~/tensorflow_datasets by default.",
+)
+
+_FOLDER_OPTIONS = ("image_files", "mask_files", "ignore", "num_classes", "write_classes")
+
+
+def integers(text: str) -> tuple[int, ...]:
+    """Returns whole numbers separated by commas; for `type=` of an option.
+
+    >>> integers("0, 255")
+    (0, 255)
+    """
+    if not all(name.isdecimal() for name in names(text)):
+        raise click.BadParameter(f"{text!r} are no whole numbers, such as 0,255.")
+    return tuple(int(name) for name in names(text))
+
+
+def dataset_options(
+    *, required: bool = True, folder: bool = True, patterns: bool = True
+) -> Decorator:
+    """Returns the options that say which dataset is opened, and from where.
+
+    Args:
+        required: Whether a dataset must be named.
+        folder: Whether there are options of how folder:PATH is read. The command gets them, as far
+            as they are given, as the dictionary `folder`, for `open_dataset`.
+        patterns: Whether `--images` is one of them; some commands have another option of that name.
+    """
+    options: tuple[Decorator, ...] = (
         click.option(
             "--dataset",
             required=required,
@@ -85,20 +149,82 @@ def dataset_options(*, required: bool = True) -> Decorator:
             help="Folder of the dataset's files as published; the dataset is prepared if "
             "necessary.",
         ),
-        click.option(
-            "--data-dir",
-            type=click.Path(path_type=Path),
-            metavar="DIR",
-            help="Folder of prepared datasets; ~/tensorflow_datasets by default.",
-        ),
+        data_dir_option,
     )
+    if folder:
+        options += _folder_options(patterns)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        if folder:
+            function = _with_folder(function)
         for option in reversed(options):
             function = option(function)
         return function
 
     return decorate
+
+
+def _folder_options(patterns: bool) -> tuple[Decorator, ...]:
+    images = click.option(
+        "--images",
+        "image_files",
+        metavar="GLOB",
+        help="folder:PATH: the images, such as 'photos/**/*.jpg', where they are not found.",
+    )
+    return (
+        *((images,) if patterns else ()),
+        click.option(
+            "--masks", "mask_files", metavar="GLOB", help="folder:PATH: the masks, likewise."
+        ),
+        click.option(
+            "--ignore",
+            type=integers,
+            metavar="N,...",
+            help="folder:PATH: numbers in the masks that are ignored, such as 0.",
+        ),
+        click.option(
+            "--num-classes",
+            type=click.IntRange(2, 255),
+            metavar="N",
+            help="folder:PATH without a table of classes: the numbers in the masks are 0 to N - 1.",
+        ),
+        click.option(
+            "--write-classes",
+            is_flag=True,
+            help="folder:PATH: write a table of the values that occur in the masks.",
+        ),
+    )
+
+
+def _with_folder(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a command that gets the options of folders as one dictionary."""
+
+    @functools.wraps(function)
+    def command(*arguments: Any, **options: Any) -> Any:
+        given = {name: options.pop(name, None) for name in _FOLDER_OPTIONS}
+        folder = {name: value for name, value in given.items() if value}
+        return function(*arguments, folder=folder, **options)
+
+    return command
+
+
+def folder_of_training(model: Any, dataset: str | None, given: dict[str, Any]) -> dict[str, Any]:
+    """Returns how a folder is read: as given, else as in the training, if that was on the same.
+
+    Args:
+        model: A network, or a predictor with one.
+        dataset: Name of the dataset.
+        given: The options that were given.
+    """
+    origin = getattr(getattr(model, "model", model), "origin", None) or {}
+    if given or dataset is None or origin.get("dataset") != dataset:
+        return given
+    settings = origin.get("config", {}).get("data", {})
+    return {
+        name: settings[name]
+        for name in _FOLDER_OPTIONS
+        if settings.get(name) and name != "write_classes"
+    }
 
 
 def inference_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -61,7 +61,9 @@ def planned(given: dict[str, Any], memory: float | None) -> Any:
     from keras_fcn.datasets import open_dataset
 
     base = Config().replace(**given)
-    dataset = open_dataset(base.data.dataset, base.data.source, base.data.data_dir)
+    dataset = open_dataset(
+        base.data.dataset, base.data.source, base.data.data_dir, **base.data.folder
+    )
     return make_plan(base, given, dataset, memory, say=say)
 
 

@@ -1,7 +1,7 @@
 """`keras-fcn predict`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -11,6 +11,7 @@ from .options import (
     inference_options,
     model_option,
     names,
+    overwrite_option,
     with_inference_options,
 )
 from .quiet import load_tensorflow, quiet_stderr
@@ -26,6 +27,14 @@ from .screen import progress, say
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Folder to write to; created if it does not exist.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["png", "labelme", "coco"]),
+    default="png",
+    show_default=True,
+    help="Write palette PNG files, or polygons to correct in a labelling tool.",
 )
 @click.option("--overlay/--no-overlay", default=True, help="Write overlays.  [default: yes]")
 @click.option(
@@ -47,15 +56,18 @@ from .screen import progress, say
     help="Modalities that the network takes, in its order, from rgb, hha and depth. Needed only "
     "if its file does not name them.",
 )
+@overwrite_option
 @inference_options
 @click.argument("inputs", metavar="IMAGE...", nargs=-1, required=True)
 def command(
     model: Path,
     output_dir: Path,
+    format_: Literal["png", "labelme", "coco"],
     overlay: bool,
     depth: Path | None,
     hha: Path | None,
     modalities: tuple[str, ...] | None,
+    overwrite: bool,
     inputs: tuple[str, ...],
     **inference: Any,
 ) -> None:
@@ -63,14 +75,23 @@ def command(
 
     IMAGE is a file, a folder, or a pattern such as 'photos/**/*.jpg'. For photo.jpg the
     predictions are written to DIR/photo.png, a palette PNG of the photo's size, and the overlay to
-    DIR/photo_overlay.jpg. Files that cannot be read are listed and skipped, and the exit status
-    is 1.
+    DIR/photo_overlay.jpg. Images that cannot be read, or whose files cannot be written, are listed
+    and left out, and the exit status is 1.
+
+    Of a folder, the images of all formats are taken that training reads, but not what an earlier
+    run wrote there; what is left out is counted. Files of an earlier run are replaced. Others,
+    and those that were changed since, stop the command before it predicts, unless --overwrite is
+    given.
+
+    With --format labelme, DIR/photo.json has the outlines of the classes and DIR/labels.txt their
+    names; with --format coco, DIR/annotations.json has those of all photos. `keras-fcn datasets
+    import` reads them back as the same predictions, pixel for pixel.
     """
     load_tensorflow()
     from keras_fcn.prediction import open_predictor
     from keras_fcn.prediction.image_files import FilePrediction, find_images, predict_files
 
-    paths = find_images(inputs)
+    paths = find_images(inputs, on_left_out=lambda text: say(f"Note: {text}"))
     with quiet_stderr():  # TFLite prints the names of its kernels there
         predictor = with_inference_options(open_predictor(model), **inference)
     for note in predictor.notes:
@@ -92,13 +113,16 @@ def command(
             folders=folders,
             modalities=modalities,
             with_overlay=overlay,
+            polygons=None if format_ == "png" else format_,
+            overwrite=overwrite,
             on_file=report,
         )
     num_failed = sum(result.error is not None for result in results)
     num_replaced = sum(result.replaced for result in results)
+    replaced = "existing files" if overwrite else "files of an earlier run"
     say(
         f"{len(results) - num_failed} of {len(results)} images predicted, in {output_dir}"
-        + (f"; {num_replaced} files of an earlier run replaced." if num_replaced else ".")
+        + (f"; {num_replaced} {replaced} replaced." if num_replaced else ".")
     )
     if num_failed:
-        raise Failure(f"{num_failed} of {len(results)} images could not be read (named above).")
+        raise Failure(f"{num_failed} of {len(results)} images were left out (named above).")

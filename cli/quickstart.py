@@ -7,10 +7,13 @@ from typing import Any
 import click
 
 from .errors import Failure
+from .options import check_output, overwrite_option, written
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, progress, say
 
 NUM_SHOWN = 8
+# What is written beside the files of the training and `savedmodel`, whose versions are new.
+_FILES = ("metrics.json", "confusion_matrix.png", "gallery.png", "model.tflite")
 
 
 @click.command(short_help="Run all steps once, in a few minutes.")
@@ -23,12 +26,15 @@ NUM_SHOWN = 8
     help="Folder for all files. An interrupted quickstart continues there.",
 )
 @click.option("--smoke", is_flag=True, help="Run every step, but train for seconds only.")
-def command(workdir: Path, smoke: bool) -> None:
+@overwrite_option
+def command(workdir: Path, smoke: bool, overwrite: bool) -> None:
     """Train, evaluate, predict and export a small network in a few minutes.
 
     The dataset is generated: shapes over textures, whose colors do not depend on the class.
     Nothing is downloaded.
     """
+    files = [workdir / name for name in _FILES]
+    check_output(*files, overwrite=overwrite, option="--workdir")
     load_tensorflow()
     from keras_fcn.datasets import open_dataset
     from keras_fcn.prediction import KerasPredictor, load_model
@@ -81,6 +87,7 @@ def _evaluate(predictor: Any, dataset: Any, workdir: Path) -> float:
     output.print(result)
     save_json({Heads.ONLY: result}, workdir / "metrics.json")
     result.save_confusion_matrix(workdir / "confusion_matrix.png")
+    written(workdir / "metrics.json", workdir / "confusion_matrix.png")
     return result.metrics.mean_iou
 
 
@@ -98,6 +105,7 @@ def _save_predictions(predictor: Any, dataset: Any, path: Path) -> None:
         captions.append(f"{example['id'].decode()}: {accuracy:.1%} of the pixels right")
     specs = list(dataset.heads.values()) * 2
     save_gallery(path, rows, specs, captions=captions, examples_per_line=2, cell_width=224)
+    written(path)
 
 
 def _pairs_of_one_shape(dataset: Any, count: int) -> list[Any]:
@@ -124,6 +132,7 @@ def _export(network: Any, dataset: Any, workdir: Path) -> None:
     ):
         with quiet_stderr():  # TFLite prints the names of its kernels there
             report = verify(exported, network, dataset)
+        written(exported)
         output.print(report, "")
         if not report.passed:
             raise Failure(f"{exported} differs from the network (see above).")

@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from keras_fcn_train.terminal import printable
+
 # Warnings about how one library calls another: the user cannot change them.
 _INTERNAL = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ResourceWarning)
 
@@ -70,4 +72,4 @@ def quiet_stderr() -> Iterator[None]:
 
 
 def _one_line(message: Warning | str, *_: object, **__: object) -> str:
-    return f"Warning: {message}\n"
+    return f"Warning: {printable(str(message))}\n"

@@ -1,15 +1,32 @@
 """Output to the screen."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from keras_fcn_train.terminal import printable
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+
+
+class _SafeConsole(Console):
+    """Writes the names of files and classes without the escape sequences that they contain."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        # All text passes here, in parts that do not contain the colors yet.
+        for segment in super().render(renderable, options):
+            if segment.control:  # of rich itself, to move the cursor
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
 
 # A pipe or file has no width of its own; tables fit into this one.
-output = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-errors = Console(stderr=True, highlight=False)
+output = _SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 120)
+errors = _SafeConsole(stderr=True, highlight=False)
 
 
 def say(text: str, style: str | None = None) -> None:

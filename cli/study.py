@@ -8,7 +8,7 @@ import click
 from keras_fcn_train.studies import STUDIES, Option, Study
 
 from .errors import Failure
-from .options import Decorator, check_writable, names
+from .options import Decorator, check_output, names, overwrite_option, written
 from .quiet import load_tensorflow
 from .screen import output, say
 from .settings import SettingsCommand, given_settings, setting_options
@@ -29,11 +29,12 @@ def command() -> None:
 
 
 def _command_of(study: Study) -> click.Command:
-    def run(context: click.Context, /, path: Path, **_: Any) -> None:
+    def run(context: click.Context, /, path: Path, overwrite: bool, **_: Any) -> None:
         options = {option.name: context.params[option.name] for option in study.options}
+        check_output(path, overwrite=overwrite)
         _run(study, given_settings(context), options, path)
 
-    function: Callable[..., Any] = click.pass_context(run)
+    function: Callable[..., Any] = overwrite_option(click.pass_context(run))
     for option in reversed(study.options):
         function = _option(option)(function)
     function = setting_options(study.defaults, only=study.settings)(function)
@@ -63,7 +64,6 @@ def _option(option: Option) -> Decorator:
 
 
 def _run(study: Study, given: dict[str, Any], options: dict[str, Any], path: Path) -> None:
-    check_writable(path)
     load_tensorflow()
     from keras_fcn_train import TrainingInterrupted, TrainingStopped
     from keras_fcn_train.studies.runs import open_base, train_all
@@ -85,6 +85,7 @@ def _run(study: Study, given: dict[str, Any], options: dict[str, Any], path: Pat
         data = f"{dataset.name}, {base.data.validation_split}"
         say(f"{base.backbone.name} on {data}; runs in {base.run.workdir}.")
     say(f"Picture: {report.save_picture(path)}")
+    written(path)
 
 
 for each in STUDIES.values():

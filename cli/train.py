@@ -114,7 +114,7 @@ def configuration(given: dict[str, Any]) -> Any:
 
     stored = Path(given.get("workdir") or RunConfig.workdir).expanduser() / "config.json"
     if given.get("resume") and stored.is_file():
-        base = Config.from_json(stored.read_text())
+        base = Config.from_file(stored)
     elif given.get("recipe"):
         base = load_recipe(given["recipe"])
     else:

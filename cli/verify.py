@@ -1,11 +1,18 @@
 """`keras-fcn verify`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .errors import Failure
-from .options import check_writable, dataset_options
+from .options import (
+    check_output,
+    dataset_options,
+    folder_of_training,
+    overwrite_option,
+    written,
+)
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, say
 
@@ -28,7 +35,7 @@ from .screen import output, say
     metavar="FILE",
     help="The .keras file that they were exported from.",
 )
-@dataset_options()
+@dataset_options(patterns=False)
 @click.option(
     "--split", default="val", show_default=True, metavar="NAME", help="Split to compare on."
 )
@@ -53,6 +60,7 @@ from .screen import output, say
     metavar="FILE",
     help="Also write the numbers to this file: a list with an entry per exported model.",
 )
+@overwrite_option
 def command(
     exported: tuple[Path, ...],
     model: Path,
@@ -63,6 +71,8 @@ def command(
     max_images: int | None,
     min_equal_predictions: float | None,
     json_path: Path | None,
+    overwrite: bool,
+    folder: dict[str, Any],
 ) -> None:
     """Compare exported models with the model they were exported from.
 
@@ -73,7 +83,7 @@ def command(
     if model.suffix != ".keras":
         raise click.UsageError(f"--against must be a .keras file. Received: {model}.")
     if json_path is not None:
-        check_writable(json_path)
+        check_output(json_path, overwrite=overwrite, option="--json")
 
     load_tensorflow()
     from keras_fcn_export import verify
@@ -83,7 +93,8 @@ def command(
     from keras_fcn.prediction import load_model
 
     network = load_model(model)
-    data = open_dataset(dataset, source, data_dir)
+    folder = folder_of_training(network, dataset, folder)
+    data = open_dataset(dataset, source, data_dir, **folder)
     data.check_split(split)
     reports = []
     for path in exported:
@@ -100,6 +111,7 @@ def command(
         reports.append(report)
     if json_path is not None:
         write_json(json_path, [report.to_dict() for report in reports])
+        written(json_path)
         say(f"Figures: {json_path}")
     failed = [report.exported for report in reports if not report.passed]
     if failed:

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_fcn import FCN, modalities
+from keras_fcn.layers import PadToStride
 from keras_fcn.prediction.keras_model import heads_of
 
 Size = tuple[int, int]
@@ -46,6 +47,22 @@ def network_size(model: keras.Model, size: Size | None) -> Size | None:
             f"{num_channels(model)}) and load the same weights."
         )
     return height, width
+
+
+def padding(model: keras.Model) -> tuple[int, int]:
+    """Returns how a network pads its images: to multiples of the first number, by the second.
+
+    Other models than an `FCN` are taken to pad nothing before their first layer with weights.
+    """
+    layers = list(model._flatten_layers(include_self=False))
+    strides = [layer.stride for layer in layers if isinstance(layer, PadToStride)]
+    is_border = isinstance(model, FCN) and not strides
+    borders = [
+        layer.padding[0][0]
+        for layer in layers
+        if is_border and isinstance(layer, keras.layers.ZeroPadding2D) and layer.name == "pad"
+    ]
+    return max(strides, default=1), max(borders, default=0)
 
 
 def float32_model(model: keras.Model) -> keras.Model:

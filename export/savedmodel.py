@@ -15,7 +15,7 @@ from keras_fcn.prediction.checksum import sign
 from keras_fcn.prediction.keras_model import heads_of
 from keras_fcn.weights.finite import check_finite
 
-from .model_info import Size, image_dtype, modalities_of, network_size, num_channels
+from .model_info import Size, image_dtype, modalities_of, network_size, num_channels, padding
 from .signatures import (
     MAX_PIXELS,
     encoded_function,
@@ -66,7 +66,8 @@ def export_savedmodel(
             which doubles the time.
         confidence: Whether to output the probability of each predicted class, too.
         probabilities: Whether the signature `logits` returns probabilities instead.
-        max_pixels: Largest height x width of an image; larger ones are refused.
+        max_pixels: Largest height x width of an image, after the padding to what the network
+            runs; larger ones are refused. So many pixels are run at once: larger batches in parts.
         precision: `"bfloat16"` stores the weights in bfloat16, in half the space, and
             computes the features in it, which is fast on processors with bfloat16 instructions;
             logits stay float32. `"float32"` keeps the model's own precision.
@@ -82,8 +83,11 @@ def export_savedmodel(
     if max_pixels < 1:
         raise ValueError(f"`max_pixels` must be at least 1. Received: max_pixels={max_pixels}.")
     check_finite(model, f"The model {model.name!r} to export")
+    size = network_size(model, size)
+    # A network that sees one size only pads nothing else.
+    stride, border = (1, 0) if size else padding(model)
     options = ServingOptions(
-        network_size(model, size), flip, confidence, probabilities, max_pixels, precision
+        size, flip, confidence, probabilities, max_pixels, precision, stride, border
     )
     if precision != "float32":
         model = with_precision(model, precision)

@@ -13,7 +13,7 @@ from keras_fcn.prediction.keras_model import heads_of
 from .image_codec import decode_image, encode_index_png, image_size
 from .model_info import logits_by_head
 
-# 2048 x 2048, or one Cityscapes frame twice. VGG16 needs about 2.5 GB for it.
+# 2048 x 2048, or one Cityscapes frame twice, after padding. VGG16 needs about 2.5 GB for it.
 MAX_PIXELS = 1 << 22
 
 Function = Callable[[tf.Tensor], dict[str, tf.Tensor]]
@@ -29,7 +29,9 @@ def predictions_function(model: keras.Model, options: ServingOptions) -> Functio
     heads = heads_of(model)
 
     def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        images = _within_limit(images, pixel_limit(options))
+        return _in_parts(run, images, specs, options)
+
+    def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = {}
         for head, logits in _logits(model, images, options).items():
             outputs[f"{heads.prefix(head)}predictions"] = fast_argmax(logits)
@@ -37,6 +39,11 @@ def predictions_function(model: keras.Model, options: ServingOptions) -> Functio
                 outputs[f"{heads.prefix(head)}confidence"] = _confidence(logits)
         return outputs
 
+    maps = (None, None, None)
+    specs = {f"{heads.prefix(head)}predictions": tf.TensorSpec(maps, tf.uint8) for head in heads}
+    if options.confidence:
+        names = (f"{heads.prefix(head)}confidence" for head in heads)
+        specs.update({name: tf.TensorSpec(maps, tf.float32) for name in names})
     return serving_default
 
 
@@ -45,12 +52,18 @@ def logits_function(model: keras.Model, options: ServingOptions) -> Function:
     heads = heads_of(model)
 
     def logits(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        images = _within_limit(images, pixel_limit(options))
+        return _in_parts(run, images, specs, options)
+
+    def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
             f"{heads.prefix(head)}logits": tf.nn.softmax(value) if options.probabilities else value
             for head, value in _logits(model, images, options).items()
         }
 
+    specs = {
+        f"{heads.prefix(head)}logits": tf.TensorSpec((None, None, None, spec.num_classes))
+        for head, spec in heads.items()
+    }
     return logits
 
 
@@ -66,7 +79,7 @@ def encoded_function(model: keras.Model, options: ServingOptions) -> Function:
     def encoded(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         # All headers are checked before the first image is decoded.
         checked = tf.map_fn(
-            lambda item: _checked_size(item[0], item[1], pixel_limit(options)),
+            lambda item: _checked_size(item[0], item[1], options),
             (image_bytes, tf.range(tf.size(image_bytes))),
             fn_output_signature=tf.bool,
         )
@@ -111,35 +124,71 @@ def _confidence(logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_max(tf.nn.softmax(logits), axis=-1)
 
 
-def _within_limit(images: tf.Tensor, max_pixels: int) -> tf.Tensor:
+def _in_parts(
+    run: Function, images: tf.Tensor, specs: dict[str, tf.TensorSpec], options: ServingOptions
+) -> dict[str, tf.Tensor]:
+    """Returns what a function returns for images, of which it gets so many as the limit allows.
+
+    Else a request of some kilobytes, of many images of one pixel, would take the memory of the
+    images that they are padded to.
+    """
     height, width = tf.unstack(tf.shape(images, out_type=tf.int64)[1:3])
-    with tf.control_dependencies([_assert_size(height, width, max_pixels, "The images")]):
-        return tf.identity(images)
+    with tf.control_dependencies([_assert_size(height, width, options, "The images")]):
+        images = tf.identity(images)
+    num_images = tf.shape(images, out_type=tf.int64)[0]
+    pixels = options.padded(height) * options.padded(width)
+    if options.size:
+        pixels = tf.maximum(pixels, options.size[0] * options.size[1])
+    per_part = tf.maximum(pixel_limit(options) // tf.maximum(pixels, 1), 1)
+    num_parts = tf.maximum(tf.cast(-(-num_images // per_part), tf.int32), 1)
+    outputs = {
+        name: tf.TensorArray(spec.dtype, num_parts, element_shape=spec.shape, infer_shape=False)
+        for name, spec in specs.items()
+    }
+
+    def run_part(
+        part: tf.Tensor, outputs: dict[str, tf.TensorArray]
+    ) -> tuple[tf.Tensor, dict[str, tf.TensorArray]]:
+        start = tf.cast(part, tf.int64) * per_part
+        values = run(images[start : start + per_part])
+        return part + 1, {name: array.write(part, values[name]) for name, array in outputs.items()}
+
+    _, outputs = tf.while_loop(
+        lambda part, _: part < num_parts, run_part, (0, outputs), parallel_iterations=1
+    )
+    return {name: tf.ensure_shape(outputs[name].concat(), specs[name].shape) for name in specs}
 
 
-def _checked_size(image_bytes: tf.Tensor, index: tf.Tensor, max_pixels: int) -> tf.Tensor:
+def _checked_size(image_bytes: tf.Tensor, index: tf.Tensor, options: ServingOptions) -> tf.Tensor:
     height, width = image_size(image_bytes, index)
     with tf.control_dependencies(
-        [_assert_size(height, width, max_pixels, "The image at position", index, "of the request")]
+        [_assert_size(height, width, options, "The image at position", index, "of the request")]
     ):
         return tf.constant(True)
 
 
 def _assert_size(
-    height: tf.Tensor, width: tf.Tensor, max_pixels: int, *subject: str | tf.Tensor
+    height: tf.Tensor, width: tf.Tensor, options: ServingOptions, *subject: str | tf.Tensor
 ) -> tf.Operation:
+    max_pixels = pixel_limit(options)
+    padded_height, padded_width = options.padded(height), options.padded(width)
     is_allowed = tf.logical_and(height >= 1, width >= 1)
     # Divided, not multiplied: a forged header may state sizes whose product overflows.
-    is_allowed = tf.logical_and(is_allowed, height <= max_pixels // tf.maximum(width, 1))
+    is_allowed = tf.logical_and(
+        is_allowed, padded_height <= max_pixels // tf.maximum(padded_width, 1)
+    )
     return tf.debugging.Assert(
         is_allowed,
         [
             *subject,
             "must have 1 to",
             max_pixels,
-            "pixels. Received height and width:",
+            "pixels as the network pads them. Received height and width:",
             height,
             width,
+            ", padded:",
+            padded_height,
+            padded_width,
             ". Resize before you send, or export the model again with another --max-pixels.",
         ],
     )

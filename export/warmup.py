@@ -36,7 +36,8 @@ def write_warmup_requests(folder: Path, images: tf.TensorSpec, options: ServingO
 
 
 def _image_size(options: ServingOptions) -> Size:
-    side = min(512, math.isqrt(pixel_limit(options)))
+    largest = math.isqrt(pixel_limit(options)) - 2 * options.border  # as the network pads it
+    side = max(1, min(512, largest // options.stride * options.stride))
     height, width = options.size or (side, side)
     return min(height, side), min(width, side)
 

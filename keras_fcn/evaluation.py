@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -25,24 +25,70 @@ from keras_fcn.visualization import save_confusion_matrix
 
 _FORMATS = {"keras": "Keras", "savedmodel": "SavedModel", "tflite": "TFLite", "onnx": "ONNX"}
 
-# Called with the position of an image, and its own confusion matrix for each head.
-OnImage = Callable[[int, dict[str, ConfusionMatrix]], Any]
+
+class PredictedBatch(NamedTuple):
+    """Labeled images of one size, and what a network made of them.
+
+    Attributes:
+        labels: Labels by head, shape `(batch, height, width)`.
+        predictions: Predictions by head, of the same shape.
+        confidences: Probabilities of the predictions by head, of the same shape; None if they were
+            not asked for, or the network returns no logits.
+        images: The images as the network takes them; None if they are not known.
+        ids: Their ids in the dataset; None if they are not known.
+    """
+
+    labels: Mapping[str, Any]
+    predictions: Mapping[str, Any]
+    confidences: Mapping[str, Any] | None = None
+    images: Any = None
+    ids: Sequence[bytes] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedImage:
+    """One image of an evaluation.
+
+    Attributes:
+        position: Its position among the images, counted from 0.
+        matrices: Its own confusion matrix for each head.
+        labels: Labels by head, shape `(height, width)`.
+        predictions: Predictions by head, of the same shape.
+        confidences: Probabilities of the predictions by head, of the same shape, or None.
+        image: The image as the network takes it, shape `(height, width, channels)`, or None.
+        id: Its id in the dataset, or None.
+    """
+
+    position: int
+    matrices: Mapping[str, ConfusionMatrix]
+    labels: Mapping[str, np.ndarray]
+    predictions: Mapping[str, np.ndarray]
+    confidences: Mapping[str, np.ndarray] | None = None
+    image: np.ndarray | None = None
+    id: str | None = None
+
+
+OnImage = Callable[[EvaluatedImage], Any]
 
 
 def confusion_matrices(
     predictor: Predictor,
-    batches: Iterable[tuple[np.ndarray, Any]],
+    batches: Iterable[tuple[Any, ...]],
     heads: Heads,
     on_image: OnImage | None = None,
+    *,
+    confidences: bool = False,
 ) -> dict[str, ConfusionMatrix]:
     """Runs a network on labeled images and counts its predictions.
 
     Args:
         predictor: The network.
-        batches: Images and labels, as `evaluation_batches(...).as_numpy_iterator()` yields them.
+        batches: Images, labels and, if they are known, ids, as
+            `evaluation_batches(...).as_numpy_iterator()` yields them.
         heads: What the labels mean. There must be labels for every head of the network.
-        on_image: Called after each image with its position in `batches`, counted from 0, and
-            its own confusion matrix for each head.
+        on_image: Called after each image.
+        confidences: Whether `on_image` gets the probabilities of the predictions, too. The network
+            runs once in either case. A network that returns no logits has none.
 
     Returns:
         A `ConfusionMatrix` for each head of the network.
@@ -57,21 +103,28 @@ def confusion_matrices(
         >>> matrices["segmentation"].counts.tolist()
         [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
     """
-    pairs = (
-        (heads.by_name(labels), predictor.predictions_by_head(images)) for images, labels in batches
-    )
-    return count_predictions(pairs, {head: heads[head] for head in predictor.heads}, on_image)
+    with_confidences = confidences and predictor.has_logits
+
+    def predicted(images: np.ndarray, labels: Any, ids: Any = None) -> PredictedBatch:
+        labels = heads.by_name(labels)
+        if not with_confidences:
+            predictions = predictor.predictions_by_head(images)
+            return PredictedBatch(labels, predictions, None, images, ids)
+        return PredictedBatch(labels, *predictor.predictions_and_confidences(images), images, ids)
+
+    specs = {head: heads[head] for head in predictor.heads}
+    return count_predictions((predicted(*batch) for batch in batches), specs, on_image)
 
 
 def count_predictions(
-    pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    batches: Iterable[tuple[Any, ...]],
     specs: Mapping[str, LabelSpec],
     on_image: OnImage | None = None,
 ) -> dict[str, ConfusionMatrix]:
     """Counts batches of predictions: the loop of `confusion_matrices`, whatever runs the network.
 
     Args:
-        pairs: Labels and predictions by head, each of the shape `(batch, height, width)`.
+        batches: The fields of a `PredictedBatch`: at least labels and predictions.
         specs: The classes of each head to count.
         on_image: As for `confusion_matrices`.
 
@@ -80,17 +133,33 @@ def count_predictions(
     """
     totals = {head: ConfusionMatrix.of(spec) for head, spec in specs.items()}
     position = 0
-    for labels, predictions in pairs:
-        batch = {head: (np.asarray(labels[head]), np.asarray(predictions[head])) for head in specs}
-        for i in range(len(next(iter(batch.values()))[0])):
+    for fields in batches:
+        batch = PredictedBatch(*fields)
+        labels = {head: np.asarray(batch.labels[head]) for head in specs}
+        predictions = {head: np.asarray(batch.predictions[head]) for head in specs}
+        for i in range(len(next(iter(labels.values())))):
             matrices = {head: ConfusionMatrix.of(spec) for head, spec in specs.items()}
-            for head, (truth, predicted) in batch.items():
-                matrices[head].update(truth[i], predicted[i])
-                totals[head] += matrices[head]
+            for head, matrix in matrices.items():
+                matrix.update(labels[head][i], predictions[head][i])
+                totals[head] += matrix
             if on_image:
-                on_image(position, matrices)
+                on_image(
+                    EvaluatedImage(
+                        position,
+                        matrices,
+                        _each(labels, i),
+                        _each(predictions, i),
+                        None if batch.confidences is None else _each(batch.confidences, i),
+                        None if batch.images is None else batch.images[i],
+                        None if batch.ids is None else batch.ids[i].decode(errors="replace"),
+                    )
+                )
             position += 1
     return totals
+
+
+def _each(maps: Mapping[str, Any], index: int) -> dict[str, Any]:
+    return {head: of_head[index] for head, of_head in maps.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,6 +343,7 @@ def evaluate_heads(
     batch_size: int = 1,
     modalities: Sequence[str] | None = None,
     on_image: OnImage | None = None,
+    confidences: bool = False,
 ) -> dict[str, Evaluation]:
     """Evaluates every head of a network on every image of a split, at native size.
 
@@ -287,8 +357,8 @@ def evaluate_heads(
             so that it changes no metric.
         modalities: Names of the images that the network takes, in its order, such as `("rgb",
             "hha")`. By default those that its file names.
-        on_image: Called after each image; see `confusion_matrices`. With a `batch_size` of 1
-            the positions are those of the images in the split.
+        on_image: Called after each image with an `EvaluatedImage`.
+        confidences: See `confusion_matrices`.
 
     Returns:
         One `Evaluation` for each head of the network.
@@ -301,9 +371,15 @@ def evaluate_heads(
     specs = {head: dataset.heads[head] for head in predictor.heads}
     _check_classes(classes, [name for spec in specs.values() for name in spec.class_names])
     batches = evaluation_batches(
-        dataset, split, batch_size, modalities=_modalities(predictor, modalities)
+        dataset, split, batch_size, modalities=_modalities(predictor, modalities), ids=True
     )
-    matrices = confusion_matrices(predictor, batches.as_numpy_iterator(), dataset.heads, on_image)
+    matrices = confusion_matrices(
+        predictor,
+        batches.as_numpy_iterator(),
+        dataset.heads,
+        on_image,
+        confidences=confidences,
+    )
     return {
         head: Evaluation(
             model=str(predictor.path or "model"),
@@ -320,17 +396,27 @@ def evaluate_heads(
     }
 
 
-def save_json(evaluations: Mapping[str, Evaluation], path: str | Path) -> Path:
+def save_json(
+    evaluations: Mapping[str, Evaluation],
+    path: str | Path,
+    details: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Path:
     """Writes the metrics of each head as JSON. Returns `path`.
 
     Of a single head without a name the file contains `Evaluation.to_dict`; of others an object
     `heads` with that of each head.
+
+    Args:
+        evaluations: The evaluation of each head.
+        path: The file to write.
+        details: Further values of each head, such as those of `keras_fcn_report`.
     """
-    values = {head: evaluation.to_dict() for head, evaluation in evaluations.items()}
+    details = details or {}
+    values = {head: {**e.to_dict(), **details.get(head, {})} for head, e in evaluations.items()}
     is_named = any(evaluation.head for evaluation in evaluations.values())
     content = {"heads": values} if is_named else values[Heads.ONLY]
     path = Path(path)
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
     return path
 
 

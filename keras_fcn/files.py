@@ -5,21 +5,32 @@ disk, and renames it. A run that is killed in between leaves its temporary folde
 one that writes to the same place removes it. It is not removed while its owner is alive: the
 owner holds a lock, which the system releases when the process ends for any reason. (The
 process id is part of the name for information only, because ids are reused.)
+
+Commands write where users have files of their own. So each folder in which a command wrote has a
+hidden file, `RECORD`, with the names and checksums of what it wrote there. An existing file is
+replaced only if its checksum is in it: not if it was made by someone else, or was edited since.
 """
 
+import errno
+import hashlib
 import json
 import os
 import platform
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 if sys.platform != "win32":  # where there are no such locks, and leftovers stay
     import fcntl
+
+# One line of JSON for each file: its name and its SHA-256. `export/serving/client.py`, which has
+# no other file of this package, writes and reads it, too.
+RECORD = ".keras_fcn_files"
+_NUM_NAMED = 3
 
 
 @contextmanager
@@ -56,9 +67,24 @@ def replacing(path: Path) -> Iterator[Path]:
         yield path
         return
     target = path.resolve()
-    with temporary_folder(target.parent) as folder:
+    with _naming(path), _temporary_folder(target.parent) as folder:
         yield folder / path.name
         move(folder / path.name, target)
+
+
+def read_text(path: Path) -> str:
+    """Returns the text of a UTF-8 file, without a byte order mark.
+
+    Raises:
+        ValueError: If it is no UTF-8. The text has the path.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: this is no text in UTF-8 (byte {error.start + 1} is "
+            f"{error.object[error.start]:#04x}). Save it as UTF-8."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -77,6 +103,126 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
+class WrittenFiles:
+    """The files that commands wrote, by the records in their folders.
+
+    Each folder is read once: make one object for one run of a command.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "mask.png"
+        >>> write_text(path, "predicted")
+        >>> WrittenFiles().add(path)
+        >>> WrittenFiles().check([path])
+        >>> write_text(path, "corrected")
+        >>> WrittenFiles().check([path])
+        Traceback (most recent call last):
+        FileExistsError: ...mask.png exists, and keras-fcn did not write it, or it was changed ...
+    """
+
+    def __init__(self) -> None:
+        # The checksums of all that was written, by folder and name.
+        self._digests: dict[Path, dict[str, set[str]]] = {}
+
+    def check(
+        self, paths: Iterable[Path], *, overwrite: bool = False, option: str = "--output"
+    ) -> None:
+        """Raises an error if a file exists that no command wrote, or that was edited since.
+
+        To be called before the work whose results are written.
+
+        Args:
+            paths: The files to be written. Those that do not exist, folders, pipes and devices are
+                accepted.
+            overwrite: Whether to accept all others, too.
+            option: The option of the command that names the files, for the text.
+
+        Raises:
+            FileExistsError: The text contains the first of the files, and how many there are.
+        """
+        if overwrite:
+            return
+        foreign = [path for path in paths if _is_file(path) and not self.has(path)]
+        if not foreign:
+            return
+        named = ", ".join(map(str, foreign[:_NUM_NAMED]))
+        if len(foreign) == 1:
+            what = f"{named} exists, and keras-fcn did not write it, or it was changed afterwards"
+        else:
+            more = len(foreign) - _NUM_NAMED
+            what = (
+                f"{len(foreign):,} files exist that keras-fcn did not write, or that were changed "
+                f"afterwards: {named}{f' and {more:,} more' if more > 0 else ''}"
+            )
+        raise FileExistsError(
+            f"{what}. Nothing was written. Choose another {option}, or replace "
+            f"{'it' if len(foreign) == 1 else 'them'} by --overwrite."
+        )
+
+    def add(self, path: Path, content: Path | None = None) -> None:
+        """Records that this package wrote a file, which it may therefore replace later.
+
+        If that cannot be recorded, `check` takes the file for the user's.
+
+        Args:
+            path: The file. Of a link, that which it points to is recorded. Folders, pipes and
+                devices are not recorded.
+            content: Where its content is, if it does not have its name yet. Recorded before it is
+                renamed, it is recognized even if the process is killed in between.
+        """
+        source = content or path
+        if not source.is_file():
+            return
+        target = path.resolve()
+        digest = _sha256(source)
+        known = self._of(target.parent).setdefault(target.name, set())
+        if digest in known:
+            return
+        known.add(digest)
+        with suppress(OSError), (target.parent / RECORD).open("ab", buffering=0) as file:
+            # A short line in one call, so that other processes can add theirs at the same time.
+            file.write(json.dumps([target.name, digest]).encode() + b"\n")
+
+    def names(self, folder: Path) -> set[str]:
+        """Returns the names of the files that commands wrote in a folder, edited ones included."""
+        return set(self._of(folder.resolve()))
+
+    def has(self, path: Path) -> bool:
+        """Returns whether a file is as a command wrote it."""
+        target = path.resolve()
+        digests = self._of(target.parent).get(target.name)
+        if not digests or not _is_file(target):
+            return False
+        try:
+            return _sha256(target) in digests
+        except OSError:  # it may not be read
+            return False
+
+    def _of(self, folder: Path) -> dict[str, set[str]]:
+        if folder not in self._digests:
+            digests: dict[str, set[str]] = {}
+            with suppress(OSError):  # there is no such file
+                text = (folder / RECORD).read_text(encoding="utf-8", errors="replace")
+                for line in text.splitlines():
+                    with suppress(ValueError, TypeError):  # a line that was cut off
+                        name, digest = json.loads(line)
+                        digests.setdefault(name, set()).add(digest)
+            self._digests[folder] = digests
+        return self._digests[folder]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, of which writing is the error
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
     """Yields a new empty folder inside `parent`, which is removed at the end.
@@ -87,9 +233,14 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     Args:
         parent: Where the target will be, so that both are on one disk. It is created if missing.
     """
+    with _naming(parent), _temporary_folder(parent) as folder:
+        yield folder
+
+
+@contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
-    # One per user: in a shared folder a user cannot write to, or remove, that of another.
-    container = parent / f".incomplete-{_user_id()}"
+    container = _container(parent)
     _remove_leftovers(container)
     folder, lock = _locked_folder(container)
     try:
@@ -100,6 +251,33 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
         _remove(folder)
         with suppress(OSError):  # not empty: another process writes, too
             container.rmdir()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Gives the errors of a full disk their path, which those of `write` do not have."""
+    try:
+        yield
+    except Exception as error:
+        code = disk_error(error)
+        if code is None or (isinstance(error, OSError) and error.filename == str(path)):
+            raise
+        named = error.filename if isinstance(error, OSError) else None
+        if named and ".incomplete-" in str(named):  # the temporary path
+            named = None
+        raise OSError(code, os.strerror(code), named or str(path)) from error
+
+
+def disk_error(error: BaseException) -> int | None:
+    """Returns the number of an error that says that a disk or quota is full, else `None`.
+
+    HDF5, TensorFlow and others have it in their text only.
+    """
+    codes = [getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG")]
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.errno in codes else None
+    text = str(error)
+    return next((code for code in codes if code and os.strerror(code) in text), None)
 
 
 def move(temporary: Path, path: Path) -> None:
@@ -187,6 +365,24 @@ def _lock_at_once(lock: int) -> bool:
     return True
 
 
+def leftovers(parent: Path) -> list[Path]:
+    """Returns the temporary folders inside a folder that killed processes of this user left."""
+    with _unlocked(_container(parent)) as folders:
+        return folders
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Removes what `leftovers` returns, as `temporary_folder` does first."""
+    _remove_leftovers(_container(parent))
+    with suppress(OSError):  # not there, or another process writes
+        _container(parent).rmdir()
+
+
+def _container(parent: Path) -> Path:
+    # One per user: in a shared folder a user cannot write to, or remove, that of another.
+    return parent / f".incomplete-{_user_id()}"
+
+
 def _locked_folder(container: Path) -> tuple[Path, int]:
     """Returns the path of a folder to be made, and the open file by which it is locked."""
     while True:
@@ -203,15 +399,25 @@ def _locked_folder(container: Path) -> tuple[Path, int]:
 
 
 def _remove_leftovers(container: Path) -> None:
-    """Removes the folders that no process has locked."""
-    for path in container.glob("*.lock"):
-        with suppress(OSError):  # removed meanwhile
-            lock = os.open(path, os.O_RDWR)
-            try:
-                if _acquire(lock, wait=False):
-                    _remove(path.with_suffix(""))
-            finally:
-                os.close(lock)
+    with _unlocked(container) as folders:
+        for folder in folders:
+            _remove(folder)
+
+
+@contextmanager
+def _unlocked(container: Path) -> Iterator[list[Path]]:
+    """Yields the folders that no process has locked, locked by this one meanwhile."""
+    folders, locks = [], []
+    try:
+        for path in container.glob("*.lock"):
+            with suppress(OSError):  # removed meanwhile
+                locks.append(os.open(path, os.O_RDWR))
+                if _acquire(locks[-1], wait=False):
+                    folders.append(path.with_suffix(""))
+        yield folders
+    finally:
+        for lock in locks:
+            os.close(lock)
 
 
 def _remove(folder: Path) -> None:

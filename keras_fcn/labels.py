@@ -8,6 +8,9 @@ from typing import Any
 
 Color = tuple[int, int, int]
 
+# Names of a class 0 that means that there is no object.
+BACKGROUND_NAMES = frozenset({"background", "_background_", "__background__"})
+
 
 @dataclass(frozen=True)
 class LabelSpec:

@@ -30,7 +30,7 @@ _TRAINING, _VALIDATION = "#8a97a8", "#c8374a"
 def label_image(labels: np.ndarray, spec: LabelSpec) -> Image.Image:
     """Returns a label map as a palette image (mode "P"): the labels themselves, colored.
 
-    Saved as PNG it is the format of PASCAL VOC's masks; `keras_fcn.data.image_io.read_mask`
+    Saved as PNG it is the format of PASCAL VOC's masks; `keras_fcn.data.masks.read_mask`
     reads the labels back. Ignored pixels get VOC's (224, 224, 192).
 
     Args:

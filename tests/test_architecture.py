@@ -20,12 +20,20 @@ PACKAGES = {
     "keras_fcn_export": {"keras_fcn"},
     # Its scripts may train.
     "keras_fcn_benchmark": {"keras_fcn", "keras_fcn_train", "keras_fcn_export"},
-    "keras_fcn_cli": {"keras_fcn", "keras_fcn_train", "keras_fcn_export", "keras_fcn_benchmark"},
+    "keras_fcn_report": {"keras_fcn"},
+    "keras_fcn_cli": {
+        "keras_fcn",
+        "keras_fcn_train",
+        "keras_fcn_export",
+        "keras_fcn_benchmark",
+        "keras_fcn_report",
+    },
 }
 FOLDERS = {
     "keras_fcn_train": "train",
     "keras_fcn_export": "export",
     "keras_fcn_benchmark": "benchmark",
+    "keras_fcn_report": "report",
     "keras_fcn_cli": "cli",
 }
 ROOT = Path(__file__).resolve().parent.parent

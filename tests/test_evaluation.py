@@ -110,7 +110,7 @@ def test_batches_change_no_metric(batch_size):
     pairs = [
         (generator.integers(0, 3, s).tolist(), generator.integers(0, 3, s).tolist()) for s in shapes
     ]
-    predictor, sizes, positions = ChannelPredictor(), [], []
+    predictor, sizes, images = ChannelPredictor(), [], []
     run = predictor._predictions
     predictor._predictions = lambda images: (sizes.append(len(images)), run(images))[1]
 
@@ -119,13 +119,15 @@ def test_batches_change_no_metric(batch_size):
         predictor,
         dataset_of(*pairs),
         batch_size=batch_size,
-        on_image=lambda position, _: positions.append(position),
+        on_image=images.append,
     )
 
     np.testing.assert_array_equal(batched.confusion_matrix.counts, single.confusion_matrix.counts)
     assert sum(sizes) == 6
     assert max(sizes) == (2 if batch_size == 2 else 3)
-    assert positions == [0, 1, 2, 3, 4, 5]
+    assert [image.position for image in images] == [0, 1, 2, 3, 4, 5]
+    labels = {f"val/{i}": label for i, (_, label) in enumerate(pairs)}
+    assert {image.id: image.labels[Heads.ONLY].tolist() for image in images} == labels
 
 
 def test_every_image_has_a_matrix_of_its_own():
@@ -134,7 +136,7 @@ def test_every_image_has_a_matrix_of_its_own():
     result = evaluate(
         ChannelPredictor(),
         dataset_of(*PAIRS, ([[2, 1]], [[2, 2]])),
-        on_image=lambda position, by_head: matrices.append((position, by_head[Heads.ONLY])),
+        on_image=lambda image: matrices.append((image.position, image.matrices[Heads.ONLY])),
     )
 
     counts = [(position, matrix.counts.tolist()) for position, matrix in matrices]
@@ -289,3 +291,44 @@ def test_unknown_splits_and_classes_are_refused():
         evaluate(ChannelPredictor(), dataset, classes=["gren"])
     with pytest.raises(ValueError, match="must not repeat"):
         evaluate(ChannelPredictor(), dataset, classes=["red", "red"])
+
+
+def test_images_come_with_all_that_is_known_of_them():
+    images = []
+
+    evaluate(ChannelPredictor(), dataset_of(*PAIRS), confidences=True, on_image=images.append)
+
+    first = images[0]
+    np.testing.assert_array_equal(first.image, image_of([[0, 0, 1]]))
+    assert first.labels[Heads.ONLY].tolist() == [[0, 1, 1]]
+    assert first.predictions[Heads.ONLY].tolist() == [[0, 0, 1]]
+    # Logits of 200, 0 and 0: the others have a probability of e^-200 each.
+    np.testing.assert_allclose(first.confidences[Heads.ONLY], [[1, 1, 1]])
+    assert [image.id for image in images] == ["val/0", "val/1"]
+    evaluate(ChannelPredictor(), dataset_of(*PAIRS), on_image=images.append)
+    assert images[2].confidences is None
+
+
+def test_confidences_change_no_prediction_and_cost_no_second_run():
+    predictor, runs = ChannelPredictor(size=(4, 4)), []
+    logits = predictor._logits
+    predictor._logits = lambda images: (runs.append(images.shape), logits(images))[1]
+    predictor._predictions = None  # not called
+    pairs = [(np.random.default_rng(i).integers(0, 3, (7, 5)).tolist(),) * 2 for i in range(3)]
+
+    result = evaluate(predictor, dataset_of(*pairs), confidences=True, on_image=lambda _: None)
+
+    plain = evaluate(ChannelPredictor(size=(4, 4)), dataset_of(*pairs))
+    np.testing.assert_array_equal(result.confusion_matrix.counts, plain.confusion_matrix.counts)
+    assert runs == [(1, 4, 4, 3)] * 3
+
+
+def test_a_network_without_logits_has_no_confidences():
+    class Fixed(ChannelPredictor):
+        has_logits = False
+
+    images = []
+
+    evaluate(Fixed(), dataset_of(*PAIRS), confidences=True, on_image=images.append)
+
+    assert [image.confidences for image in images] == [None, None]

@@ -11,7 +11,9 @@ import pytest
 
 from keras_fcn import files
 from keras_fcn.files import (
+    RECORD,
     LockedError,
+    WrittenFiles,
     locked,
     move,
     replacing,
@@ -435,3 +437,133 @@ def test_contents(tmp_path):
     assert (tmp_path / "text").read_bytes() == b"na\xc3\xafve"
     assert (tmp_path / "bytes").read_bytes() == b"\x00\xff"
     assert json.loads((tmp_path / "json").read_text()) == {"a": [1, None]}
+
+
+def test_text_in_another_encoding_is_named(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_bytes("Straße\nBäume\n".encode("cp1252"))
+
+    with pytest.raises(ValueError, match=r"classes\.txt: .*byte 5 is 0xdf"):
+        files.read_text(path)
+
+
+@pytest.mark.parametrize("name", ["mask.png", "über.png", "two\nlines.png", "'\"\\.png", " .png"])
+def test_written_files_are_recognized_by_name_and_content(tmp_path, name):
+    ours, same = tmp_path / name, tmp_path / "same content.png"
+    write_text(ours, "predicted")
+    write_text(same, "predicted")
+    WrittenFiles().add(ours)
+
+    assert WrittenFiles().has(ours)
+    assert WrittenFiles().names(tmp_path) == {name}
+    WrittenFiles().check([ours, tmp_path / "absent.png", tmp_path])
+    with pytest.raises(FileExistsError, match="same content.png exists"):
+        WrittenFiles().check([ours, same])
+    WrittenFiles().check([ours, same], overwrite=True)
+    write_text(ours, "corrected")
+    assert not WrittenFiles().has(ours)
+    write_text(ours, "predicted")
+    assert WrittenFiles().has(ours)
+
+
+def test_names_that_are_no_text_are_recorded(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    path.write_text("predicted")
+
+    WrittenFiles().add(path)
+
+    assert WrittenFiles().has(path)
+
+
+def test_the_first_foreign_files_are_named_and_all_are_counted(tmp_path):
+    paths = [tmp_path / f"{number:02}.png" for number in range(12)]
+    for path in paths:
+        path.write_text("of the user")
+
+    with pytest.raises(FileExistsError) as caught:
+        WrittenFiles().check(paths, option="--json")
+
+    text = str(caught.value)
+    assert text.startswith("12 files exist ") and "02.png and 9 more." in text
+    assert "03.png" not in text and "Choose another --json" in text and "--overwrite" in text
+
+
+def test_of_a_link_the_file_it_points_to_is_recorded(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.png").write_text("predicted")
+    (tmp_path / "b.png").symlink_to(tmp_path / "real" / "a.png")
+    (tmp_path / "dangling.png").symlink_to(tmp_path / "absent")
+
+    WrittenFiles().check([tmp_path / "dangling.png"])
+    WrittenFiles().add(tmp_path / "b.png")
+
+    assert WrittenFiles().has(tmp_path / "real" / "a.png")
+    assert not (tmp_path / RECORD).exists()
+
+
+def test_what_is_no_file_is_not_recorded(tmp_path):
+    WrittenFiles().add(tmp_path)
+    WrittenFiles().add(Path("/dev/null"))
+    WrittenFiles().check([Path("/dev/null"), tmp_path])
+
+    assert list(tmp_path.iterdir()) == []
+    assert not Path("/dev", RECORD).exists()
+
+
+def test_a_record_does_not_grow_by_equal_results(tmp_path):
+    path = tmp_path / "a.json"
+    for content in ("1", "2", "1", "2", "2"):
+        write_text(path, content)
+        WrittenFiles().add(path)
+
+    assert len((tmp_path / RECORD).read_text().splitlines()) == 2
+
+
+def test_processes_record_in_a_folder_at_once(tmp_path):
+    program = f"""
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, {str(Path(files.__file__).parent)!r})
+        from files import WrittenFiles
+
+        written = WrittenFiles()
+        for number in range(300):
+            path = Path({str(tmp_path)!r}) / f"{{sys.argv[1]}}-{{number}}.txt"
+            path.write_text(path.name)
+            written.add(path)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    writers = [subprocess.Popen([*command, name]) for name in "abc"]
+
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    written = WrittenFiles()
+    assert all(written.has(path) for path in tmp_path.glob("*.txt"))
+    assert len(written.names(tmp_path)) == 900
+
+
+def test_a_record_that_cannot_be_written_makes_files_the_users(tmp_path):
+    (tmp_path / RECORD).mkdir()
+    path = tmp_path / "a.png"
+    path.write_text("predicted")
+
+    WrittenFiles().add(path)
+
+    with pytest.raises(FileExistsError, match="a.png exists"):
+        WrittenFiles().check([path])
+
+
+def test_names_that_cannot_be_are_left_to_the_writing(tmp_path):
+    WrittenFiles().check([tmp_path / ("n" * 300)])
+
+
+def test_a_file_that_may_not_be_read_is_the_users(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    path.write_text("predicted")
+    WrittenFiles().add(path)
+
+    def forbidden(*arguments):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(files, "_sha256", forbidden)
+    with pytest.raises(FileExistsError, match="a.png exists"):
+        WrittenFiles().check([path])

@@ -77,6 +77,26 @@ class DataConfig(Section):
     data_dir: str | None = _setting(
         None, "Folder of prepared datasets; ~/tensorflow_datasets by default.", "DIR"
     )
+    image_files: str | None = _setting(
+        None,
+        "folder:PATH: the images, such as 'photos/**/*.jpg', where they are not found.",
+        "GLOB",
+        option="images",
+    )
+    mask_files: str | None = _setting(
+        None, "folder:PATH: the masks, likewise.", "GLOB", option="masks"
+    )
+    ignore: tuple[int, ...] | None = _setting(
+        None, "folder:PATH: numbers in the masks that are ignored, such as 0.", "N,..."
+    )
+    num_classes: int | None = _setting(
+        None,
+        "folder:PATH without a table of classes: the numbers in the masks are 0 to N - 1.",
+        "N",
+    )
+    write_classes: bool = _setting(
+        False, "folder:PATH: write a table of the values that occur in the masks."
+    )
     train_split: str = _setting("train", "Split to train on.", "SPLIT")
     validation_split: str | None = _setting(
         "val", "Split to validate on, which selects best.keras; 'none' for no validation.", "SPLIT"
@@ -107,6 +127,12 @@ class DataConfig(Section):
         "loss, drawn for each image: the paper's patch sampling.",
         "SHARE",
     )
+
+    @property
+    def folder(self) -> dict[str, Any]:
+        """What `open_dataset` takes for folder:PATH, as far as it is given."""
+        names = ("image_files", "mask_files", "ignore", "num_classes", "write_classes")
+        return {name: value for name in names if (value := getattr(self, name))}
 
     def _check(self) -> None:
         for name in ("limit", "validation_limit"):
@@ -364,6 +390,11 @@ class RunConfig(Section):
         "runs/default", "Folder of checkpoints, logs and the state to resume from.", "DIR"
     )
     resume: bool = _setting(False, "Continue the training in the workdir.")
+    accept_changed_data: bool = _setting(
+        False,
+        "With --resume, go on although images, masks or classes changed: from the next whole "
+        "epoch, with the validation scored anew.",
+    )
     epochs: int = _setting(50, "Passes over the training split, at most.", "N")
     patience: int | None = _setting(
         None, "Stop after N epochs without a better validation mean IoU.", "N"
@@ -400,6 +431,8 @@ class RunConfig(Section):
         self._require(
             "time", self.time is None or bool(self.seconds), "such as 30m, 1h30m or 90s, or None"
         )
+        accept = self.accept_changed_data
+        self._require("accept_changed_data", self.resume or not accept, "false without `resume`")
         every = self.save_every
         self._require("save_every", every is None or every >= 1, "at least 1, or None")
         self._require("seed", self.seed >= 0, "0 or more")
@@ -495,6 +528,8 @@ class Config:
             >>> Config.from_dict({"loss": {"reduction": "sum"}}).loss.reduction
             'sum'
         """
+        if not isinstance(sections, Mapping):
+            raise TypeError(f"The settings must be sections by name. Received: {sections!r:.80}.")
         for name, values in sections.items():
             if name not in SECTIONS:
                 raise ValueError(_unknown_section(name))
@@ -513,6 +548,24 @@ class Config:
     def from_json(cls, text: str) -> "Config":
         """Returns the configuration that `to_json` wrote."""
         return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_file(cls, path: Path) -> "Config":
+        """Returns the configuration in a `config.json`, which is data: nothing is executed.
+
+        Raises:
+            ValueError: If the file is damaged. The text has its path.
+        """
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except (ValueError, TypeError, RecursionError) as error:  # a bad encoding is a ValueError
+            last = path.with_name("last.keras")
+            continued = f", from its weights: --init {last}" if last.is_file() else ""
+            raise ValueError(
+                f"{path} cannot be read as the settings of a training: it is damaged, or another "
+                f"version of the package wrote it. ({str(error).splitlines()[0].rstrip('.')}.) "
+                f"Restore it, or start a new training with another --workdir{continued}."
+            ) from error
 
     def replace(self, **changes: Any) -> "Config":
         """Returns a copy with other values.

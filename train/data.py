@@ -8,14 +8,16 @@ import tensorflow as tf
 
 from keras_fcn.data.augmentation import Augmentation
 from keras_fcn.data.dataset import first_examples
+from keras_fcn.data.dataset_fingerprint import DatasetFingerprint
 from keras_fcn.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from keras_fcn.datasets import Example, SegmentationDataset, open_dataset
-from keras_fcn.labels import Heads
+from keras_fcn.labels import Heads, LabelSpec
 
 from .config import AugmentationConfig, DataConfig, LossConfig
 
 # Validation images that are shown during a training.
 NUM_SHOWN = 4
+_SECONDS_FOR_COPIES = 30.0
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,21 @@ class TrainingData:
             )
         # The seed of the training is not the dataset's: otherwise another seed would move images
         # between the splits of a folder, and `evaluate` would use training images.
-        self.dataset = dataset or open_dataset(config.dataset, config.source, config.data_dir)
+        self.dataset = dataset or open_dataset(
+            config.dataset, config.source, config.data_dir, **config.folder
+        )
         self.dataset.check_modalities(modalities)
         self.steps_per_epoch = steps_per_epoch(
             self.dataset, config.train_split, config.batch_size, limit=config.limit
         )
-        if config.validation_split:
-            self.dataset.check_split(config.validation_split)
+        if config.validation_split not in (None, *self.dataset.splits):
+            try:
+                self.dataset.check_split(str(config.validation_split))
+            except ValueError as error:
+                raise ValueError(
+                    f"{error} Validate on one of them (--validation-split test), or on none "
+                    "(--validation-split none)."
+                ) from error
         self._config = config
         self._augmentation = Augmentation(**asdict(augmentation)) if config.augment else None
         self._modalities = modalities
@@ -86,6 +96,53 @@ class TrainingData:
     def heads(self) -> Heads:
         """The classes by head."""
         return self.dataset.heads
+
+    @property
+    def description(self) -> list[str]:
+        """How the dataset is read, and the classes with their shares of the training pixels."""
+        lines = list(self.dataset.notes)
+        pixels = self.dataset.pixels.get(self._config.train_split)
+        if pixels:
+            for spec in self.heads.values():
+                shares = [
+                    f"{name} {count / max(sum(pixels), 1):.2%}"
+                    for name, count in zip((*spec.class_names, "ignored"), pixels, strict=True)
+                ]
+                lines.append(f"Pixels in {self._config.train_split}: {', '.join(shares)}.")
+                absent = [
+                    name for name, count in zip(spec.class_names, pixels, strict=False) if not count
+                ]
+                if absent:
+                    names = ", ".join(absent[:8]) + f" and {len(absent) - 8} more" * (
+                        len(absent) > 8
+                    )
+                    lines.append(f"Classes without a pixel to train on: {names}.")
+                    lines += self._only_in_validation(spec, absent)
+        copies = self.dataset.find_copies(_SECONDS_FOR_COPIES)
+        return lines + ([copies] if copies else [])
+
+    def _only_in_validation(self, spec: LabelSpec, absent: Sequence[str]) -> list[str]:
+        """Returns a line on the classes without a training pixel that validation contains."""
+        split = self._config.validation_split
+        counts = self.dataset.pixels.get(split or "", ())
+        names = [
+            name
+            for name, count in zip(spec.class_names, counts, strict=False)
+            if count and name in absent
+        ]
+        if not names:
+            return []
+        shown = ", ".join(names[:8]) + f" and {len(names) - 8} more" * (len(names) > 8)
+        return [f"Classes in {split} only, which cannot be learned: {shown}."]
+
+    def fingerprint(self, known: DatasetFingerprint | None = None) -> DatasetFingerprint:
+        """Returns the fingerprint of the splits that are trained and validated on.
+
+        Args:
+            known: An earlier one, which saves reading files that are as they were.
+        """
+        splits = [self._config.train_split, self._config.validation_split]
+        return self.dataset.fingerprint([split for split in splits if split], known)
 
     @property
     def num_examples(self) -> int:

@@ -1,5 +1,6 @@
 """Early ends of a training: errors, and Ctrl-C as a request to stop."""
 
+import os
 import signal
 import sys
 import threading
@@ -20,10 +21,12 @@ class TrainingDiverged(TrainingStopped):
 
 
 class Interrupts:
-    """Turns the first Ctrl-C (or SIGTERM) into a request to stop; the second stops at once.
+    """Turns the first Ctrl-C (or SIGTERM, SIGHUP) into a request to stop; the second stops at once.
 
-    Use it as a context. Outside the main thread, where Python handles no
-    signals, it does nothing.
+    SIGHUP comes when the terminal is closed; what is printed afterwards is lost. If it is
+    ignored, as by `nohup`, it stays so.
+
+    Use it as a context. Outside the main thread, where Python handles no signals, it does nothing.
 
     Example:
         >>> with Interrupts() as interrupts:
@@ -34,10 +37,18 @@ class Interrupts:
     def __init__(self) -> None:
         self.requested = False
         self._before: dict[int, Any] = {}
+        self._terminals: list[int] = []
 
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            # Asked now: a closed terminal is none.
+            self._terminals = [number for number in (1, 2) if os.isatty(number)]
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                number = getattr(signal, name, None)  # Windows has no SIGHUP
+                if number is None or (
+                    name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN
+                ):
+                    continue
                 self._before[number] = signal.signal(number, self._request)
         return self
 
@@ -47,11 +58,20 @@ class Interrupts:
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
         self._restore()
+        if number == getattr(signal, "SIGHUP", None):
+            self._leave_terminal()
         print(
             "\nStopping at the end of this step (of the epoch, if it is being validated). "
             "Press Ctrl-C again to stop at once, at the cost of the steps since the last save.",
             file=sys.stderr,
         )
+
+    def _leave_terminal(self) -> None:
+        """Sends to nowhere what would be written to the closed terminal, which raises errors."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in self._terminals:
+            os.dup2(nowhere, number)
+        os.close(nowhere)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

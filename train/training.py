@@ -21,6 +21,7 @@ from .callbacks import (
     CsvLog,
     Curves,
     MeanOverHeads,
+    SaveConfig,
     SaveState,
     StopOnDivergence,
     StopOutOfPatience,
@@ -31,6 +32,7 @@ from .callbacks import (
     ValidationStrip,
     WarnOfOneClass,
 )
+from .changed_data import accept_changes, find_changes
 from .config import Config, RunConfig
 from .data import TrainingData
 from .devices import Devices, keep_freed_memory
@@ -46,7 +48,8 @@ from .recipes import check_needs
 from .smoke import smoke_config
 from .starts import fill, find_start
 from .state import Position, State
-from .workdir import Workdir, locked_workdir, write_config
+from .terminal import printable
+from .workdir import Workdir, locked_workdir
 
 
 @dataclass(frozen=True)
@@ -87,15 +90,15 @@ def fit(
         plan: The plan that the configuration follows, to be kept in the workdir.
 
     Raises:
-        ValueError: If settings contradict each other, the data or the workdir, or another
-            training runs in the workdir.
+        ValueError: If settings contradict each other, the data or the workdir, another
+            training runs in the workdir, or the data changed since the training that is to resume.
         TrainingInterrupted: After Ctrl-C, with the state saved.
         TrainingDiverged: If the loss is no longer finite.
     """
     keep_freed_memory()
     if config.run.smoke:
         config = smoke_config(config)
-    else:
+    elif not config.run.resume:
         check_needs(config)
     with locked_workdir(config) as workdir:
         return _train(config, dataset, workdir, plan)
@@ -112,6 +115,7 @@ def _train(
     # Before anything that takes long: weights that are missing stop a training at once.
     start = None if is_resumed else find_start(config.model, config.backbone, backbone)
     data = open_data(config, dataset)
+    fingerprint, changes = find_changes(data, config, workdir)
     devices = Devices(
         config.run.devices,
         batch_size=config.data.batch_size,
@@ -128,29 +132,43 @@ def _train(
     average = MovingAverage(network, decay) if decay else None
     batches = data.batchnorm_batches(config.optimizer.batchnorm_batches)
     evaluation_model = EvaluationModel(network, data.heads, average, batches, config.loss.name)
-    state = State(workdir.state, _variables(network, metrics, average, evaluation_model))
+    variables = _variables(network, metrics, average, evaluation_model)
+    state = State(workdir.state, variables, fingerprint)
     position = Position()
     if is_resumed:
         # The metrics follow when `fit` has reset them.
         position = state.restore("model", "optimizer", "average", "evaluation")
+        if changes:
+            position, text = accept_changes(
+                changes,
+                position,
+                data=data,
+                config=config,
+                workdir=workdir,
+                state=state,
+                optimizer=network.optimizer,
+                evaluation_model=evaluation_model,
+                origin=lambda logs: _origin(config, logs),
+            )
+            print(printable(text))
         _check_step(position, data.steps_per_epoch, workdir)
-    write_config(workdir, config)
-    if plan:
-        plan.save(workdir.plan)
-    print(_summary(config, data, devices, position))
-    print(source)
+    for line in data.description:
+        print(printable(line))
+    print(printable(_summary(config, data, devices, position)))
+    print(printable(source))
     if warning := rate_warning(
         config.optimizer,
         config.loss.reduction,
         batch_size=config.data.batch_size,
         pixels=data.pixels,
     ):
-        print(f"Warning: {warning}", file=sys.stderr)
+        print(printable(f"Warning: {warning}"), file=sys.stderr)
 
     tracker = Tracker(position, data.steps_per_epoch, config.data.batch_size)
     monitor = "val_mean_iou" if config.data.validation_split else "mean_iou"
     log = CsvLog(workdir.log, position.epoch)
     guard = StopOnDivergence(config, workdir, tracker)
+    settings = SaveConfig(workdir, config, plan)
     with Interrupts() as interrupts:
         # The order matters: measure, check, validate, write, and save the state last.
         callbacks = [
@@ -159,6 +177,7 @@ def _train(
             MeanOverHeads(data.heads),
             *([AverageWeights(average)] if average else []),
             *_validation(evaluation_model, data, config, tracker),
+            settings,
             Checkpoints(
                 evaluation_model, workdir, tracker, monitor, lambda logs: _origin(config, logs)
             ),
@@ -168,11 +187,11 @@ def _train(
             TensorBoardLog(workdir.tensorboard),
             Curves(workdir),
             *_strip(evaluation_model, data, workdir, monitor),
-            SaveState(state, tracker, guard, interrupts, config.run),
+            SaveState(state, settings, tracker, guard, interrupts, config.run),
         ]
         _run(network, data, config.run, tracker, callbacks)
     if tracker.stopped:
-        print(f"Stopped after {tracker.epoch} epochs: {tracker.stopped}.")
+        print(printable(f"Stopped after {tracker.epoch} epochs: {tracker.stopped}."))
     return _result(workdir, log.rows, monitor)
 
 
@@ -242,13 +261,12 @@ def _strip(
 
 
 def _check_step(position: Position, steps_per_epoch: int, workdir: Workdir) -> None:
-    """Raises ValueError if the epoch in which a training stopped has no further step now."""
+    """Raises ValueError if a position cannot be that of these data: it would never end."""
     if position.step and position.step >= steps_per_epoch:
         raise ValueError(
             f"{workdir.state} was saved after {position.step} steps of an epoch, which has "
-            f"{steps_per_epoch} now: the training split has fewer images than before. Restore "
-            f"them, or start a new training from its weights: --init {workdir.last}, with another "
-            "--workdir."
+            f"{steps_per_epoch}: it is damaged. Restore it, or start a new training from its "
+            f"weights: --init {workdir.last}, with another --workdir."
         )
 
 

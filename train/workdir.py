@@ -11,7 +11,18 @@ from keras_fcn.files import LockedError, locked, write_text
 from .config import Config
 
 # Settings that another run of the same training may change: they change no weight.
-_FREE = ("workdir", "resume", "source", "data_dir", "weights_dir", "save_every")
+_FREE = (
+    *(
+        "workdir",
+        "resume",
+        "accept_changed_data",
+        "source",
+        "data_dir",
+        "weights_dir",
+        "save_every",
+    ),
+    "write_classes",
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,7 @@ def open_workdir(config: Config) -> Workdir:
                 f"There is no training to resume in {workdir.path}: it has no config.json. "
                 "Leave out --resume to start one."
             )
-        _check_same(Config.from_json(workdir.config.read_text()), config, workdir)
+        _check_same(Config.from_file(workdir.config), config, workdir)
     elif workdir.path.exists() and not workdir.path.is_dir():
         raise ValueError(f"`workdir` must be a folder. {workdir.path} is a file.")
     elif workdir.path.is_dir() and set(workdir.path.iterdir()) - {workdir.lock}:
@@ -134,7 +145,7 @@ def locked_workdir(config: Config) -> Iterator[Workdir]:
 
 def write_config(workdir: Workdir, config: Config) -> None:
     """Writes `config.json`, after which the training can be resumed."""
-    write_text(workdir.config, config.replace(resume=False).to_json())
+    write_text(workdir.config, config.replace(resume=False, accept_changed_data=False).to_json())
 
 
 def _check_same(before: Config, now: Config, workdir: Workdir) -> None:
@@ -142,6 +153,8 @@ def _check_same(before: Config, now: Config, workdir: Workdir) -> None:
     if before.optimizer.schedule == "constant" and now.run.epochs >= before.run.epochs:
         # Only with this schedule do the first epochs not depend on the number of epochs.
         free.add("epochs")
+    if now.data.dataset.startswith("folder:") and before.data.dataset.startswith("folder:"):
+        free.add("dataset")  # may have moved; the fingerprint compares what is in it
     values = before.to_flat()
     differing = [
         f"{name}={value!r} (was {values[name]!r})"

@@ -7,18 +7,23 @@ grpcio, but neither TensorFlow nor Keras.
 import argparse
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 SIGNATURE = "encoded"
 # Name of an output -> one file per image of the request.
 Masks = dict[str, list[bytes]]
+
+# The hidden file of a folder with the names and SHA-256 of what was written there, as of
+# `keras-fcn predict`: one line of JSON for each.
+RECORD = ".keras_fcn_files"
 
 DT_STRING = 7  # TensorFlow's number for tensors of byte strings
 
@@ -164,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len({path.stem for path in options.images}) < len(options.images):
         parser.error("two images have the same name, and so would their masks")
     failed = False
+    is_checked = options.overwrite
     for start in range(0, len(options.images), options.batch):
         paths = options.images[start : start + options.batch]
         try:
@@ -172,23 +178,72 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 masks = ask_grpc(options.grpc, options.model, images, options.timeout)
             else:
                 masks = ask_rest(options.rest, options.model, images, options.timeout)
+            if not is_checked:  # the names of the outputs are known now
+                _check_replaceable(masks, options.images, options.output)
+                is_checked = True
             options.output.mkdir(parents=True, exist_ok=True)
             for path in _save(masks, paths, options.output):
-                print(path)
+                print(_printable(str(path)))
+        except FileExistsError as error:
+            print(_printable(str(error)), file=sys.stderr)
+            return 1
         except (OSError, RequestError) as error:
             failed = True
-            print(f"{', '.join(map(str, paths))}: {error}", file=sys.stderr)
+            print(_printable(f"{', '.join(map(str, paths))}: {error}"), file=sys.stderr)
     return 1 if failed else 0
+
+
+def _printable(text: str) -> str:
+    """Returns a text without escape sequences for the terminal: a part of it is the server's."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def _save(masks: Masks, paths: Sequence[Path], folder: Path) -> Iterator[Path]:
     for name, files in masks.items():
-        # mask_png_bytes -> photo.png; semantic_mask_png_bytes -> photo_semantic.png
-        kind = name.removesuffix("_png_bytes").removesuffix("mask").rstrip("_")
         for path, content in zip(paths, files, strict=True):
-            target = folder / f"{path.stem}{kind and '_' + kind}.png"
+            target = _target(name, path, folder)
             _write(target, content)
             yield target
+
+
+def _target(name: str, image: Path, folder: Path) -> Path:
+    """Returns the file of an output of an image."""
+    # mask_png_bytes -> photo.png; semantic_mask_png_bytes -> photo_semantic.png
+    kind = name.removesuffix("_png_bytes").removesuffix("mask").rstrip("_")
+    return folder / f"{image.stem}{kind and '_' + kind}.png"
+
+
+def _check_replaceable(outputs: Iterable[str], images: Sequence[Path], folder: Path) -> None:
+    """Raises FileExistsError if a mask would replace a file that is none, or was edited since."""
+    written = _written(folder)
+    targets = [_target(name, image, folder) for name in outputs for image in images]
+    foreign = [
+        path
+        for path in targets
+        if path.is_file() and (path.name, _sha256(path.read_bytes())) not in written
+    ]
+    if foreign:
+        raise FileExistsError(
+            f"Files that were not written by this program or keras-fcn, or that were changed "
+            f"afterwards: {', '.join(map(str, foreign[:3]))}{', ...' * (len(foreign) > 3)} "
+            f"({len(foreign)}). Nothing was written. Choose another --output, or replace them by "
+            "--overwrite."
+        )
+
+
+def _written(folder: Path) -> set[tuple[str, str]]:
+    """Returns the names and checksums of all files that were written in a folder."""
+    written = set()
+    with contextlib.suppress(OSError):  # there is no record
+        for line in (folder / RECORD).read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError, TypeError):  # a line that was cut off
+                name, digest = json.loads(line)
+                written.add((name, digest))
+    return written
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -199,6 +254,8 @@ def _write(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        with contextlib.suppress(OSError), (path.parent / RECORD).open("ab", buffering=0) as record:
+            record.write(json.dumps([path.name, _sha256(content)]).encode() + b"\n")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -233,6 +290,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--timeout", type=float, default=60, metavar="SECONDS", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="also replace files that this program did not write, or that were changed since",
     )
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="JPEG or PNG files")
     return parser

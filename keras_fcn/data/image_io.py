@@ -1,6 +1,6 @@
-"""Reading images, masks and depth maps exactly: files with Pillow, bytes with TensorFlow."""
+"""Reading images and depth maps exactly: files with Pillow, bytes with TensorFlow."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from keras_fcn.labels import Color, LabelSpec
+_SAMPLES_PER_PIXEL = 277  # tag of TIFF
 
 # Pillow's modes of 16-bit gray PNG files: "I;16", and "I" in older versions.
-_16_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -32,10 +32,11 @@ def read_image(path: str | Path) -> np.ndarray:
             The message names the file.
         FileNotFoundError: If there is no such file.
     """
-    with _opened(path) as image:
+    with opened_image(path) as image:
+        _check_bands(image, path)
         # Orientation first: `convert` would drop its metadata.
         image = ImageOps.exif_transpose(image)
-        if image.mode in _16_BIT_MODES:
+        if image.mode in DEEP_MODES:
             gray = np.asarray(image).astype(np.int64)
             if gray.min() < 0 or gray.max() > 65535:
                 raise ValueError(
@@ -50,59 +51,6 @@ def read_image(path: str | Path) -> np.ndarray:
         if "transparency" in image.info:
             image = image.convert("RGBA")  # Pillow warns when a palette with alpha becomes RGB
         return np.asarray(image.convert("RGB"))
-
-
-def read_mask(
-    path: str | Path,
-    colors: Mapping[Color, int] | None = None,
-    labels: Sequence[int] | None = None,
-) -> np.ndarray:
-    """Reads a label map, in the forms in which segmentation datasets are published.
-
-    * Palette images (mode "P", as PASCAL VOC has): the indices, whatever the colors are.
-    * Gray images of 1, 8 or 16 bits: the gray values.
-    * RGB images: through `colors`, which must contain every color that occurs.
-
-    With `colors`, a palette image is read by its colors too (an editor may have
-    renumbered its palette; index 255 stays 255), and so is a gray image, if all the colors
-    are gray, such as black and white. Otherwise a gray image contains the labels themselves.
-
-    Args:
-        path: An image file without loss: PNG, BMP, GIF, TIFF.
-        colors: Label by `(red, green, blue)`.
-        labels: Label by number, for masks that contain numbers of another order
-            than the classes; numbers beyond the list stay what they are.
-
-    Returns:
-        Labels, uint8, shape `(height, width)`.
-
-    Raises:
-        ValueError: If the file is damaged, is of another form, or contains a
-            color that is not in the table. The message names the file and
-            the likely cause.
-        FileNotFoundError: If there is no such file.
-    """
-    with _opened(path) as image:
-        if image.format in ("JPEG", "MPO"):
-            raise ValueError(
-                f"{path}: a mask must not be a JPEG, whose compression changes labels. Export it "
-                "again as PNG."
-            )
-        image = _without_opaque_alpha(image, path)
-        if image.mode == "P" and colors:
-            return _labels_of_palette(image, colors, path)
-        if image.mode == "RGB":
-            return _labels_of_colors(np.asarray(image), _table_for_rgb(image, colors, path), path)
-        if image.mode in ("1", "L") and colors and all(r == g == b for r, g, b in colors):
-            return _labels_of_colors(np.asarray(image.convert("RGB")), colors, path)
-        if image.mode in ("1", "L", "P"):
-            return _labels_of_numbers(np.asarray(image).astype(np.uint8), labels)
-        if image.mode in _16_BIT_MODES:
-            return _labels_of_numbers(_narrowed(np.asarray(image), path), labels)
-        raise ValueError(
-            f"{path}: a mask of mode {image.mode!r} cannot be read. Expected a palette image, a "
-            "gray image of labels, or RGB with a table of colors."
-        )
 
 
 def read_mat_labels(path: Path, variable: str) -> np.ndarray:
@@ -157,9 +105,9 @@ def read_depth(path: str | Path) -> np.ndarray:
         ValueError: If the file is damaged or no such image. The message names it.
         FileNotFoundError: If there is no such file.
     """
-    with _opened(path) as image:
+    with opened_image(path) as image:
         depth = np.asarray(image)
-        if image.mode not in _16_BIT_MODES or depth.min() < 0 or depth.max() > 65535:
+        if image.mode not in DEEP_MODES or depth.min() < 0 or depth.max() > 65535:
             raise ValueError(
                 f"{path}: depth must be a gray image of 16 bits, in millimeters. Received: "
                 f"an image of mode {image.mode!r}."
@@ -178,7 +126,7 @@ def read_channels(path: str | Path, num_channels: int) -> np.ndarray:
             names the file.
         FileNotFoundError: If there is no such file.
     """
-    with _opened(path) as image:
+    with opened_image(path) as image:
         image = ImageOps.exif_transpose(image)
         pixels = np.asarray(image).astype(np.float32)
         if image.mode == "P" or np.atleast_3d(pixels).shape[2] != num_channels:
@@ -224,29 +172,6 @@ def decode_label(contents: Any) -> Any:
     return tf.ensure_shape(tf.io.decode_png(contents, channels=1), (None, None, 1))[..., 0]
 
 
-def check_labels(label: np.ndarray, spec: LabelSpec, path: str | Path) -> None:
-    """Raises ValueError unless every label is a class or `ignore_class`.
-
-    Args:
-        label: Labels, uint8, shape `(height, width)`.
-        spec: The classes.
-        path: The file they were read from, for the message.
-    """
-    counts = np.bincount(label.reshape(-1), minlength=256)
-    outside = counts.copy()
-    outside[: spec.num_classes] = 0
-    if 0 <= spec.ignore_class < len(outside):
-        outside[spec.ignore_class] = 0
-    if outside.any():
-        values = np.flatnonzero(outside)
-        shown = ", ".join(str(value) for value in values[:6]) + (", ..." * (len(values) > 6))
-        raise ValueError(
-            f"{path}: labels must be in [0, {spec.num_classes}) or be {spec.ignore_class} "
-            f"(ignored). Received: {shown} in {outside.sum()} of {label.size} pixels. Likely "
-            f"cause: {_likely_cause(counts, values, spec)}"
-        )
-
-
 def check_size(
     image: str | Path,
     image_size: Sequence[int],
@@ -278,27 +203,21 @@ def check_size(
         )
 
 
-def _likely_cause(counts: np.ndarray, outside: np.ndarray, spec: LabelSpec) -> str:
-    num_classes = spec.num_classes
-    if len(outside) > 20:
-        return (
-            "the mask contains gray levels, not class numbers (saved as a gray picture of its "
-            "colors, or resized with smoothing)."
+def _check_bands(image: Image.Image, path: str | Path) -> None:
+    """Raises ValueError if Pillow would drop bands that are no alpha channel."""
+    if image.format != "TIFF":
+        return
+    tags = getattr(image, "tag_v2", {})
+    num_bands = int(tags.get(_SAMPLES_PER_PIXEL, 1))
+    if num_bands > len(image.getbands()) or image.mode in ("RGBX", "LX"):
+        raise ValueError(
+            f"{path}: the image has {num_bands} bands ({num_bands} channels), of which only "
+            f"{len(image.getbands())} would be read. Save the three that the network sees as RGB."
         )
-    if list(outside) == [num_classes] and counts[0] == 0:
-        return "the classes are numbered from 1, not from 0."
-    if list(outside) == [num_classes]:
-        return (
-            f"there is one class more than {num_classes}, or {num_classes} marks void pixels, "
-            f"which must be {spec.ignore_class}."
-        )
-    if set(np.flatnonzero(counts)) <= {0, 128, 255}:
-        return "a mask of two gray levels; give their colors in the table of classes."
-    return f"there are more than {num_classes} classes, or the mask is another kind of picture."
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
+def opened_image(path: str | Path) -> Iterator[Image.Image]:
     """Opens an image; every error while it is open names the file."""
     if Path(path).is_dir():
         raise ValueError(f"{path}: expected an image file, received a folder.")
@@ -312,107 +231,3 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         # Pillow reports damaged PNG chunks as SyntaxError.
         raise ValueError(f"{path}: the image cannot be read ({error}).") from error
-
-
-def _without_opaque_alpha(image: Image.Image, path: str | Path) -> Image.Image:
-    opaque_mode = {"RGBA": "RGB", "LA": "L"}.get(image.mode)
-    if opaque_mode is None:
-        return image
-    if np.asarray(image.getchannel("A")).min() < 255:
-        raise ValueError(
-            f"{path}: the mask has transparent pixels, which have no label. Export it "
-            "without an alpha channel."
-        )
-    return image.convert(opaque_mode)
-
-
-def _labels_of_numbers(numbers: np.ndarray, labels: Sequence[int] | None) -> np.ndarray:
-    if labels is None:
-        return numbers
-    label_of_number = np.arange(256, dtype=np.uint8)
-    label_of_number[: len(labels)] = labels
-    return label_of_number[numbers]
-
-
-def _labels_of_palette(
-    image: Image.Image, colors: Mapping[Color, int], path: str | Path
-) -> np.ndarray:
-    indices = np.asarray(image)
-    used = np.unique(indices)
-    palette = np.zeros((256, 3), np.uint8)
-    stored = np.asarray(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    palette[: len(stored)] = stored
-    label_of_index = np.arange(256, dtype=np.uint8)
-    for index in used:
-        if index == 255:
-            continue
-        red, green, blue = (int(channel) for channel in palette[index])
-        label = colors.get((red, green, blue))
-        if label is None:
-            count = int((indices == index).sum())
-            raise ValueError(
-                f"{path}: the palette gives index {index} ({count} pixels) the color "
-                f"{(red, green, blue)}, which is not in the table of colors. Add it there, or "
-                "leave the colors out of the table if the indices are the labels."
-            )
-        label_of_index[index] = label
-    return label_of_index[indices]
-
-
-def _table_for_rgb(
-    image: Image.Image, colors: Mapping[Color, int] | None, path: str | Path
-) -> Mapping[Color, int]:
-    if colors:
-        return colors
-    red, green, blue = (np.asarray(channel) for channel in image.split())
-    if (red == green).all() and (red == blue).all():
-        raise ValueError(
-            f"{path}: the mask is an RGB image in which all pixels are gray. If its gray values "
-            "are the labels, save it with one channel; else give a table of colors."
-        )
-    raise ValueError(
-        f"{path}: the mask is an RGB image. Give a table of colors that says which color is "
-        "which class, or save the labels as a palette or gray PNG."
-    )
-
-
-def _labels_of_colors(
-    image: np.ndarray, colors: Mapping[Color, int], path: str | Path
-) -> np.ndarray:
-    codes = _codes(image)
-    table = sorted((int(_codes(np.array(color))), label) for color, label in colors.items())
-    known = np.array([code for code, _ in table], np.int32)
-    labels = np.array([label for _, label in table], np.uint8)
-    position = np.minimum(np.searchsorted(known, codes), len(known) - 1)
-    unknown = known[position] != codes
-    if unknown.any():
-        y, x = (int(i) for i in np.argwhere(unknown)[0])
-        num_colors = len(np.unique(codes[unknown]))
-        cause = (
-            "the mask was resized with smoothing or drawn with anti-aliased edges; export it "
-            "without."
-            if num_colors > 8
-            else "a class is missing in the table."
-        )
-        raise ValueError(
-            f"{path}: the color {tuple(image[y, x].tolist())} at x={x}, y={y} is not in the "
-            f"table of colors; {unknown.sum()} pixels in {num_colors} colors are not. Likely "
-            f"cause: {cause}"
-        )
-    return labels[position]
-
-
-def _codes(colors: np.ndarray) -> np.ndarray:
-    """Returns one number a color: shape `(..., 3)` to `(...)`."""
-    red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
-    return (red << 16) | (green << 8) | blue
-
-
-def _narrowed(values: np.ndarray, path: str | Path) -> np.ndarray:
-    if values.min() < 0 or values.max() > 255:
-        raise ValueError(
-            f"{path}: labels must be in [0, 255]. Received: {values.min()} to {values.max()} in "
-            "a mask of more than 8 bits. Likely cause: it contains instance numbers or depth, not "
-            "classes."
-        )
-    return values.astype(np.uint8)

@@ -14,19 +14,38 @@ _READERS: dict[str, Callable[[Path], np.ndarray]] = {
 }
 
 
-def find_partner(path: Path, folder: Path) -> Path:
-    """Returns the file in a folder that has the name of another file, whatever its suffix.
+class Partners:
+    """The files of a folder by their names without suffix, listed once.
 
-    Raises:
-        ValueError: If there is none, or several.
+    Args:
+        folder: The folder, which is listed at once.
     """
-    found = sorted(file for file in folder.glob("*") if file.stem == path.stem and file.is_file())
-    if len(found) != 1:
-        listed = ", ".join(file.name for file in found) or "no such file"
-        raise ValueError(
-            f"The folder {folder} must contain one file {path.stem}.* for {path}. Found: {listed}."
-        )
-    return found[0]
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._by_stem: dict[str, list[Path]] = {}
+        for file in sorted(folder.iterdir()):
+            self._by_stem.setdefault(file.stem, []).append(file)
+
+    @property
+    def files(self) -> list[Path]:
+        """All files of the folder."""
+        return [file for files in self._by_stem.values() for file in files]
+
+    def of(self, path: Path) -> Path:
+        """Returns the file that has the name of another file, whatever its suffix.
+
+        Raises:
+            ValueError: If there is none, or several.
+        """
+        found = [file for file in self._by_stem.get(path.stem, ()) if file.is_file()]
+        if len(found) != 1:
+            listed = ", ".join(file.name for file in found) or "no such file"
+            raise ValueError(
+                f"The folder {self.folder} must contain one file {path.stem}.* for {path}. Found: "
+                f"{listed}."
+            )
+        return found[0]
 
 
 def read_modalities(files: Mapping[str, Path]) -> dict[str, np.ndarray]:

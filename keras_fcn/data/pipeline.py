@@ -150,6 +150,8 @@ def evaluation_batches(
     split: str = "val",
     batch_size: int = 1,
     modalities: Sequence[str] = (),
+    *,
+    ids: bool = False,
 ) -> tf.data.Dataset:
     """Returns every example of a split once, at its own size.
 
@@ -163,9 +165,11 @@ def evaluation_batches(
         batch_size: Largest number of examples in a batch. Of large images a batch has fewer, so
             that it has at most `EVALUATION_PIXELS` pixels, or one image.
         modalities: As for `training_batches`.
+        ids: Whether the ids of the examples are part of each batch.
 
     Returns:
-        A finite `tf.data.Dataset` of `(images, labels)`, as `training_batches` describes it.
+        A finite `tf.data.Dataset` of `(images, labels)`, as `training_batches` describes it, or of
+        `(images, labels, ids)`.
 
     Raises:
         ValueError: If `batch_size` is below 1, there is no such split, or the examples have no
@@ -180,14 +184,16 @@ def evaluation_batches(
     _check_at_least("batch_size", batch_size, 1)
     dataset.check_modalities(modalities)
 
-    examples = dataset.examples(split).map(
-        lambda example: (_joined(_images(example, modalities), modalities), example["label"])
-    )
+    def parts(example: dict[str, Any]) -> tuple[Any, ...]:
+        image = _joined(_images(example, modalities), modalities)
+        return (image, example["label"], *([example["id"]] if ids else []))
+
+    examples = dataset.examples(split).map(parts)
     if batch_size == 1:
         batches = examples.batch(1)
     else:
         batches = examples.group_by_window(
-            key_func=lambda image, _: tf.tensordot(
+            key_func=lambda image, *_: tf.tensordot(
                 tf.shape(image, tf.int64)[:2], tf.constant([2**31, 1], tf.int64), 1
             ),
             reduce_func=lambda _, window: window.batch(batch_size),

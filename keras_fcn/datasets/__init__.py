@@ -5,7 +5,9 @@ that it prepares is opened.
 """
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from keras_fcn.data.dataset import Example, SegmentationDataset, from_arrays
 
@@ -47,6 +49,7 @@ def open_dataset(
     source: str | Path | None = None,
     data_dir: str | Path | None = None,
     seed: int = 0,
+    **folder: Any,
 ) -> SegmentationDataset:
     """Opens a dataset by name, and prepares it first if `source` is given.
 
@@ -58,6 +61,11 @@ def open_dataset(
             changes. Without it, the dataset must have been prepared before.
         data_dir: Folder of the prepared datasets; `~/tensorflow_datasets` by default.
         seed: Seed of the generated sample, and of a folder's split.
+        **folder: What you say about a folder that can be read in several ways, as
+            `keras_fcn.datasets.folder.FolderOptions`: `image_files` and `mask_files` are patterns
+            of files, `ignore` lists numbers in the masks that are ignored, `num_classes` says that
+            the numbers in the masks are class numbers, and `write_classes` writes a table of
+            those that occur.
 
     Raises:
         ValueError: If the name is unknown, the dataset is not prepared, or its
@@ -68,14 +76,15 @@ def open_dataset(
         {'train': 1000, 'val': 100}
     """
     kind, path = _checked_name(name, source)
+    check_folder_options(name, folder)
     if kind in _GENERATED:
         from keras_fcn.datasets.sample import open_sample
 
         return open_sample(kind, seed)
     if kind == "folder":
-        from keras_fcn.datasets.folder import open_folder
+        from keras_fcn.datasets.folder import FolderOptions, open_folder
 
-        return open_folder(path, seed=seed)
+        return open_folder(path, seed, FolderOptions(**folder))
     from keras_fcn.datasets.tfds_reader import open_prepared
 
     return open_prepared(name, source, data_dir)
@@ -104,6 +113,16 @@ def prepare_dataset(
     from keras_fcn.datasets import tfds_reader
 
     return tfds_reader.prepare(name, source, data_dir)
+
+
+def check_folder_options(name: str, folder: Mapping[str, Any]) -> None:
+    """Raises ValueError if an option for folders is given with another dataset."""
+    given = [option for option, value in folder.items() if value]
+    if given and not name.startswith("folder:"):
+        raise ValueError(
+            f"`{given[0]}` is for folder:PATH and has no meaning for {name!r}. Received: "
+            f"{given[0]}={folder[given[0]]!r}."
+        )
 
 
 def _checked_name(name: str, source: str | Path | None) -> tuple[str, str]:

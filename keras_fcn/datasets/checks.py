@@ -1,17 +1,18 @@
 """Checks of a dataset for problems that would harm a training: `keras-fcn datasets check`."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_fcn.data.image_io import read_depth, read_image
 from keras_fcn.data.parallel import parallel_map
-from keras_fcn.datasets import SegmentationDataset, open_dataset
+from keras_fcn.datasets import SegmentationDataset, check_folder_options, open_dataset
 from keras_fcn.datasets.example_checks import (
     Findings,
     Problem,
@@ -21,7 +22,7 @@ from keras_fcn.datasets.example_checks import (
     palette_of,
 )
 from keras_fcn.datasets.fingerprint import find_duplicates
-from keras_fcn.datasets.folder import find_folder_files, spec_of_present
+from keras_fcn.datasets.folder import FolderOptions, find_folder_files
 from keras_fcn.labels import Color, Heads, LabelSpec
 
 _FURTHER_READERS = {"depth": read_depth, "hha": read_image}
@@ -54,6 +55,7 @@ class CheckReport:
         sizes: By split, how often each (height, width) occurs.
         heads: The classes of each label map.
         counts: How often they occur, by head.
+        notes: How the dataset is read, a sentence each.
     """
 
     name: str
@@ -62,6 +64,7 @@ class CheckReport:
     sizes: dict[str, Counter[tuple[int, int]]]
     heads: Heads
     counts: dict[str, ClassCounts]
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -74,6 +77,7 @@ def check(
     source: str | Path | None = None,
     data_dir: str | Path | None = None,
     seed: int = 0,
+    **folder: Any,
 ) -> CheckReport:
     """Reads all of a dataset and lists its problems.
 
@@ -89,6 +93,7 @@ def check(
             themselves are checked, before anything is prepared.
         data_dir: As for `open_dataset`.
         seed: As for `open_dataset`.
+        **folder: As for `open_dataset`.
 
     Raises:
         ValueError: If there is no such dataset.
@@ -104,7 +109,8 @@ def check(
     if isinstance(dataset, SegmentationDataset):
         return _report(_opened(dataset))
     if dataset.startswith("folder:"):
-        return _report(_folder(dataset, seed))
+        return _report(_folder(dataset, seed, FolderOptions(**folder)))
+    check_folder_options(dataset, folder)
     if source is not None:
         return _report(_source(dataset, source))
     return _report(_opened(open_dataset(dataset, data_dir=data_dir, seed=seed)))
@@ -118,30 +124,41 @@ class _Contents:
         name: The dataset.
         heads: The classes, or `None` if they are counted in the masks.
         examples: The examples of all splits.
-        problems: Problems found so far; more may be added while `examples` are read.
+        problems: What is known to be wrong; more may be added while `examples` are made.
+        notes: How it is read, a sentence each.
+        is_counted: Whether the highest label in the masks decides the number of classes.
     """
 
     name: str
     heads: Heads | None
     examples: Iterable[UnreadExample]
     problems: list[Problem]
+    notes: Sequence[str] = ()
+    is_counted: bool = False
 
 
-def _folder(name: str, seed: int) -> _Contents:
-    files = find_folder_files(Path(name.removeprefix("folder:")).expanduser(), seed)
-    by_number = files.table is None or files.table.colors is None
+def _folder(name: str, seed: int, options: FolderOptions) -> _Contents:
+    root = Path(name.removeprefix("folder:")).expanduser()
+    files = find_folder_files(root, seed, options)
     examples = [
         UnreadExample(
             split,
             str(image),
             partial(read_image, image),
-            {Heads.ONLY: _file_mask(mask, files.read_mask, by_number)},
+            {Heads.ONLY: UnreadMask(str(masks[0]), partial(files.read_label, masks))},
         )
         for split, pairs in files.splits.items()
-        for image, mask in pairs.values()
+        for image, masks in pairs.values()
     ]
     problems = [_problem_of_text(text) for text in files.problems]
-    return _Contents(name, Heads(files.table.labels) if files.table else None, examples, problems)
+    for split, option in (("train", "--train-split"), ("val", "--validation-split")):
+        if split not in files.splits and not problems:
+            text = f"there is no split {split!r}. Give `train` another one: {option} NAME"
+            text += "." if split == "train" else ", or `none`."
+            problems.append(Problem(name, text, False))
+    heads = Heads(files.reading.labels) if files.reading else None
+    is_counted = files.table is None and options.num_classes is None
+    return _Contents(name, heads, examples, problems, files.notes, is_counted)
 
 
 def _source(name: str, source: str | Path) -> _Contents:
@@ -217,7 +234,9 @@ def _file_mask(mask: Path, read_label: Callable[[Path], np.ndarray], by_number: 
 def _report(contents: _Contents) -> CheckReport:
     checked = list(parallel_map(partial(check_example, contents.heads), contents.examples))
     problems = contents.problems + [problem for found in checked for problem in found.problems]
-    heads = contents.heads or Heads(_counted_classes(contents.name, checked, problems))
+    heads = contents.heads or Heads(LabelSpec.numbered(2))  # why is among the problems
+    if contents.is_counted and contents.heads:
+        problems += _deciding_mask(checked, heads[Heads.ONLY].num_classes - 1)
     splits = list(dict.fromkeys(found.example.split for found in checked))
     of_split = {split: [f for f in checked if f.example.split == split] for split in splits}
     counts = {head: _class_counts(of_split, head, spec) for head, spec in heads.items()}
@@ -236,35 +255,21 @@ def _report(contents: _Contents) -> CheckReport:
         },
         heads=heads,
         counts=counts,
+        notes=tuple(contents.notes),
     )
 
 
-def _counted_classes(name: str, checked: list[Findings], problems: list[Problem]) -> LabelSpec:
-    """Returns numbered classes as the masks have them, as `open_folder` would."""
-    masks = [
-        (found.example.masks[Heads.ONLY].name, found.counts[Heads.ONLY])
-        for found in checked
-        if found.counts
-    ]
-    if not masks:
-        return LabelSpec.numbered(2)  # `problems` already reports that none can be read
-    present = np.zeros(256, bool)
-    for _, counts in masks:
-        present |= counts > 0
-    try:
-        spec = spec_of_present(present, name)
-    except ValueError as error:
-        problems.append(_problem_of_text(str(error)))
-        return LabelSpec.numbered(2)
-    highest = spec.num_classes - 1
-    containing = [mask for mask, counts in masks if counts[highest]]
-    if len(containing) == 1 and len(masks) > 1:
-        text = (
-            f"the label {highest} occurs in this mask only, and makes the dataset one of "
-            f"{highest + 1} classes."
-        )
-        problems.append(Problem(containing[0], text, False))
-    return spec
+def _deciding_mask(checked: list[Findings], highest: int) -> list[Problem]:
+    """Returns a hint if one mask alone makes the number of classes what it is."""
+    masks = [found for found in checked if found.counts]
+    containing = [found for found in masks if found.counts[Heads.ONLY][highest]]
+    if len(containing) != 1 or len(masks) < 2:
+        return []
+    text = (
+        f"the label {highest} occurs in this mask only, and makes the dataset one of "
+        f"{highest + 1} classes."
+    )
+    return [Problem(containing[0].example.masks[Heads.ONLY].name, text, False)]
 
 
 def _class_counts(of_split: dict[str, list[Findings]], head: str, spec: LabelSpec) -> ClassCounts:
@@ -287,9 +292,18 @@ def _missing_classes(found: ClassCounts, head: str, heads: Heads) -> list[Proble
     for split, counts in found.pixels.items():
         names = found.spec.class_names
         missing = [name for name, count in zip(names, counts, strict=False) if count == 0]
+        elsewhere = [
+            name
+            for k, name in enumerate(names)
+            if name in missing and any(other[k] for other in found.pixels.values())
+        ]
         if missing:
             shown = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" * (len(missing) > 8))
             text = f"these classes never occur: {shown}."
+            if split == "train" and elsewhere:
+                text += (
+                    f" Other splits contain {', '.join(elsewhere[:8])}, which cannot be learned."
+                )
             problems.append(Problem(_of_head(split, head, heads), text, False))
     return problems
 

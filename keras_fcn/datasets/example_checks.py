@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_fcn.data.image_io import check_labels, check_size, read_mask
+from keras_fcn.data.image_io import check_size
+from keras_fcn.data.masks import check_labels, read_mask
 from keras_fcn.datasets.fingerprint import Fingerprint
 from keras_fcn.labels import Color, Heads, LabelSpec
 

@@ -1,19 +1,14 @@
 """A folder of the user's own images and masks.
 
-Three layouts are supported; masks have the names of their images, apart from the extension:
-
-* `images/` and `masks/`, with `train.txt` and `val.txt` that list names, or
-  split by seed: one fifth for `val`;
-* `images/train/`, `images/val/` and `masks/train/`, `masks/val/`;
-* `train/images/`, `train/masks/` and `val/images/`, `val/masks/`.
-
-`test` is a third split if there is one. `classes.txt` (`class_table.py`) contains
-names and colors; without it the classes are counted in the masks.
+`find_folder_files` decides everything: which files are images and masks, in which split, which
+belong together (`layouts.py`), what the table of classes says (`class_table.py`), and what the
+values of the masks mean (`mask_reading.py`). Training, checking, evaluating and exporting open
+folders through it, so that they agree.
 """
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,67 +16,119 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_fcn.data.dataset import Example, SegmentationDataset
-from keras_fcn.data.image_io import check_labels, check_size, read_image, read_mask
-from keras_fcn.data.parallel import parallel_map
-from keras_fcn.datasets.class_table import ClassTable, find_class_table
-from keras_fcn.labels import LabelSpec
+from keras_fcn.data.dataset_fingerprint import DatasetFingerprint, stamp_files
+from keras_fcn.data.image_io import DEEP_MODES, check_size, read_image
+from keras_fcn.data.masks import VOID, check_labels
+from keras_fcn.datasets.class_table import (
+    ClassTable,
+    has_guessed_encoding,
+    read_class_table,
+    write_class_table,
+)
+from keras_fcn.datasets.layouts import Pairs, find_layout
+from keras_fcn.datasets.mask_reading import MaskReading, choose_reading
+from keras_fcn.datasets.mask_values import (
+    MaskSummary,
+    colors_found,
+    numbers_found,
+    summarize,
+)
+from keras_fcn.datasets.near_copies import copies_across_splits
+from keras_fcn.datasets.random_split import split_at_random
+from keras_fcn.labels import Color, LabelSpec
 
-SPLITS = ("train", "val", "test")
-_VAL_SHARE = 0.2
-_VOID = 255
+_PROBED = 16  # images that are looked at for bits that are not used
+_WRITTEN_TABLE = "classes.csv"
 
-# Id of an example -> (image, mask).
-Pairs = Mapping[str, tuple[Path, Path]]
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """What the user says about a folder where it can be read in several ways.
+
+    Args:
+        image_files: Pattern of the images, relative to the folder, such as `photos/**/*.jpg`.
+        mask_files: Pattern of the masks.
+        ignore: Numbers in the masks that are ignored; the classes above them move down.
+        num_classes: Number of classes: the numbers in the masks are class numbers, whether
+            they occur or not.
+        write_classes: Whether to write a table of the values that occur, if there is none.
+    """
+
+    image_files: str | None = None
+    mask_files: str | None = None
+    ignore: Sequence[int] = ()
+    num_classes: int | None = None
+    write_classes: bool = False
 
 
 @dataclass(frozen=True)
 class FolderFiles:
-    """The files of a folder, by what they are.
+    """The files of a folder, by what they are, and how they are read.
 
     Args:
-        splits: Pairs of image and mask by split.
+        splits: Pairs of image and masks by split.
         table: The table of classes, if there is one.
-        problems: The problems of the files, one sentence each, with the name of the file.
+        reading: How masks are read; `None` if that is not clear.
+        counts: By mask, the pixels of each label, shape `(256,)`.
+        notes: What was taken, a sentence each.
+        problems: What is wrong with the files, one sentence each that names the file.
+        wrong: Masks that cannot be read; reading one says why.
     """
 
     splits: Mapping[str, Pairs]
     table: ClassTable | None
-    problems: list[str] = field(default_factory=list)
+    reading: MaskReading | None
+    counts: Mapping[Path, np.ndarray]
+    notes: list[str]
+    problems: list[str]
+    wrong: list[Path] = field(default_factory=list)
 
-    def read_mask(self, path: Path) -> np.ndarray:
-        """Returns the labels of a mask, without any check."""
-        if self.table is None:
-            return read_mask(path)
-        return read_mask(path, self.table.colors, self.table.label_of_line)
+    def read_label(self, masks: Sequence[Path]) -> np.ndarray:
+        """Returns the labels of an image from its masks.
+
+        Raises:
+            ValueError: If a mask contains what is no class. The message names the file.
+        """
+        reading = self.reading or MaskReading(LabelSpec.numbered(255))
+        label = reading.read(masks)
+        if self.reading is not None:
+            check_labels(label, self.reading.labels, masks[0])
+        return label
+
+    def pixels(self, split: str) -> np.ndarray | None:
+        """Returns the pixels of each class of a split, then those ignored, if they are counted."""
+        counts = [self.counts.get(masks[0]) for _, masks in self.splits[split].values()]
+        if self.reading is None or any(count is None for count in counts):
+            return None
+        total = sum(count for count in counts if count is not None)
+        return np.asarray(total)[[*range(self.reading.labels.num_classes), VOID]]
 
 
-def open_folder(path: str | Path, seed: int = 0) -> SegmentationDataset:
+def open_folder(
+    path: str | Path, seed: int = 0, options: FolderOptions | None = None
+) -> SegmentationDataset:
     """Opens a folder of images and masks; nothing is copied, files are read when needed.
 
     Args:
         path: The folder.
-        seed: Seed of the split, if the folder does not define one.
+        seed: Decides which images are `val` if the folder does not.
+        options: What the user says about it.
 
     Raises:
-        ValueError: If the layout is not supported, images and masks do not
-            match, or the number of classes cannot be found in the masks.
+        ValueError: If the layout is not known, images and masks do not
+            match, or it is not clear what the masks mean.
     """
     root = Path(path).expanduser()
-    files = find_folder_files(root, seed)
-    if files.problems:
-        others = f" {len(files.problems) - 1} more files are wrong; run: keras-fcn datasets check "
-        raise ValueError(
-            files.problems[0]
-            + (others + f"--dataset folder:{path}" if len(files.problems) > 1 else "")
-        )
-    labels = files.table.labels if files.table else _counted_classes(files)
-    counts = {split: len(pairs) for split, pairs in files.splits.items()}
+    files = find_folder_files(root, seed, options)
+    _raise_first(files, path)
+    reading = files.reading
+    assert reading is not None
 
-    def read(image_path: bytes, mask_path: bytes) -> tuple[np.ndarray, np.ndarray]:
-        image_file, mask_file = Path(image_path.decode()), Path(mask_path.decode())
-        image, label = read_image(image_file), files.read_mask(mask_file)
-        check_size(image_file, image.shape[:2], mask_file, label.shape)
-        check_labels(label, labels, mask_file)
+    def read(image_path: bytes, mask_paths: bytes) -> tuple[np.ndarray, np.ndarray]:
+        image_file = Path(image_path.decode())
+        masks = [Path(mask) for mask in mask_paths.decode().split("\n")]
+        image, label = read_image(image_file), files.read_label(masks)
+        check_size(image_file, image.shape[:2], masks[0], label.shape)
         return image, label
 
     def decode(record: Example) -> Example:
@@ -96,173 +143,285 @@ def open_folder(path: str | Path, seed: int = 0) -> SegmentationDataset:
 
     return SegmentationDataset(
         name=f"folder:{path}",
-        labels=labels,
-        splits=counts,
+        labels=reading.labels,
+        splits={split: len(pairs) for split, pairs in files.splits.items()},
         records=lambda split: _records(files.splits[split]),
         decode=decode,
         description=f"Images and masks of the folder {root}.",
+        notes=tuple(files.notes),
+        pixels={
+            split: tuple(int(count) for count in pixels)
+            for split in files.splits
+            if (pixels := files.pixels(split)) is not None
+        },
+        find_copies=partial(
+            copies_across_splits,
+            root,
+            {
+                split: [image for image, _ in pairs.values()]
+                for split, pairs in files.splits.items()
+            },
+        ),
+        find_fingerprint=partial(_fingerprint, root, files),
     )
 
 
-def find_folder_files(root: Path, seed: int = 0) -> FolderFiles:
-    """Returns the pairs of image and mask in each split, and the problems of the files.
+def find_folder_files(
+    root: Path, seed: int = 0, options: FolderOptions | None = None
+) -> FolderFiles:
+    """Returns the pairs of image and masks in each split, how masks are read, and what is wrong.
 
-    Only this function knows the layout of the folder.
+    Args:
+        root: The folder.
+        seed: Decides which images are `val` if the folder does not.
+        options: What the user says about it.
 
     Raises:
-        ValueError: If the layout is not supported or there are no images.
+        ValueError: If the layout is not known, there are no images, or a table of classes cannot
+            be understood.
     """
-    if not root.is_dir():
-        raise ValueError(f"{root}: there is no such folder.")
-    problems: list[str] = []
-    folders = {split: root / split for split in SPLITS if (root / split / "images").is_dir()}
-    lists = {split: root / f"{split}.txt" for split in SPLITS if (root / f"{split}.txt").is_file()}
-    if folders:
-        splits = {split: _pairs(folder, problems) for split, folder in folders.items()}
-    elif not ((root / "images").is_dir() and (root / "masks").is_dir()):
-        raise ValueError(
-            f"{root}: expected the folders images/ and masks/, or train/images/, train/masks/, "
-            f"val/images/ and val/masks/. Found: {_listing(root)}."
-        )
-    elif lists:
-        splits = _split_by_lists(root, lists, problems)
-    else:
-        pairs = _pairs(root, problems)
-        splits = _split_by_subfolders(pairs) or _split_by_seed(root, pairs, seed)
+    options = options or FolderOptions()
+    layout = find_layout(root, _names_in, options.image_files, options.mask_files)
+    notes, problems = list(layout.notes), list(layout.problems)
+    splits = dict(layout.splits)
+    is_random = "trainval" in splits
     empty = [split for split, pairs in splits.items() if not pairs]
-    if empty and not problems:
-        raise ValueError(f"{root}: there are no images in the split {empty[0]!r}.")
-    return FolderFiles(splits, find_class_table(root), problems)
-
-
-def _pairs(folder: Path, problems: list[str], wanted: Iterable[str] | None = None) -> Pairs:
-    """Returns the pairs of `folder/images` and `folder/masks`: all, or the wanted ones."""
-    images = _images(folder / "images", problems)
-    masks = _images(folder / "masks", problems) if (folder / "masks").is_dir() else {}
-    names = sorted(images) if wanted is None else wanted
-    for name in names:
-        if name not in masks:
-            problems.append(
-                f"{images[name]}: there is no mask of that name in {folder / 'masks'} (expected "
-                f"{name}.png, for example)."
-            )
-    if wanted is None:
-        problems += [
-            f"{masks[name]}: there is no image of that name in {folder / 'images'}."
-            for name in sorted(masks.keys() - images.keys())
-        ]
-    return {name: (images[name], masks[name]) for name in names if name in masks}
-
-
-def _images(folder: Path, problems: list[str]) -> dict[str, Path]:
-    """Returns the image files of a folder and its subfolders by name without extension."""
-    known = Image.registered_extensions()
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in known or path.name.startswith("."):
-            continue
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in found:
-            problems.append(
-                f"{path}: {found[name].name} has the same name apart from the extension."
-            )
-        else:
-            found[name] = path
-    return found
-
-
-def _split_by_lists(root: Path, lists: Mapping[str, Path], problems: list[str]) -> dict[str, Pairs]:
-    names = _images(root / "images", [])
-    return {
-        split: _pairs(root, problems, _listed(path, names, problems))
-        for split, path in lists.items()
-    }
-
-
-def _split_by_subfolders(pairs: Pairs) -> dict[str, Pairs]:
-    """Returns the splits of pairs called `train/NAME`, `val/NAME`; {} if there are others."""
-    folders = {name.partition("/")[0] for name in pairs if "/" in name}
-    if not folders or not folders <= set(SPLITS) or not all("/" in name for name in pairs):
-        return {}
-    return {
-        split: {name: pair for name, pair in pairs.items() if name.startswith(f"{split}/")}
-        for split in SPLITS
-        if split in folders
-    }
-
-
-def _listed(path: Path, names: Mapping[str, Path], problems: list[str]) -> list[str]:
-    """Returns the names in a list: with or without extension, `images/` before it or not."""
-    listed: dict[str, None] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
-        entry = line.strip().replace("\\", "/").removeprefix("./").removeprefix("images/")
-        if not entry:
-            continue
-        stem = entry if entry in names else Path(entry).with_suffix("").as_posix()
-        if stem not in names:
-            problems.append(f"{path}, line {number}: there is no image {entry!r}.")
-        elif stem in listed:
-            problems.append(f"{path}, line {number}: {entry!r} is listed twice.")
-        else:
-            listed[stem] = None
-    return list(listed)
-
-
-def _split_by_seed(root: Path, pairs: Pairs, seed: int) -> dict[str, Pairs]:
-    if len(pairs) == 1:
+    if not splits or (empty and not problems):
         raise ValueError(
+            problems[0]
+            if problems
+            else f"{root}: there are no images in the split {(empty or ['train'])[0]!r}."
+        )
+    table = _table(root, layout.tables, notes, problems)
+    masks = [mask for pairs in splits.values() for _, found in pairs.values() for mask in found]
+    summaries = summarize(masks)
+    if options.write_classes:
+        if table is not None:
+            notes.append(f"--write-classes has nothing to do: there is {_shown(root, table.path)}.")
+        else:
+            table = _write_table(root, summaries, notes)
+    chosen = choose_reading(
+        summaries,
+        table,
+        place=str(root),
+        ignore=options.ignore,
+        num_classes=options.num_classes,
+        class_masks=layout.class_masks,
+    )
+    problems += chosen.problems
+    if chosen.reading is None and not chosen.problems:
+        problems += [] if chosen.wrong else [f"{root}: no mask can be read."]
+    if is_random:
+        trainval = splits.pop("trainval")
+        splits = {**_split(root, trainval, seed, chosen.counts, notes, problems), **splits}
+    images = [image for pairs in splits.values() for image, _ in pairs.values()]
+    problems += _check_depth(images)
+    places = ", ".join(f"{split} {len(pairs):,}" for split, pairs in splits.items())
+    how = " (train and val at random, the same ones each time)" if is_random else ""
+    notes.insert(
+        0,
+        f"Images in {_places(root, images)}, masks in {_places(root, masks)}, splits: "
+        f"{places}{how}.",
+    )
+    return FolderFiles(
+        splits, table, chosen.reading, chosen.counts, notes + chosen.notes, problems, chosen.wrong
+    )
+
+
+def _fingerprint(
+    root: Path, files: FolderFiles, splits: Sequence[str], known: DatasetFingerprint | None
+) -> DatasetFingerprint:
+    assert files.reading is not None
+
+    def role(mask: Path) -> str:
+        label = files.reading.class_labels.get(mask) if files.reading else None
+        return "mask" if label is None else f"mask of class {label}"
+
+    paths = {
+        split: {
+            id_: [("image", image), *((role(mask), mask) for mask in masks)]
+            for id_, (image, masks) in files.splits[split].items()
+        }
+        for split in splits
+    }
+    reading = files.reading.to_dict()
+    if files.table is not None:
+        reading["table"] = _shown(root, files.table.path)
+    return DatasetFingerprint(stamp_files(paths, root, known), reading)
+
+
+def _raise_first(files: FolderFiles, path: str | Path) -> None:
+    """Raises ValueError for the first problem of a folder, if there is one."""
+    problem = files.problems[0] if files.problems else ""
+    if not problem and files.wrong:
+        try:
+            files.read_label([files.wrong[0]])
+            problem = f"{files.wrong[0]}: the mask cannot be read."
+        except FileNotFoundError:
+            problem = f"{files.wrong[0]}: the file is missing."
+        except ValueError as error:
+            problem = str(error)
+    if problem:
+        others = len(files.problems) + len(files.wrong) - 1
+        more = (
+            f" {others} more problem{'s' * (others > 1)}; run: keras-fcn datasets check --dataset "
+            f"folder:{path}"
+        )
+        raise ValueError(problem + more * (others > 0))
+
+
+def _names_in(table: Path) -> tuple[str, ...]:
+    return read_class_table(table).labels.class_names
+
+
+def _table(
+    root: Path, paths: Sequence[Path], notes: list[str], problems: list[str]
+) -> ClassTable | None:
+    """Returns the table of classes: the first, of which those in subfolders must be copies."""
+    if not paths:
+        return None
+    table = read_class_table(paths[0])
+    notes.append(f"Classes: {_shown(root, table.path)}.")
+    if has_guessed_encoding(table.path):
+        foreign = [name for name in table.labels.class_names if not name.isascii()]
+        shown = f": {', '.join(foreign[:3])}" * bool(foreign)
+        notes.append(
+            f"{_shown(root, table.path)} is not in UTF-8 and was read as Western Windows{shown}. "
+            "If names are wrong, save it as UTF-8."
+        )
+    for path in paths[1:]:
+        if path.parent == paths[0].parent or paths[0].parent in path.parents:
+            same = _is_same(path, table)
+            if not same:
+                notes.append(f"Not used: {_shown(root, path)}, another table.")
+        elif not _is_same(path, table):
+            problems.append(
+                f"{path}: the table gives other classes than {paths[0]}. Write one table into "
+                f"{root}."
+            )
+    return table
+
+
+def _is_same(path: Path, table: ClassTable) -> bool:
+    try:
+        other = read_class_table(path)
+    except ValueError:
+        return False
+    return (other.labels, other.colors, other.numbers) == (
+        table.labels,
+        table.colors,
+        table.numbers,
+    )
+
+
+def _write_table(root: Path, summaries: Sequence[MaskSummary], notes: list[str]) -> ClassTable:
+    """Writes a table of the values or colors that occur in the masks.
+
+    Raises:
+        ValueError: If there are more than can be classes.
+    """
+    readable = [summary for summary in summaries if not summary.error]
+    if not readable:
+        raise ValueError(f"{root}: no mask can be read, so that no table can be written.")
+    colors = colors_found(readable)
+    rows: list[tuple[int | None, str, Color | None]]
+    if colors is not None:
+        rows = [(None, f"class {label}", color) for label, color in enumerate(colors)]
+    else:
+        numbers = numbers_found(readable)
+        if numbers == [0, VOID]:
+            rows = [(0, "background", None), (VOID, "object", None)]
+        else:
+            classes = [number for number in numbers if number != VOID]
+            rows = [(number, f"class {label}", None) for label, number in enumerate(classes)]
+            rows += [(VOID, "ignore", None)] * (VOID in numbers)
+    if not 2 <= len(rows) <= 255 or any(summary.lossy for summary in readable):
+        raise ValueError(
+            f"{root}: the masks contain {len(rows)} values, from which no table of 2 to 255 "
+            "classes can be written."
+            + " They look as after a lossy compression."
+            * any(s.lossy for s in readable)
+        )
+    path = root / _WRITTEN_TABLE
+    write_class_table(path, rows)
+    shown = ", ".join(f"{color or number} is {name!r}" for number, name, color in rows[:8])
+    shown += f" and {len(rows) - 8} more" * (len(rows) > 8)
+    notes.append(f"Written: {_shown(root, path)} ({shown}). Edit the names there.")
+    return read_class_table(path)
+
+
+def _split(
+    root: Path,
+    pairs: Pairs,
+    seed: int,
+    counts: Mapping[Path, np.ndarray],
+    notes: list[str],
+    problems: list[str],
+) -> dict[str, Pairs]:
+    """Returns train and val of a folder that does not say which is which."""
+    if problems:
+        return {"train": pairs}
+    if len(pairs) == 1:
+        problems.append(
             f"{root}: one image cannot be split into train and val. Add images, or list them in "
             "train.txt and val.txt."
         )
-    # Sorted by hash, so that the names and their order do not matter, and an added image moves
-    # few others.
-    order = sorted(pairs, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
-    num_val = max(1, round(_VAL_SHARE * len(order)))
-    chosen = set(order[:num_val])
+        return {"train": pairs}
+    classes = {
+        name: frozenset(np.flatnonzero(counts[masks[0]][:VOID]).tolist())
+        for name, (_, masks) in pairs.items()
+        if masks[0] in counts
+    }
+    chosen = split_at_random(root, {name: pair[0] for name, pair in pairs.items()}, classes, seed)
+    notes += chosen.notes
     return {
-        "train": {name: pair for name, pair in pairs.items() if name not in chosen},
-        "val": {name: pair for name, pair in pairs.items() if name in chosen},
+        "train": {name: pair for name, pair in pairs.items() if name not in chosen.val},
+        "val": {name: pair for name, pair in pairs.items() if name in chosen.val},
     }
 
 
-def _counted_classes(files: FolderFiles) -> LabelSpec:
-    """Returns numbered classes up to the highest label of all masks."""
-    masks = [mask for pairs in files.splits.values() for _, mask in pairs.values()]
-    present = np.zeros(256, bool)
-    for found in parallel_map(lambda mask: np.unique(files.read_mask(mask)), masks):
-        present[found] = True
-    return spec_of_present(present, f"{masks[0].parent}")
-
-
-def spec_of_present(present: np.ndarray, place: str) -> LabelSpec:
-    """Returns numbered classes up to the highest label that is present, void left out.
-
-    Raises:
-        ValueError: If there are fewer than two classes.
-    """
-    classes = np.flatnonzero(present[:_VOID])
-    if len(classes) and classes[-1] > 0:
-        return LabelSpec.numbered(int(classes[-1]) + 1)
-    if present[_VOID]:
-        raise ValueError(
-            f"{place}: the masks contain only the labels "
-            f"{' and '.join(str(label) for label in np.flatnonzero(present))}, and 255 means "
-            "ignored. If white is a class, write a classes.txt beside the folders: "
-            "`background 0 0 0` and `object 255 255 255` on two lines."
-        )
-    raise ValueError(f"{place}: all masks contain only label 0; there is nothing to learn.")
+def _check_depth(images: Sequence[Path]) -> list[str]:
+    """Returns a problem if images of 16 bits use fewer, so that their upper 8 are nearly black."""
+    highest, lowest, deep = 0, 65535, 0
+    first = None
+    for path in images[:: max(1, len(images) // _PROBED)]:
+        try:
+            with Image.open(path) as image:
+                if image.mode not in DEEP_MODES:
+                    continue
+                values = np.asarray(image)
+        except (OSError, SyntaxError, ValueError):
+            continue  # reported where it is read
+        first = first or path
+        deep += 1
+        highest, lowest = max(highest, int(values.max())), min(lowest, int(values.min()))
+    if not deep or highest >= 1 << 14:
+        return []
+    bits = highest.bit_length()
+    return [
+        f"{first}: images of 16 bits are read by their upper 8 bits, and the values go from "
+        f"{lowest} to {highest} only ({bits} bits), which would be nearly black. Save them "
+        "with 8 bits, or stretched to 0..65535."
+    ]
 
 
 def _records(pairs: Pairs) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices(
         {
             "image": [str(image) for image, _ in pairs.values()],
-            "label": [str(mask) for _, mask in pairs.values()],
+            "label": ["\n".join(map(str, masks)) for _, masks in pairs.values()],
             "id": list(pairs),
         }
     )
 
 
-def _listing(root: Path) -> str:
-    names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in root.iterdir())
-    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") if names else "nothing"
+def _places(root: Path, paths: Sequence[Path]) -> str:
+    """Returns the folders of files, up to three."""
+    found = dict.fromkeys(_shown(root, path.parent) for path in paths)
+    shown = list(found)
+    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
+
+
+def _shown(root: Path, path: Path) -> str:
+    relative = path.relative_to(root).as_posix()
+    return f"{relative}/" if path.is_dir() else relative

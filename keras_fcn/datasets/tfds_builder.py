@@ -21,13 +21,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from keras_fcn.data.dataset import IMAGE_KEYS
-from keras_fcn.data.image_io import (
-    check_labels,
-    check_size,
-    read_depth,
-    read_image,
-    read_mask,
-)
+from keras_fcn.data.dataset_fingerprint import DatasetFingerprint, stamp_files
+from keras_fcn.data.image_io import check_size, read_depth, read_image
+from keras_fcn.data.masks import check_labels, read_mask
 from keras_fcn.data.parallel import parallel_map
 from keras_fcn.labels import Heads, Labels, LabelSpec
 
@@ -81,6 +77,10 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
     LABELS: ClassVar[Labels]
     # Archives by variant; their unpacked folders are where `find_files` looks.
     ARCHIVES: ClassVar[Mapping[str, Sequence[Archive]]]
+    # For archives without a checksum: the `pixels_digest` of splits.
+    PIXELS: ClassVar[Mapping[str, str]] = {}
+
+    fingerprint: DatasetFingerprint | None = None  # after preparing: of the files that were read
 
     @classmethod
     @abc.abstractmethod
@@ -196,6 +196,10 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             folders = [_download(dl_manager, archive) for archive in self.ARCHIVES[variant]]
         splits = self.find_files(folders, variant)
         check_present(splits)
+        # Before anything is read: what is edited meanwhile has changed since.
+        self.fingerprint = fingerprint_of(splits, folders[0], self.heads)
+        if not source:
+            _check_pixels(self.PIXELS, splits, folders)
         console = Console(stderr=True)
         progress = Progress(console=console, transient=True, disable=not console.is_terminal)
         task = progress.add_task(
@@ -225,6 +229,24 @@ _IMAGE_FEATURES: dict[str, Callable[[], Any]] = {
 }
 
 
+def fingerprint_of(
+    splits: SplitFiles, folder: Path, heads: Heads, known: DatasetFingerprint | None = None
+) -> DatasetFingerprint:
+    """Returns the fingerprint of the files of a dataset.
+
+    Args:
+        splits: The files that `find_files` found in `folder`.
+        folder: Names are relative to it.
+        heads: The classes.
+        known: An earlier fingerprint, which saves reading files that are as they were.
+    """
+    files = {
+        split: {id_: sorted(paths.items()) for id_, paths in examples.items()}
+        for split, examples in splits.items()
+    }
+    return DatasetFingerprint(stamp_files(files, folder, known), {"classes": heads.to_dict()})
+
+
 def files_digest(splits: SplitFiles) -> str:
     """Returns eight digits that change when a file is added, removed or changed."""
     digest = hashlib.blake2b(digest_size=4)
@@ -237,6 +259,29 @@ def files_digest(splits: SplitFiles) -> str:
                     f"{stat.st_size}/{stat.st_mtime_ns}\n".encode()
                 )
     return digest.hexdigest()
+
+
+def pixels_digest(examples: Mapping[str, Files]) -> str:
+    """Returns the SHA-256, hexadecimal, of the ids and pixels of image files, however packed."""
+    digest = hashlib.sha256()
+    for example_id, files in sorted(examples.items()):
+        for _, path in sorted(files.items()):
+            with Image.open(path) as image:
+                pixels = np.asarray(image)
+            digest.update(f"{example_id} {pixels.shape} {pixels.dtype}\n".encode())
+            digest.update(pixels.tobytes())
+    return digest.hexdigest()
+
+
+def _check_pixels(expected: Mapping[str, str], splits: SplitFiles, folders: Sequence[Path]) -> None:
+    for split, digest in expected.items():
+        received = pixels_digest(splits.get(split, {}))
+        if received != digest:
+            raise ValueError(
+                f"{folders[0]}: the split {split!r} of the archive was damaged or replaced: the "
+                f"SHA-256 of its pixels is not {digest} but {received}. To use it nevertheless, "
+                "give that folder as `source`."
+            )
 
 
 def stored_image(path: Path) -> tuple[bytes, tuple[int, int]]:

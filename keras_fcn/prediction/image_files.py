@@ -2,20 +2,25 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from keras_fcn.data.image_io import read_channels
-from keras_fcn.data.modality_files import find_partner, joined, read_modalities, shown
+from keras_fcn.data.modality_files import Partners, joined, read_modalities, shown
+from keras_fcn.datasets.folder_names import is_leftover, picture_suffixes
+from keras_fcn.files import WrittenFiles, move, temporary_folder
 from keras_fcn.labels import Heads
 from keras_fcn.modalities import MODALITIES, num_channels
+from keras_fcn.prediction.polygons import PolygonFiles, PolygonFormat
 from keras_fcn.prediction.predictor import ImageSizeError, Predictor
-from keras_fcn.visualization import label_image, overlay, save_picture
+from keras_fcn.visualization import label_image, overlay
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+_MAX_JPEG_SIDE = 65_500  # of libjpeg
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,8 @@ class FilePrediction:
 
     Attributes:
         path: The image.
-        written: The files written for it: predictions and overlay, for each head; none if it
-            could not be read, or has a size that the network does not take.
+        written: The files written for it: predictions and overlay, for each head; none if there
+            is an error.
         replaced: Number of those that existed before.
         error: What was wrong with it; None if nothing was.
     """
@@ -36,12 +41,19 @@ class FilePrediction:
     error: str | None = None
 
 
-def find_images(inputs: Iterable[str | Path]) -> list[Path]:
+def find_images(
+    inputs: Iterable[str | Path], *, on_left_out: Callable[[str], object] | None = None
+) -> list[Path]:
     """Returns the image files that files, folders and patterns name, each once.
 
+    What commands of this package wrote, and what systems leave in folders, is left out unless it
+    is named itself.
+
     Args:
-        inputs: Files, whether they exist or not; folders, for the
-            images directly in them; and patterns with `*`, `?`, `[...]`, `**`.
+        inputs: Files, whether they exist or not; folders, for the images directly in them, of all
+            formats that are read for training; and patterns with `*`, `?`, `[...]`, `**`.
+        on_left_out: Called for each folder and pattern of which something was left out, with a
+            sentence.
 
     Returns:
         The files: in the order of `inputs`, sorted within a folder or pattern.
@@ -51,7 +63,7 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
     """
     files: dict[Path, Path] = {}
     for name in inputs:
-        for path in _files_of(name):
+        for path in _files_of(name, on_left_out or (lambda _: None)):
             files.setdefault(path.absolute(), path)
     return list(files.values())
 
@@ -64,6 +76,8 @@ def predict_files(
     folders: Mapping[str, str | Path] | None = None,
     modalities: Sequence[str] | None = None,
     with_overlay: bool = True,
+    polygons: PolygonFormat | None = None,
+    overwrite: bool = False,
     on_file: Callable[[FilePrediction], None] | None = None,
 ) -> list[FilePrediction]:
     """Predicts the classes of image files, one file after the other.
@@ -79,34 +93,88 @@ def predict_files(
             modalities those of the first. A network of 1 or 4 channels that does not name them
             takes gray or RGBA files unchanged.
         output_dir: Folder to write to; created if missing. Files of an earlier run are replaced.
+            Others, and those that were edited since, are not.
         folders: For a network of several modalities: by name of each further one, such as
             `"hha"`, the folder of its images, which have the names of `paths`.
         modalities: Names of the images that the network takes, in its order, such as
             `("rgb", "depth")`. By default those that its file names.
         with_overlay: Whether to write overlays.
+        polygons: A labelling tool, whose files are written instead of palette images
+            (`PolygonFiles`); with several heads in a folder for each.
+        overwrite: Whether to replace files that this package did not write, or that were edited
+            since, such as corrected masks.
         on_file: Called after each file.
 
     Returns:
-        One result for each of `paths`; those that could not be read have an `error`.
+        One result for each of `paths`. Images that could not be read, and those of which a file
+        could not be written, have an `error`. All files of an image are written, or none.
 
     Raises:
         ValueError: If an image would be overwritten, image files do not have the network's
             channels, or `folders` are not those of its modalities.
+        FileExistsError: If files would be overwritten that an earlier run did not write, or that
+            were edited since; nothing was predicted then.
     """
     names = _checked_modalities(predictor, modalities)
-    others = {name: Path(folder) for name, folder in (folders or {}).items()}
-    _check_folders(names, others)
+    _check_folders(names, {name: Path(folder) for name, folder in (folders or {}).items()})
+    others = {name: Partners(Path(folder)) for name, folder in (folders or {}).items()}
     images = [Path(path) for path in paths]
     targets = [Path(output_dir) / name for name in _output_names(images)]
-    inputs = [*images, *(file for folder in others.values() for file in folder.iterdir())]
+    inputs = [*images, *(file for folder in others.values() for file in folder.files)]
     _check_inputs_stay(inputs, targets, predictor.heads)
+    written = WrittenFiles()
+    writers = _polygon_files(polygons, Path(output_dir), predictor.heads, images, written)
+    outputs = _all_outputs(targets, Path(output_dir), predictor.heads, with_overlay, writers)
+    written.check(outputs, overwrite=overwrite)
     results = []
     for path, target in zip(images, targets, strict=True):
-        result = _predict_file(predictor, path, names, others, target, with_overlay)
+        result = _predict_file(
+            predictor, path, Path(output_dir), names, others, target, with_overlay, writers, written
+        )
         results.append(result)
         if on_file:
             on_file(result)
+    for writer in writers.values():
+        writer.finish()
     return results
+
+
+def _polygon_files(
+    polygons: PolygonFormat | None,
+    output_dir: Path,
+    heads: Heads,
+    images: Sequence[Path],
+    written: WrittenFiles,
+) -> dict[str, PolygonFiles]:
+    """Returns what writes the polygons of each head; nothing if there are none to write."""
+    if polygons is None:
+        return {}
+    common = Path(os.path.commonpath([path.absolute().parent for path in images]))
+    return {
+        head: PolygonFiles(
+            polygons, output_dir / (head if heads.is_named else ""), spec, common, written
+        )
+        for head, spec in heads.items()
+    }
+
+
+def _all_outputs(
+    targets: Sequence[Path],
+    output_dir: Path,
+    heads: Heads,
+    with_overlay: bool,
+    polygons: Mapping[str, PolygonFiles],
+) -> Iterator[Path]:
+    """Yields all files that are written if all images can be read."""
+    for head in heads:
+        for target in targets:
+            labels_file, overlay_file = _output_files(target, heads, head)
+            if head not in polygons:
+                yield labels_file
+            if with_overlay:
+                yield overlay_file
+    for writer in polygons.values():
+        yield from writer.files(target.relative_to(output_dir).as_posix() for target in targets)
 
 
 def _checked_modalities(predictor: Predictor, modalities: Sequence[str] | None) -> tuple[str, ...]:
@@ -152,10 +220,13 @@ def _check_folders(modalities: Sequence[str], others: Mapping[str, Path]) -> Non
 def _predict_file(
     predictor: Predictor,
     path: Path,
+    output_dir: Path,
     modalities: Sequence[str],
-    others: Mapping[str, Path],
+    others: Mapping[str, Partners],
     target: Path,
     with_overlay: bool,
+    polygons: Mapping[str, PolygonFiles],
+    written_files: WrittenFiles,
 ) -> FilePrediction:
     try:
         image, picture = _read(path, modalities, others, predictor.num_channels)
@@ -167,20 +238,70 @@ def _predict_file(
         outputs = predictor.predictions_by_head(image[None])
     except ImageSizeError as error:
         return FilePrediction(path, error=f"{path}: {error}")
-    written, replaced = [], 0
+    pictures = {}
     for head, spec in predictor.heads.items():
         labels_file, overlay_file = _output_files(target, predictor.heads, head)
-        pictures = {labels_file: label_image(outputs[head][0], spec)}
+        if head not in polygons:
+            pictures[labels_file] = label_image(outputs[head][0], spec)
         if with_overlay:
             pictures[overlay_file] = overlay(picture, outputs[head][0], spec)
-        for file, contents in pictures.items():
-            replaced += file.exists()
-            written.append(save_picture(file, contents))
+    try:
+        replaced = _write_all(pictures, written_files)
+    except OSError as error:
+        return FilePrediction(path, error=f"{path}: {error}")
+    written = list(pictures)
+    try:
+        for head, writer in polygons.items():
+            name = target.relative_to(output_dir).as_posix()
+            written.append(writer.add(name, path, outputs[head][0]))
+    except OSError as error:
+        for file in written:
+            file.unlink(missing_ok=True)
+        return FilePrediction(path, error=f"{path}: {error}")
     return FilePrediction(path, tuple(written), replaced)
 
 
+def _write_all(pictures: Mapping[Path, Image.Image], written: WrittenFiles) -> int:
+    """Writes the pictures of one image, all or none; returns how many existed before.
+
+    Raises:
+        OSError: If one cannot be written. The text has its path and the cause.
+    """
+    if not pictures:
+        return 0
+    file = next(iter(pictures))
+    moved: list[Path] = []
+    try:
+        with temporary_folder(file.parent) as folder:
+            for file, picture in pictures.items():
+                _check_writable(file, picture)
+                picture.save(folder / file.name, quality=92)
+            replaced = sum(file.exists() for file in pictures)
+            for file in pictures:
+                written.add(file, folder / file.name)
+                move(folder / file.name, file.resolve())
+                moved.append(file)
+    except OSError as error:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise OSError(f"{file} cannot be written ({reason}). No file of this image is.") from error
+    return replaced
+
+
+def _check_writable(file: Path, picture: Image.Image) -> None:
+    """Raises OSError for what would fail only when files are already moved, or without a cause."""
+    if file.is_dir():
+        raise OSError("there is a folder of this name")
+    if file.suffix == ".jpg" and max(picture.size) > _MAX_JPEG_SIDE:
+        raise OSError(
+            f"a JPEG file has at most {_MAX_JPEG_SIDE:,} pixels a side, this picture "
+            f"{max(picture.size):,}; --no-overlay leaves out the overlays"
+        )
+
+
 def _read(
-    path: Path, modalities: Sequence[str], others: Mapping[str, Path], num_channels: int
+    path: Path, modalities: Sequence[str], others: Mapping[str, Partners], num_channels: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns what the network takes, and what a viewer sees of it (RGB, uint8)."""
     if not modalities:
@@ -189,29 +310,92 @@ def _read(
             {"image": image if num_channels == 1 else image[..., :3].astype("uint8")}
         )
     images = read_modalities(
-        {name: find_partner(path, others[name]) if name in others else path for name in modalities}
+        {name: others[name].of(path) if name in others else path for name in modalities}
     )
     return joined(images), shown(images)
 
 
-def _files_of(name: str | Path) -> list[Path]:
+def _files_of(name: str | Path, on_left_out: Callable[[str], object]) -> list[Path]:
     path = Path(name)
     if path.is_dir():
-        files = [f for f in path.iterdir() if f.is_file() and f.suffix.lower() in IMAGE_SUFFIXES]
+        found = [file for file in sorted(path.iterdir()) if not is_leftover(file.name)]
+        files, left_out = _images_among(found, of_folder=True)
         if not files:
             raise ValueError(
-                f"There is no image in the folder {path}. Folders below it are not searched: for "
-                f"them give a pattern such as '{path}/**/*.jpg'."
+                f"There is no image in the folder {path}{left_out and f', only {left_out}'}. "
+                "Folders below it are not searched: for them give a pattern such as "
+                f"'{path}/**/*.jpg'."
             )
-        return sorted(files)
-    if path.exists() or not glob.has_magic(str(name)):
+    elif path.exists() or not glob.has_magic(str(name)):
         return [path]
-    # `Path.glob` takes no absolute pattern.
-    matches = sorted(map(Path, glob.glob(str(name), recursive=True)))  # noqa: PTH207
-    files = [match for match in matches if match.is_file()]
-    if not files:
-        raise ValueError(f"No file matches the pattern {name}.")
+    else:
+        found = [file for file in sorted(_matches(path.parts)) if not is_leftover(file.name)]
+        files, left_out = _images_among(found, of_folder=False)
+        if not files:
+            written = f" that keras-fcn did not write: there are {left_out}" if left_out else ""
+            raise ValueError(f"No file matches the pattern {name}{written}.")
+    if left_out:
+        on_left_out(f"Left out of {name}: {left_out}.")
     return files
+
+
+def _images_among(paths: Sequence[Path], *, of_folder: bool) -> tuple[list[Path], str]:
+    """Returns those of the contents of a folder, or matches of a pattern, that are predicted.
+
+    Args:
+        paths: The files and folders.
+        of_folder: Whether to take only the images; a pattern was meant as it is.
+
+    Returns:
+        The files, and a text with what was left out; empty if nothing was.
+    """
+    written = WrittenFiles()
+    images, num_folders, num_written = [], 0, 0
+    others: Counter[str] = Counter()
+    for path in paths:
+        suffix = path.suffix.lower()
+        if path.is_dir():
+            num_folders += of_folder
+        elif path.name in written.names(path.parent):
+            num_written += 1
+        elif of_folder and suffix not in picture_suffixes():
+            others[suffix or "without a suffix"] += 1
+        elif path.is_file():
+            images.append(path)
+    parts = [f"{count:,} {suffix}" for suffix, count in sorted(others.items())]
+    if num_written:
+        parts.append(f"{num_written:,} written by keras-fcn")
+    if num_folders:
+        parts.append(f"{num_folders:,} folder{'s' * (num_folders > 1)} (not searched)")
+    return images, ", ".join(parts)
+
+
+def _matches(pattern: Sequence[str]) -> Iterator[Path]:
+    """Yields what matches the parts of a pattern, through each folder once.
+
+    `glob` itself follows links to folders above 40 times, and two of them without end.
+    """
+    if "**" not in pattern:
+        # `Path.glob` takes no absolute pattern.
+        yield from map(Path, glob.glob(str(Path(*pattern))))  # noqa: PTH207
+        return
+    position = pattern.index("**")
+    rest = pattern[position + 1 :] or ("*",)
+    seen: set[Path] = set()
+    for base in sorted(_matches(pattern[:position] or (".",))):
+        for folder in _folders(base, seen):
+            yield from _matches((*map(glob.escape, folder.parts), *rest))
+
+
+def _folders(base: Path, seen: set[Path]) -> Iterator[Path]:
+    """Yields a folder and those below that are neither hidden nor seen before."""
+    if not base.is_dir() or base.resolve() in seen:
+        return
+    seen.add(base.resolve())
+    yield base
+    for path in sorted(base.iterdir()):
+        if not is_leftover(path.name):
+            yield from _folders(path, seen)
 
 
 def _output_names(paths: Sequence[Path]) -> list[str]:

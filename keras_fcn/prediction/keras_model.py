@@ -1,7 +1,7 @@
 """Prediction by a Keras model."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -41,6 +41,10 @@ class KerasPredictor(Predictor):
         self.runtime = "Keras" if backend == "tensorflow" else f"Keras, {backend}"
         compiled = _graphs if backend == "tensorflow" else _calls
         self._predictions_of, self._logits_of = compiled(inference_model(model), self.heads)
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        return self.model.origin if isinstance(self.model, FCN) else {}
 
     @property
     def reach(self) -> int | None:

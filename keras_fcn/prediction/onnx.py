@@ -56,13 +56,17 @@ class ONNXPredictor(Predictor):
         super().__init__(path, heads, (height, width, num_channels or 0), modalities)
         self._output_names = {output.name for output in self._session.get_outputs()}
 
+    @property
+    def has_logits(self) -> bool:
+        return self._has(LOGITS)
+
     def _predictions(self, images: np.ndarray) -> Maps:
         if not self._has(PREDICTIONS):
             return {head: highest_class(logits) for head, logits in self._logits(images).items()}
         return self._outputs(PREDICTIONS, images)
 
     def _logits(self, images: np.ndarray) -> Maps:
-        if not self._has(LOGITS):
+        if not self.has_logits:
             raise without_logits(self.path)
         return self._outputs(LOGITS, images)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+from keras_fcn.files import first_line
 from keras_fcn.prediction.predictor import Predictor, damaged
 from keras_fcn.weights.finite import described, not_finite
 
@@ -50,6 +51,21 @@ def open_predictor(
         (1, 20, 30)
     """
     path = _existing(path)
+    try:
+        return _opened(
+            path, num_threads=num_threads, use_delegate=use_delegate, keep_tensors=keep_tensors
+        )
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # whatever the reader of a format raises on a damaged file
+        if isinstance(error, OSError | ValueError) and str(path) in str(error):
+            raise
+        raise damaged(path, "a segmentation network", error) from error
+
+
+def _opened(
+    path: Path, *, num_threads: int | None, use_delegate: bool, keep_tensors: bool
+) -> Predictor:
     if path.is_dir():
         from keras_fcn.prediction.savedmodel import SavedModelPredictor
 
@@ -132,7 +148,7 @@ def _load_hdf5(path: Path) -> keras.Model:
             f"{path} could not be opened as a model in Keras' older format, HDF5. Where it was "
             'made, save it by `model.save("model.keras")`, and give that file. (If it contains '
             "weights only, call it `.weights.h5`, and give it to its network as `weights`.) "
-            f"Keras says: {(str(error) or type(error).__name__).splitlines()[0]}"
+            f"Keras says: {first_line(error)}"
         ) from error
 
 

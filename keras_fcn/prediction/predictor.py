@@ -1,6 +1,8 @@
 """The interface to a trained network, whatever the format of its file."""
 
 import json
+import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_fcn.data.resizing import Size, resized_images, resized_labels, resized_logits
-from keras_fcn.files import first_line
+from keras_fcn.files import disk_error, first_line
 from keras_fcn.labels import Heads, Labels, LabelSpec
 from keras_fcn.modalities import image_dtype
 
@@ -38,8 +40,11 @@ class ServingOptions:
         flip: Whether the logits are averaged with those of the mirrored image.
         confidence: Whether the model returns the probability of each prediction, too.
         probabilities: Whether it returns probabilities in place of logits.
-        max_pixels: Largest height x width of an image that it takes; None for any.
+        max_pixels: Largest height x width of an image that it takes, after the padding that
+            follows; None for any.
         precision: Of weights and features.
+        stride: Height and width are padded to multiples of it.
+        border: Pixels that are padded on each side.
     """
 
     size: Size | None = None
@@ -48,6 +53,16 @@ class ServingOptions:
     probabilities: bool = False
     max_pixels: int | None = None
     precision: str = "float32"
+    stride: int = 1
+    border: int = 0
+
+    def padded(self, side: Any) -> Any:
+        """Returns the height or width that the network runs for one of an image.
+
+        >>> ServingOptions(stride=32).padded(33)
+        64
+        """
+        return -(-side // self.stride) * self.stride + 2 * self.border
 
     @classmethod
     def from_json(cls, text: str) -> "ServingOptions":
@@ -120,6 +135,16 @@ class Predictor(ABC):
         )
 
     @property
+    def has_logits(self) -> bool:
+        """Whether `logits` returns anything: an exported model may return predictions only."""
+        return True
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """What the file states about the training of the network; empty if it states nothing."""
+        return {}
+
+    @property
     def reach(self) -> int | None:
         """How many pixels away an image still changes logits; None if that is not known."""
         return None
@@ -165,6 +190,28 @@ class Predictor(ABC):
         """Returns what `logits` does, as a dictionary by head for every network."""
         return self._at_its_size(images, self._logits, resized_logits)
 
+    def predictions_and_confidences(self, images: np.ndarray) -> tuple[Maps, Maps]:
+        """Returns predictions and their probabilities, by head, of one run of the network.
+
+        The predictions are those of `predictions_by_head`. A probability is the softmax of the
+        logits at the predicted class: float32, of the shape of the predictions.
+
+        Raises:
+            ValueError: If the exported model returns predictions only.
+            ImageSizeError: If the images are larger than a SavedModel's limit.
+        """
+        images = self._checked(images)
+        size = images.shape[1:3]
+        if self.fixed_size is None or self.fixed_size == size:
+            return self._predictions_and_confidences(images)
+        outputs = self._predictions_and_confidences(resized_images(images, self.fixed_size))
+        # By nearest neighbor both, so that each probability stays with its prediction.
+        predictions, confidences = (
+            {head: resized_labels(maps, size) for head, maps in of_kind.items()}
+            for of_kind in outputs
+        )
+        return predictions, confidences
+
     @abstractmethod
     def _predictions(self, images: np.ndarray) -> Maps:
         """Returns the predictions by head for images of a size that the network takes."""
@@ -172,6 +219,18 @@ class Predictor(ABC):
     @abstractmethod
     def _logits(self, images: np.ndarray) -> Maps:
         """Returns the logits by head for images of a size that the network takes."""
+
+    def _predictions_and_confidences(self, images: np.ndarray) -> tuple[Maps, Maps]:
+        """Returns both by head for images of a size that the network takes."""
+        predictions, confidences = {}, {}
+        for head, logits in self._logits(images).items():
+            predictions[head] = highest_class(logits)
+            confidences[head] = self._confidence(logits)
+        return predictions, confidences
+
+    def _confidence(self, logits: np.ndarray) -> np.ndarray:
+        """Returns the highest probability of each pixel, shape `(batch, height, width)`."""
+        return logits.max(-1) if self.options.probabilities else highest_probability(logits)
 
     def _at_its_size(
         self,
@@ -208,8 +267,30 @@ def highest_class(logits: np.ndarray) -> np.ndarray:
     return logits.argmax(-1).astype("uint8")
 
 
-def damaged(path: Path, kind: str, error: Exception) -> ValueError:
+def highest_probability(logits: np.ndarray) -> np.ndarray:
+    """Returns the highest softmax of each pixel, float32, shape `(batch, height, width)`.
+
+    >>> highest_probability(np.log([[[[1.0, 3.0]]]])).tolist()
+    [[[0.75]]]
+    """
+    probabilities = np.empty(logits.shape[:3], "float32")
+    # Strips of rows, so that the copies are small; classes first, which takes a third of the time.
+    num_rows = max(1, 2**18 // logits.shape[2])
+    for image, result in zip(logits, probabilities, strict=True):
+        for top in range(0, len(image), num_rows):
+            planes = np.moveaxis(image[top : top + num_rows], -1, 0).astype("float32", order="C")
+            planes -= planes.max(0)
+            np.exp(planes, out=planes)
+            result[top : top + num_rows] = 1 / planes.sum(0)
+    return probabilities
+
+
+def damaged(path: Path, kind: str, error: Exception) -> Exception:
     """Returns the error for a file that cannot be opened, with the first line of its cause."""
+    if isinstance(error, MemoryError):
+        return error
+    if (code := disk_error(error)) is not None:  # archives are unpacked there
+        return OSError(code, os.strerror(code), tempfile.gettempdir())
     return ValueError(
         f"{path} cannot be read as {kind}: it is damaged, or another program wrote it. "
         f"({first_line(error).rstrip('.')[:300]}.)"

@@ -72,11 +72,14 @@ class SavedModelPredictor(Predictor):
         import tensorflow as tf
 
         height, width = images.shape[1:3]
-        limit = self.options.max_pixels
-        if limit and height * width > limit:
+        limit, padded = self.options.max_pixels, self.options.padded
+        if limit and padded(height) * padded(width) > limit:
+            larger = (padded(height), padded(width)) != (height, width)
+            pads = f", which the network pads to {padded(height)}x{padded(width)}" * larger
             raise ImageSizeError(
-                f"{self.path} takes images of up to {limit} pixels. Received: {height}x{width}. "
-                "Run it in tiles (`--tile`), or export it again with a larger --max-pixels."
+                f"{self.path} takes images of up to {limit} pixels. Received: {height}x{width}"
+                f"{pads}. Run it in "
+                "tiles (`--tile`), or export it again with a larger --max-pixels."
             )
         outputs = self._signatures[output](images=tf.constant(images))
         return {head: outputs[self.heads.prefix(head) + output].numpy() for head in self.heads}

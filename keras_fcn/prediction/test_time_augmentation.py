@@ -1,7 +1,8 @@
 """Test-time augmentation: logits averaged over mirrored and resized images."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,14 @@ class AveragedPredictor(Predictor):
             *self._predictor.notes,
             f"Test-time augmentation: logits averaged with {' and '.join(variants) or 'none'}.",
         )
+
+    @property
+    def has_logits(self) -> bool:
+        return self._predictor.has_logits
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        return self._predictor.origin
 
     def _predictions(self, images: np.ndarray) -> Maps:
         return {head: highest_class(logits) for head, logits in self._logits(images).items()}

@@ -70,6 +70,10 @@ class TFLitePredictor(Predictor):
         shape = [max(0, size) for size in self._input["shape_signature"].tolist()]
         super().__init__(path, heads, (shape[1], shape[2], shape[3]), modalities)
 
+    @property
+    def has_logits(self) -> bool:
+        return bool(self._logits_details)
+
     def _predictions(self, images: np.ndarray) -> Maps:
         return {
             head: highest_class(maps) if maps.ndim == 4 else maps.astype("uint8")
@@ -77,7 +81,7 @@ class TFLitePredictor(Predictor):
         }
 
     def _logits(self, images: np.ndarray) -> Maps:
-        if not self._logits_details:
+        if not self.has_logits:
             raise without_logits(self.path)
         return self._run(images, self._logits_details)
 

@@ -2,8 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -86,6 +87,14 @@ class TiledPredictor(Predictor):
             ),
         )
 
+    @property
+    def has_logits(self) -> bool:
+        return self._predictor.has_logits
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        return self._predictor.origin
+
     def _predictions(self, images: np.ndarray) -> Maps:
         maps = {head: np.empty(images.shape[:3], "uint8") for head in self.heads}
         for head, block, logits in self._blocks(images):
@@ -100,6 +109,14 @@ class TiledPredictor(Predictor):
         for head, block, logits in self._blocks(images):
             maps[head][block] = logits
         return maps
+
+    def _predictions_and_confidences(self, images: np.ndarray) -> tuple[Maps, Maps]:
+        predictions = {head: np.empty(images.shape[:3], "uint8") for head in self.heads}
+        confidences = {head: np.empty(images.shape[:3], "float32") for head in self.heads}
+        for head, block, logits in self._blocks(images):
+            predictions[head][block] = logits.argmax(-1)
+            confidences[head][block] = self._confidence(logits[None])[0]
+        return predictions, confidences
 
     def _blocks(self, images: np.ndarray) -> Iterator[tuple[str, Block, np.ndarray]]:
         """Yields the blended logits of each tile, by head, as soon as they are complete.

@@ -45,7 +45,7 @@ def test_a_session_times_and_predicts(tmp_path):
 def test_a_file_that_cannot_be_opened_is_an_error_with_its_cause(tmp_path):
     (tmp_path / "broken.tflite").write_bytes(b"nothing")
 
-    with pytest.raises(WorkerError, match="ValueError: .*broken.tflite"):
+    with pytest.raises(WorkerError, match="ChecksumError: .*broken.tflite"):
         Worker(Session, "predictor", tmp_path / "broken.tflite", 1, "predictions")
 
 

@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from keras_fcn.files import WrittenFiles
+
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
@@ -25,6 +27,7 @@ def test_wrong_usage_is_explained_before_anything_is_measured(run, tmp_path, arg
 def test_results_of_another_machine_are_not_mixed_in(run, tmp_path):
     (tmp_path / "m.keras").write_bytes(b"")
     (tmp_path / "benchmark.json").write_text(json.dumps({"machine": {}, "sections": []}))
+    WrittenFiles().add(tmp_path / "benchmark.json")
 
     result = run("benchmark", "--model", "m.keras", "--output", ".", "--artifacts", "a")
 

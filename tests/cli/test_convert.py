@@ -10,6 +10,7 @@ from keras_fcn_cli.convert import command
 from keras_fcn_cli.settings import VARIANT_NAMES
 from safetensors.numpy import save_file
 
+from keras_fcn.files import RECORD
 from keras_fcn.models import VARIANTS
 
 VGG_FILTERS = (8, 16, 32, 64, 64)
@@ -54,7 +55,21 @@ def test_converts_what_the_file_holds(run, tmp_path, fcn32s_file):
         "converted_from": "fcn32s.safetensors",
         "notes": ["mean of the images 1, 2, 3: as given"],
     }
-    assert [path.name for path in tmp_path.iterdir()] == ["fcn.keras"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [RECORD, "fcn.keras"]
+
+
+def test_a_network_of_the_users_stays(run, tmp_path, fcn32s_file):
+    (tmp_path / "fcn.keras").write_bytes(b"trained for a week")
+    arguments = ("--from", fcn32s_file, "--mean", "1,2,3", "--output", "fcn.keras")
+
+    refused = run(*arguments)
+    kept = (tmp_path / "fcn.keras").read_bytes()
+    first, again = run(*arguments, "--overwrite"), run(*arguments)
+
+    assert isinstance(refused.exception, FileExistsError)
+    assert "fcn.keras exists, and keras-fcn did not write it" in str(refused.exception)
+    assert kept == b"trained for a week"
+    assert first.exit_code == again.exit_code == 0
 
 
 def test_what_does_not_fit_leaves_no_output(run, tmp_path, fcn32s_file):

@@ -1,3 +1,7 @@
+import json
+import os
+import shutil
+
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
@@ -79,3 +83,138 @@ def test_a_gallery_shows_depth_and_hha(run, tmp_path):
     assert result.exit_code == 0, result.stderr
     with Image.open(tmp_path / "sample_rgbd_val.png") as picture:
         assert picture.width > 4 * 320
+
+
+def write_folder(root, images, masks, values=(0, 1, 2)):
+    """Writes four pairs whose masks have two rows of each value."""
+    for folder in (root / images, root / masks):
+        folder.mkdir(parents=True)
+    mask = np.repeat(np.array(values, np.uint8), 16).reshape(-1, 8)
+    for number in range(4):
+        image = np.full((*mask.shape, 3), 40 * number, np.uint8)
+        Image.fromarray(image).save(root / images / f"{number}.png")
+        Image.fromarray(mask).save(root / masks / f"{number}.png")
+    return f"folder:{root}"
+
+
+def test_check_prints_how_a_folder_is_read(run, tmp_path):
+    name = write_folder(tmp_path / "set", "Imgs", "Labels")
+
+    result = run("datasets", "check", "--dataset", name)
+
+    assert "Images in Imgs/, masks in Labels/, splits: train 3, val 1 (train and val at" in (
+        result.stdout
+    )
+
+
+def test_options_choose_the_files_of_a_folder(run, tmp_path):
+    name = write_folder(tmp_path / "set", "left", "drawn")
+
+    refused = run("datasets", "check", "--dataset", name)
+    result = run(
+        *("datasets", "check", "--dataset", name),
+        *("--images", "left/*.png", "--masks", "drawn/*.png", "--ignore", "0"),
+    )
+
+    assert refused.exit_code == 1
+    assert '--images "GLOB" --masks "GLOB"' in refused.stderr
+    assert result.exit_code == 0, result.stderr
+    rows = [line.split() for line in result.stdout.splitlines()]
+    # Two of six rows of pixels are ignored, in three masks and in one.
+    assert ["ignored", "33.33%", "3", "33.33%", "1"] in rows
+    assert ["class", "1", "33.33%", "3", "33.33%", "1"] in rows
+
+
+def test_both_ways_out_of_gaps(run, tmp_path):
+    name = write_folder(tmp_path / "set", "images", "masks", (0, 100, 200))
+
+    refused = run("datasets", "check", "--dataset", name)
+    numbers = run("datasets", "check", "--dataset", name, "--num-classes", "201")
+    written = run("datasets", "check", "--dataset", name, "--write-classes")
+    again = run("datasets", "check", "--dataset", name)
+
+    assert refused.exit_code == 1
+    problems = [line for line in refused.stdout.splitlines() if line.startswith("Problem: ")]
+    assert len(problems) == 1
+    assert "0, 100, 200" in problems[0]
+    assert numbers.exit_code == written.exit_code == again.exit_code == 0
+    assert "198 of 201 classes never occur" in numbers.stdout
+    assert "Written: classes.csv" in written.stdout
+    assert (tmp_path / "set" / "classes.csv").is_file()
+
+
+def test_options_of_folders_are_for_folders(run):
+    result = run("datasets", "check", "--dataset", "sample", "--ignore", "0")
+
+    assert result.exit_code == 1
+    assert "`ignore` is for folder:PATH and has no meaning for 'sample'" in result.stderr
+
+
+def test_ignored_numbers_are_numbers(run):
+    result = run("datasets", "check", "--dataset", "sample", "--ignore", "void")
+
+    assert result.exit_code == 2
+    assert "'void' are no whole numbers" in result.stderr
+
+
+def test_names_that_are_no_text_are_named(run, photos, tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        shutil.copy(photos / kind / "1.png", tmp_path / kind)
+        source = os.fsencode(photos / kind / "0.png")
+        shutil.copy(source, os.fsencode(tmp_path / kind) + b"/caf\xe9.png")
+    (tmp_path / "classes.txt").write_text("red\ngreen\nblue\n")
+
+    result = run("datasets", "check", "--dataset", f"folder:{tmp_path}")
+
+    assert result.exit_code == 1
+    assert "caf\\udce9" in result.stderr and "no UTF-8 text. Rename it." in result.stderr
+
+
+def write_yolo(folder):
+    """An export of YOLO: two images, of which one has a polygon and one a box."""
+    for name, line in (("a", "0 0.1 0.1 0.9 0.1 0.9 0.9"), ("b", "0 0.5 0.5 0.5 0.5")):
+        for kind in ("images", "labels"):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 20), "red" if name == "a" else "blue").save(
+            folder / "images" / f"{name}.png"
+        )
+        (folder / "labels" / f"{name}.txt").write_text(line)
+    (folder / "data.yaml").write_text("train: images\nnames: [cat, dog]\n")
+
+
+def test_an_import_prints_what_it_wrote_and_can_be_read(run, tmp_path):
+    write_yolo(tmp_path / "yolo")
+    arguments = ("datasets", "import", "--from", "yolo", tmp_path / "yolo", "--output", "photos")
+
+    refused = run(*arguments)
+    result = run(*arguments, "--boxes")
+    checked = run("datasets", "check", "--dataset", "folder:photos")
+
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("Error: ") and "b.txt, line 1: the line is a box" in (
+        refused.stderr
+    )
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "photos: images 2."
+    # Of 2x800 pixels a triangle (half of 32x16) and a box of 20x10.
+    (cat,) = (line.split() for line in lines if line.startswith("cat"))
+    assert cat == ["cat", "28.50%", "2"]
+    assert "Note: Classes that never occur: dog." in lines
+    assert lines[-1] == "Next: keras-fcn datasets check --dataset folder:photos"
+    assert checked.exit_code == 0, checked.stderr
+
+
+def test_an_import_says_what_it_left_out(run, tmp_path):
+    write_yolo(tmp_path / "labelme")
+    polygon = {"label": "cat", "points": [[1, 1], [9, 1], [9, 9]], "shape_type": "polygon"}
+    content = {"shapes": [polygon], "imagePath": "a.png", "imageData": None}
+    (tmp_path / "labelme/images/a.json").write_text(json.dumps(content))
+
+    result = run(
+        "datasets", "import", "--from", "labelme", tmp_path / "labelme/images", "--output", "out"
+    )
+
+    assert result.exit_code == 0, result.stderr
+    assert "Left out: 1 times, images without a JSON file (b.png).\n" in result.stdout

@@ -1,7 +1,10 @@
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from keras_fcn.files import RECORD
 
 # In the dataset `photos` one pixel of 30 * (23 + 24 + 25) is labeled wrongly.
 NUM_PIXELS = 30 * (23 + 24 + 25)
@@ -47,6 +50,13 @@ def test_the_table_is_the_same_for_every_format(run, channel_model, photos, tmp_
     assert formats == ["keras", "savedmodel", "tflite", "onnx"]
     for values in scores:
         del values["model"]
+    # The .tflite returns predictions only, so that it has no probabilities.
+    for values in scores[:2] + scores[3:]:
+        assert values.pop("calibration")["accuracy"] == pytest.approx(1 - 1 / NUM_PIXELS)
+        assert len(values["intervals"].pop("ece")) == 2
+        assert all(row.pop("mean_confidence") > 0.5 for row in values["per_image"])
+    assert scores[2].pop("calibration") is None
+    assert {row.pop("mean_confidence") for row in scores[2]["per_image"]} == {None}
     # A model that is no FCN carries no names of classes; the artifacts have numbered ones.
     assert scores[0] == scores[1] == scores[2] == scores[3]
     assert tables[0] == tables[1] == tables[2] == tables[3]
@@ -65,6 +75,39 @@ def test_variants_and_tiles_are_noted_with_the_scores(run, channel_model, photos
     assert any("Tiles of 1408x1408" in note for note in scores["notes"])
 
 
+def test_the_report_is_a_page_with_the_numbers_of_the_json(run, channel_model, photos, tmp_path):
+    arguments = ("evaluate", "--model", channel_model, "--dataset", f"folder:{photos}")
+
+    result = run(*arguments, "--report", "why", "--json", "metrics.json", "--batch-size", 2)
+
+    assert result.exit_code == 0, result.stderr
+    assert f"Report: {Path('why/index.html')}" in result.stdout
+    scores = json.loads((tmp_path / "metrics.json").read_text())
+    page = (tmp_path / "why" / "index.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert f"{scores['boundary_iou']:.3f}" in page
+    assert [row["id"] for row in scores["per_image"]] == ["3", "4", "5"]
+    errors = [row["main_error"] for row in scores["per_image"]]
+    assert errors[:2] == [None, None] and errors[2]["num_pixels"] == 1
+    assert scores["split_role"] == "unknown"
+    assert "does not state which images chose or trained the network" in page
+
+
+def test_a_report_that_cannot_be_written_is_an_error_before_any_work(
+    run, channel_model, photos, tmp_path
+):
+    (tmp_path / "file").write_text("")
+
+    result = run(
+        "evaluate", "--model", channel_model, "--dataset", f"folder:{photos}", "--report",
+        "file/report",
+    )  # fmt: skip
+
+    assert result.exit_code == 1
+    assert "is a file, not a folder" in result.stderr
+    assert "images," not in result.stdout
+
+
 def test_nothing_is_written_unless_asked_for(run, channel_model, photos, tmp_path):
     result = run("evaluate", "--model", channel_model, "--dataset", f"folder:{photos}")
 
@@ -78,7 +121,9 @@ def test_the_confusion_matrix_can_go_elsewhere(run, channel_model, photos, tmp_p
         "--json", "metrics.json", "--confusion-matrix", "matrix.png",
     )  # fmt: skip
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["matrix.png", "metrics.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        RECORD, "matrix.png", "metrics.json",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

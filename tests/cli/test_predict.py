@@ -1,8 +1,12 @@
+import resource
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_fcn.data.image_io import read_image, read_mask
+from keras_fcn.data.image_io import read_image
+from keras_fcn.data.masks import read_mask
+from keras_fcn.files import RECORD
 
 from .. import helpers
 from ..prediction.networks import FORMATS, write
@@ -15,7 +19,7 @@ def test_label_maps_and_overlays_are_written(run, channel_model, photos, tmp_pat
 
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"6 of 6 images predicted, in {tmp_path / 'out'}.\n"
-    assert len(list((tmp_path / "out").iterdir())) == 12
+    assert len(list((tmp_path / "out").glob("[!.]*"))) == 12
     for path in (photos / "images").iterdir():
         labels = read_mask(tmp_path / "out" / path.name)
         np.testing.assert_array_equal(labels, read_image(path).argmax(-1))
@@ -62,7 +66,7 @@ def test_patterns_and_files_are_taken_without_overlays(run, channel_model, photo
     )  # fmt: skip
 
     assert result.exit_code == 0, result.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.png", "1.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [RECORD, "0.png", "1.png"]
 
 
 def test_unreadable_files_are_named_and_make_the_status_1(run, channel_model, photos, tmp_path):
@@ -77,7 +81,7 @@ def test_unreadable_files_are_named_and_make_the_status_1(run, channel_model, ph
     assert "Left out: absent.jpg: there is no such file." in result.stderr
     assert f"Left out: {tmp_path / 'text.png'}: not an image" in result.stderr
     assert "1 of 3 images predicted" in result.stdout
-    assert "Error: 2 of 3 images could not be read" in result.stderr
+    assert "Error: 2 of 3 images were left out" in result.stderr
     assert (tmp_path / "out" / "0.png").is_file()
 
 
@@ -138,3 +142,73 @@ def test_only_a_network_of_ours_changes_its_precision(run, channel_model, photos
 
     assert result.exit_code == 1
     assert "Only an `FCN` can be rebuilt in another precision" in result.stderr
+
+
+def test_outputs_that_cannot_be_written_are_named_and_the_rest_goes_on(
+    run, channel_model, tmp_path
+):
+    pixels = np.zeros((3, 4, 3), "uint8")
+    (tmp_path / "in").mkdir()
+    long_name = "n" * 249  # of 255 bytes; with ".png" it fits, with "_overlay.jpg" it does not
+    for name in ("a", "folder", "z", long_name):
+        Image.fromarray(pixels).save(tmp_path / "in" / f"{name}.png")
+    Image.fromarray(np.zeros((1, 65_501, 3), "uint8")).save(tmp_path / "in" / "wide.png")
+    out = tmp_path / "out"
+    (out / "folder_overlay.jpg").mkdir(parents=True)
+
+    result = run("predict", "--model", channel_model, "--output", out, tmp_path / "in")
+
+    assert result.exit_code == 1
+    assert "Traceback" not in result.stderr and "should not happen" not in result.stderr
+    assert f"{out / long_name}_overlay.jpg cannot be written (File name too long)" in result.stderr
+    assert (
+        f"{out / 'wide_overlay.jpg'} cannot be written (a JPEG file has at most 65,500 pixels"
+        in (result.stderr)
+    )
+    assert f"{out / 'folder_overlay.jpg'} cannot be written (there is a folder" in result.stderr
+    assert "2 of 5 images predicted" in result.stdout
+    # No mask without its overlay, and nothing else that is hidden.
+    assert sorted(path.name for path in out.iterdir()) == [
+        RECORD, "a.png", "a_overlay.jpg", "folder_overlay.jpg", "z.png", "z_overlay.jpg",
+    ]  # fmt: skip
+
+
+def test_a_full_disk_leaves_no_mask_without_its_overlay(run, channel_model, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3)).astype("uint8")
+    (tmp_path / "in").mkdir()
+    Image.fromarray(noise).save(tmp_path / "in" / "large.png")
+    Image.fromarray(noise[:9, :9]).save(tmp_path / "in" / "small.png")
+    limit, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The mask has 2 bits a pixel and fits into 25 kB; the overlay of noise does not.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, most))
+    try:
+        result = run("predict", "--model", channel_model, "--output", "out", tmp_path / "in")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+
+    assert result.exit_code == 1
+    assert "out/large_overlay.jpg cannot be written (File too large)" in result.stderr
+    assert "1 of 2 images predicted" in result.stdout
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        RECORD, "small.png", "small_overlay.jpg",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", ["labelme", "coco"])
+def test_polygons_for_a_labelling_tool_are_read_back(run, channel_model, photos, tmp_path, tool):
+    out = tmp_path / "out"
+    result = run(
+        "predict", "--model", channel_model, "--output", out, "--format", tool, "--no-overlay",
+        photos / "images",
+    )  # fmt: skip
+    back = run(
+        "datasets", "import", "--from", tool, out, "--output", tmp_path / "back",
+        "--images", photos / "images", "--no-background",
+    )  # fmt: skip
+
+    assert result.exit_code == 0, result.stderr
+    assert back.exit_code == 0, back.stderr
+    assert not list(out.glob("*.png"))
+    for path in (photos / "images").iterdir():
+        labels = read_mask(tmp_path / "back/masks" / path.name)
+        np.testing.assert_array_equal(labels, read_image(path).argmax(-1))

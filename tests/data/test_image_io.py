@@ -10,13 +10,8 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_fcn import LabelSpec
-from keras_fcn.data.image_io import (
-    check_labels,
-    decode_image,
-    decode_label,
-    read_image,
-    read_mask,
-)
+from keras_fcn.data.image_io import decode_image, decode_label, read_image
+from keras_fcn.data.masks import check_labels, read_mask
 from keras_fcn.labels import voc_palette
 
 
@@ -183,12 +178,15 @@ def test_rgb_mask_goes_through_the_table(tmp_path):
 
 def test_rgb_mask_without_table_is_refused(tmp_path):
     colored = saved(tmp_path / "rgb.png", Image.new("RGB", (2, 2), (255, 0, 0)))
-    gray = saved(tmp_path / "gray.png", Image.new("RGB", (2, 2), (3, 3, 3)))
 
     with pytest.raises(ValueError, match=r"rgb\.png: the mask is an RGB image\. Give a table"):
         read_mask(colored)
-    with pytest.raises(ValueError, match=r"gray\.png: .* all pixels are gray"):
-        read_mask(gray)
+
+
+def test_rgb_mask_in_which_all_is_gray_gives_its_gray_values(tmp_path):
+    gray = saved(tmp_path / "gray.png", Image.new("RGB", (2, 2), (3, 3, 3)))
+
+    np.testing.assert_array_equal(read_mask(gray), np.full((2, 2), 3))
 
 
 def test_anti_aliased_mask_names_file_pixel_color_and_count(tmp_path):

@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_fcn.data.modality_files import find_partner, joined, read_modalities, shown
+from keras_fcn.data.modality_files import Partners, joined, read_modalities, shown
 
 
 def write_scene(folder, size=(2, 3)):
@@ -45,12 +47,12 @@ def test_images_of_one_scene_must_have_one_size(tmp_path):
 def test_partner_has_the_same_name_whatever_its_suffix(tmp_path):
     (tmp_path / "room.tif").touch()
 
-    assert find_partner(tmp_path / "elsewhere" / "room.jpg", tmp_path) == tmp_path / "room.tif"
+    assert Partners(tmp_path).of(tmp_path / "elsewhere" / "room.jpg") == tmp_path / "room.tif"
     with pytest.raises(ValueError, match=r"must contain one file hall.\*.*no such file"):
-        find_partner(tmp_path / "hall.jpg", tmp_path)
+        Partners(tmp_path).of(tmp_path / "hall.jpg")
     (tmp_path / "room.png").touch()
     with pytest.raises(ValueError, match=r"Found: room.png, room.tif"):
-        find_partner(tmp_path / "room.jpg", tmp_path)
+        Partners(tmp_path).of(tmp_path / "room.jpg")
 
 
 def test_depth_alone_is_shown_in_gray():
@@ -65,3 +67,24 @@ def test_first_image_with_colors_is_shown():
     images = {"depth": np.ones((1, 1, 1), "uint16"), "hha": np.full((1, 1, 3), 9, "uint8")}
 
     assert shown(images) is images["hha"]
+
+
+def test_a_folder_is_listed_once_for_all_images(tmp_path, monkeypatch):
+    for number in range(300):
+        (tmp_path / f"{number}.png").touch()
+    entries = []
+    iterdir = Path.iterdir
+
+    def counted(folder):
+        for path in iterdir(folder):
+            entries.append(path)
+            yield path
+
+    monkeypatch.setattr(Path, "iterdir", counted)
+    monkeypatch.setattr(Path, "glob", None)
+
+    partners = Partners(tmp_path)
+    found = [partners.of(Path(f"{number}.jpg")).name for number in range(300)]
+
+    assert found == [f"{number}.png" for number in range(300)]
+    assert len(entries) == 300

@@ -19,6 +19,8 @@ import tensorflow as tf
 from keras_fcn_export.serving import client
 from PIL import Image
 
+from keras_fcn.files import RECORD, WrittenFiles
+
 from ..helpers import file_bytes, picture, predictions_of
 
 IMAGES = [picture(40, 30, seed=1), picture(33, 70, seed=2)]
@@ -130,11 +132,41 @@ def test_the_command_writes_one_mask_an_image_and_goes_on_after_errors(rest_url,
     )
 
     assert status == 1
-    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["a.png", "c.png"]
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == [
+        client.RECORD, "a.png", "c.png",
+    ]  # fmt: skip
     assert (tmp_path / "masks" / "a.png").read_bytes() == FILES[0][:20][::-1]
     errors = capsys.readouterr().err
     assert "b.png: 400 Bad Request: Invalid image" in errors
     assert "missing.png" in errors
+
+
+def test_files_of_others_and_corrected_masks_are_not_replaced(rest_url, tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(FILES[0])
+    masks = tmp_path / "masks"
+    arguments = ["--rest", rest_url, "--model", "scenes", "--output", str(masks)]
+    images = [str(tmp_path / name) for name in ("a.png", "b.png")]
+
+    first, again = (client.main([*arguments, *images]) for _ in range(2))
+    # A file of ours for `keras-fcn predict` as well, until it is edited.
+    WrittenFiles().check([masks / "a.png", masks / "b.png"])
+    (masks / "b.png").write_bytes(b"corrected")
+    (masks / "a.png").unlink()
+    capsys.readouterr()
+    refused = client.main([*arguments, *images])
+
+    assert (first, again, refused) == (0, 0, 1)
+    errors = capsys.readouterr().err
+    assert f"{masks / 'b.png'} (1). Nothing was written" in errors and "--overwrite" in errors
+    assert not (masks / "a.png").exists()
+    assert (masks / "b.png").read_bytes() == b"corrected"
+    assert client.main([*arguments, "--overwrite", *images]) == 0
+    assert (masks / "b.png").read_bytes() == FILES[0][:20][::-1]
+
+
+def test_the_record_is_that_of_the_other_commands():
+    assert client.RECORD == RECORD
 
 
 def test_without_a_server_nothing_is_written(tmp_path, capsys):

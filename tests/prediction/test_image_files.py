@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_fcn.data.image_io import read_mask
+from keras_fcn.data.masks import read_mask
+from keras_fcn.files import RECORD
 from keras_fcn.prediction import KerasPredictor
 from keras_fcn.prediction.image_files import find_images, predict_files
 
@@ -72,7 +73,7 @@ def test_unreadable_files_are_named_and_skipped(tmp_path, predictor):
     for result, name in zip(results, ["notes.txt", "good", "cut.png", "absent.jpg"], strict=True):
         assert not result.error or name in result.error
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["good.png", "good_overlay.jpg"]
+    assert names == [RECORD, "good.png", "good_overlay.jpg"]
 
 
 def test_equal_names_in_two_folders_keep_their_folders(tmp_path, predictor):
@@ -272,3 +273,25 @@ def test_images_of_other_modalities_are_never_overwritten(tmp_path, rgbd_predict
 
     with pytest.raises(ValueError, match=r"would overwrite the image .*depth/room\.png"):
         predict_files(rgbd_predictor, [image], depth.parent, folders={"depth": depth.parent})
+
+
+@pytest.mark.parametrize("pattern", ["{root}/**/*.png", "{root}/**", "{root}/a/../**/?.png"])
+def test_links_to_folders_above_do_not_repeat_images(tmp_path, pattern):
+    for name in ("1.png", "a/2.png", "a/b/3.png", ".hidden/4.png"):
+        write_image(tmp_path / name, random_pixels())
+    elsewhere = write_image(
+        tmp_path.with_name(f"{tmp_path.name}-linked") / "5.png", random_pixels()
+    )
+    for link, target in {"a/up": "..", "a/b/up": "../..", "a/again": "b"}.items():
+        (tmp_path / link).symlink_to(target)
+    (tmp_path / "linked").symlink_to(elsewhere.parent)
+
+    found = find_images([pattern.format(root=tmp_path)])
+
+    assert sorted(path.name for path in found) == ["1.png", "2.png", "3.png", "5.png"]
+
+
+def test_folders_whose_names_are_patterns_are_searched(tmp_path):
+    write_image(tmp_path / "a[1]" / "b" / "1.png", random_pixels())
+
+    assert find_images([f"{tmp_path}/**/*.png"]) == [tmp_path / "a[1]" / "b" / "1.png"]

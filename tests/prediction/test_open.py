@@ -192,7 +192,8 @@ def test_files_of_weights_and_others_in_the_older_format_say_what_to_do(tmp_path
 
     # What the texts say to do.
     again = tiny_model(seed=1)
-    keras_fcn.weights.load(again, tmp_path / "model.weights.h5")
+    with pytest.warns(UserWarning, match=r"model\.weights\.h5 contains no settings"):
+        keras_fcn.weights.load(again, tmp_path / "model.weights.h5")
     for weight, expected in zip(again.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, expected)
 

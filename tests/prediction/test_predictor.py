@@ -3,11 +3,18 @@
 import keras
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from keras_fcn.labels import Heads, LabelSpec
-from keras_fcn.prediction import KerasPredictor, open_predictor
+from keras_fcn.prediction import (
+    AveragedPredictor,
+    KerasPredictor,
+    TiledPredictor,
+    open_predictor,
+)
+from keras_fcn.prediction.predictor import ServingOptions
 
-from ..helpers import channel_model, images_of
+from ..helpers import channel_model, images_of, tiny_model
 from .networks import FORMATS, SPEC, write
 
 
@@ -98,3 +105,61 @@ def test_channels_that_a_file_does_not_name_stay_unnamed(channels):
     model = keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs))
 
     assert KerasPredictor(model).modalities == ()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("size", [(None, None), (4, 6)])
+def test_probabilities_are_the_softmax_at_the_predictions(tmp_path, kind, size):
+    predictor = open_predictor(write(kind, tmp_path, size), keep_tensors=True)
+    images = images_of(2, 4, 6)
+
+    predictions, confidences = predictor.predictions_and_confidences(images)
+
+    np.testing.assert_array_equal(predictions[Heads.ONLY], images.argmax(-1))
+    expected = softmax(images.astype("float64"), axis=-1).max(-1)
+    assert confidences[Heads.ONLY].dtype == np.float32
+    np.testing.assert_allclose(confidences[Heads.ONLY], expected, rtol=1e-6)
+    # At another size a network of a fixed size resizes both by nearest neighbor.
+    larger = images_of(1, 8, 9)
+    predictions, confidences = predictor.predictions_and_confidences(larger)
+    np.testing.assert_array_equal(predictions[Heads.ONLY], predictor.predict(larger))
+    assert confidences[Heads.ONLY].shape == (1, 8, 9)
+
+
+def test_probabilities_in_tiles_and_averaged():
+    network = KerasPredictor(channel_model())
+    images = images_of(1, 70, 90)
+    of_tiles = TiledPredictor(network, tile_size=(64, 64), overlap=32)
+    averaged = AveragedPredictor(network, flip=True)
+
+    for predictor in (of_tiles, averaged):
+        predictions, confidences = predictor.predictions_and_confidences(images)
+        np.testing.assert_array_equal(predictions[Heads.ONLY], predictor.predict(images))
+        expected = softmax(predictor.logits(images), axis=-1).max(-1)
+        np.testing.assert_allclose(confidences[Heads.ONLY], expected, rtol=1e-5)
+
+
+def test_files_state_whether_they_return_logits(exported):
+    for kind in FORMATS:
+        predictor = open_predictor(exported(kind))
+        assert predictor.has_logits == (kind != "tflite")
+        assert predictor.origin == {}
+        for wrapped in (TiledPredictor(predictor), AveragedPredictor(predictor)):
+            assert wrapped.has_logits == predictor.has_logits
+
+
+def test_the_origin_of_a_network_is_known():
+    network = KerasPredictor(tiny_model(origin={"dataset": "camvid"}))
+
+    assert network.origin == AveragedPredictor(TiledPredictor(network)).origin
+    assert network.origin == {"dataset": "camvid"}
+
+
+def test_an_export_that_returns_probabilities_is_taken_at_its_word():
+    predictor = KerasPredictor(channel_model())
+    predictor.options = ServingOptions(probabilities=True)
+    images = images_of(1, 4, 6)
+
+    _, confidences = predictor.predictions_and_confidences(images)
+
+    np.testing.assert_array_equal(confidences[Heads.ONLY], images.max(-1))

@@ -2,7 +2,7 @@
 
 from .guards import StopOnDivergence, WarnOfOneClass
 from .log import CsvLog, Curves, TensorBoardLog
-from .saving import SaveState
+from .saving import SaveConfig, SaveState
 from .stopping import StopOutOfPatience, StopOutOfTime
 from .strip import ValidationStrip
 from .tracking import MeanOverHeads, Tracker
@@ -13,6 +13,7 @@ __all__ = [
     "CsvLog",
     "Curves",
     "MeanOverHeads",
+    "SaveConfig",
     "SaveState",
     "StopOnDivergence",
     "StopOutOfPatience",

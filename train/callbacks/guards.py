@@ -13,6 +13,7 @@ from keras_fcn.weights.finite import described, not_finite
 from ..config import Config
 from ..evaluation_model import EvaluationModel
 from ..interrupts import TrainingDiverged
+from ..terminal import printable
 from ..workdir import Workdir
 from .tracking import Tracker
 
@@ -114,7 +115,7 @@ class WarnOfOneClass(keras.callbacks.Callback):
             self._warned.add(head)
             of_head = f" of the head {head!r}" if self._evaluation_model.heads.is_named else ""
             name = matrix.class_names[predicted]
-            print(f"\nWarning: {self._warning(repr(name) + of_head)}", file=sys.stderr)
+            print(printable(f"\nWarning: {self._warning(repr(name) + of_head)}"), file=sys.stderr)
 
     def _warning(self, class_name: str) -> str:
         config = self._config

@@ -42,14 +42,27 @@ class CsvLog(keras.callbacks.Callback):
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """Returns the rows of a log, without the quantities that a row does not have."""
+    """Returns the rows of a log, without the quantities that a row does not have.
+
+    Raises:
+        ValueError: If the file is damaged. The text has its path.
+    """
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        return [
-            {name: float(value) for name, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [
+                {name: float(value) for name, value in row.items() if value}
+                for row in csv.DictReader(file)
+            ]
+        if not all(row["epoch"] >= 0 for row in rows):
+            raise ValueError("a negative epoch")
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise ValueError(
+            f"{path} cannot be read as the log of a training: it is damaged ({error}). Restore "
+            "it, or remove it to continue without the rows before."
+        ) from error
+    return rows
 
 
 def write_log(path: Path, rows: list[dict[str, float]]) -> None:

@@ -1,14 +1,47 @@
-"""Saving of the state from which a training resumes."""
+"""Saving of the settings and the state from which a training resumes."""
 
 from typing import Any
 
 import keras
 
-from ..config import RunConfig
+from ..config import Config, RunConfig
 from ..interrupts import Interrupts, TrainingInterrupted
+from ..plan import Plan
 from ..state import State
+from ..workdir import Workdir, write_config
 from .guards import StopOnDivergence
 from .tracking import Tracker
+
+
+class SaveConfig(keras.callbacks.Callback):
+    """Writes `config.json`, and `plan.json` of a plan, before the first file that is saved.
+
+    A training that ends before that, because of a damaged mask for example, leaves nothing in
+    its workdir, so that the same command starts it again.
+
+    Args:
+        workdir: Where to write.
+        config: The settings.
+        plan: The plan that they follow.
+    """
+
+    def __init__(self, workdir: Workdir, config: Config, plan: Plan | None = None) -> None:
+        super().__init__()
+        self._workdir = workdir
+        self._config = config
+        self._plan = plan
+        self._is_written = False
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.write()
+
+    def write(self) -> None:
+        """Writes the files, unless this training did so before."""
+        if not self._is_written:
+            if self._plan:
+                self._plan.save(self._workdir.plan)
+            write_config(self._workdir, self._config)
+            self._is_written = True
 
 
 class SaveState(keras.callbacks.Callback):
@@ -19,6 +52,7 @@ class SaveState(keras.callbacks.Callback):
 
     Args:
         state: Where to save.
+        settings: Are saved first.
         tracker: Has the position of the training.
         guard: Refuses to save weights that are not finite.
         interrupts: Has the request to stop, if there was one.
@@ -28,6 +62,7 @@ class SaveState(keras.callbacks.Callback):
     def __init__(
         self,
         state: State,
+        settings: SaveConfig,
         tracker: Tracker,
         guard: StopOnDivergence,
         interrupts: Interrupts,
@@ -35,6 +70,7 @@ class SaveState(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._state = state
+        self._settings = settings
         self._tracker = tracker
         self._guard = guard
         self._interrupts = interrupts
@@ -61,6 +97,7 @@ class SaveState(keras.callbacks.Callback):
         self._save()
 
     def _save(self) -> None:
+        self._settings.write()
         self._state.save(self._tracker.position)
         is_over = self._tracker.is_over(self._run)
         if self._interrupts.requested and not is_over:

@@ -4,6 +4,10 @@ A recipe is a module with a docstring (source, command, measured time and
 metrics) and `CONFIG`, in this folder or a file of the user's. If its `CONFIG` lacks something
 that only the user has, such as the network to start from, `NEEDS` describes it by setting. The
 module `reference` has `RECIPES` instead: one per network of the reference.
+
+A recipe in a file of the user's is a program, and is executed only where it is named: by
+`load_recipe` and `describe_recipe` (`--recipe FILE.py`, `--describe-recipe FILE.py`). A
+configuration only records its path: neither `fit` nor `--resume` executes it.
 """
 
 import difflib
@@ -17,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
+
+# Of the recipes in files that this process has executed, by path.
+_needs_of_files: dict[str, Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,10 @@ def load_recipe(name: str) -> Config:
         >>> load_recipe("camvid_mobilenet_v2").replace(epochs=1).data.dataset
         'camvid'
     """
-    return _find(name).config.replace(recipe=name)
+    recipe = _find(name)
+    if name not in _recipes():
+        _needs_of_files[name] = recipe.needs
+    return recipe.config.replace(recipe=name)
 
 
 def describe_recipe(name: str) -> str:
@@ -68,11 +78,18 @@ def describe_recipe(name: str) -> str:
 
 
 def check_needs(config: Config) -> None:
-    """Raises ValueError if the recipe needs a setting that the configuration does not have."""
+    """Raises ValueError if the recipe needs a setting that the configuration does not have.
+
+    A recipe in a file is not executed here; its needs are known where `load_recipe` did so before.
+    """
     recipe = config.run.recipe
     if recipe is None:
         return
-    for name, why in _find(recipe).needs.items():
+    if recipe.endswith(".py") and recipe not in _recipes():
+        needs = _needs_of_files.get(recipe, {})
+    else:
+        needs = _find(recipe).needs
+    for name, why in needs.items():
         if config.to_flat()[name] is None:
             raise ValueError(f"Recipe {recipe!r} needs --{name.replace('_', '-')}: {why}")
 

@@ -9,6 +9,7 @@ from keras_fcn.datasets import SegmentationDataset, open_dataset
 from ..callbacks.log import read_log
 from ..config import Config
 from ..smoke import smoke_config
+from ..terminal import printable
 from ..training import fit
 from ..workdir import Workdir, open_workdir
 
@@ -78,7 +79,9 @@ def open_base(base: Config) -> tuple[Config, SegmentationDataset]:
         raise ValueError(
             "A study compares networks on a validation split. Received: validation_split=None."
         )
-    dataset = open_dataset(base.data.dataset, base.data.source, base.data.data_dir)
+    dataset = open_dataset(
+        base.data.dataset, base.data.source, base.data.data_dir, **base.data.folder
+    )
     if dataset.heads.is_named:
         raise ValueError(
             f"A study needs one label per pixel; {dataset.name!r} has several: "
@@ -104,7 +107,7 @@ def train_all(runs: Sequence[Run], workdir: str | Path) -> dict[str, Trained]:
     trained: dict[str, Trained] = {}
     for number, run in enumerate(runs, 1):
         folder = Path(workdir).expanduser() / run.name
-        print(f"\nTraining {number} of {len(runs)}: {folder}", flush=True)
+        print(printable(f"\nTraining {number} of {len(runs)}: {folder}"), flush=True)
         trained[run.name] = _train(run, folder, trained)
     return trained
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from keras_fcn.data.image_io import read_mask
+from keras_fcn.data.masks import read_mask
 from keras_fcn.datasets.tfds_builder import (
     Archive,
     SegmentationBuilder,
@@ -46,6 +46,10 @@ class Builder(SegmentationBuilder):
                 "fcaf7c4978dd8d091ec67db7cb7fdd225f5051c5.zip"
             )
         ]
+    }
+    PIXELS: ClassVar = {
+        "train": "41aa31d04df8f995434eeb82bb74931bb6ffce33f2706e4ab89c38383e448370",
+        "val": "8728b2f673c1a4612e7b1b67def4ad7bd2e7f412bf6e4de875de49deda95c5c5",
     }
 
     @classmethod

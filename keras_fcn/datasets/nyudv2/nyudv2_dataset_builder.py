@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_fcn.data.hha import encode_hha
-from keras_fcn.data.image_io import labels_from_one, read_depth, read_mask, read_mat_labels
+from keras_fcn.data.image_io import labels_from_one, read_depth, read_mat_labels
+from keras_fcn.data.masks import read_mask
 from keras_fcn.datasets.tfds_builder import (
     Archive,
     Files,

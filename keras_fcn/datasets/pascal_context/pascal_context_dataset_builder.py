@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from keras_fcn.data.image_io import read_mask, read_mat_labels
+from keras_fcn.data.image_io import read_mat_labels
+from keras_fcn.data.masks import read_mask
 from keras_fcn.datasets.tfds_builder import (
     Archive,
     SegmentationBuilder,

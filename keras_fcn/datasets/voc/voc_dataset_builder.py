@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from keras_fcn.data.image_io import read_mask
+from keras_fcn.data.masks import read_mask
 from keras_fcn.datasets.tfds_builder import (
     Archive,
     Files,

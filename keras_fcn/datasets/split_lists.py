@@ -1,0 +1,237 @@
+"""Files that list the images of each split: `train.txt`, `val.txt`, VOC's `ImageSets`."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from keras_fcn.datasets.class_table import decoded, is_table
+from keras_fcn.datasets.folder_names import SPLIT_WORDS, composed, may_be_split, picture_suffixes
+from keras_fcn.datasets.pairing import PlacedFile
+
+_SUFFIXES = (".txt", ".lst", ".csv")
+_UNSPLIT = ("trainval", "default", "all")  # lists of images that are to be split
+_PARTS = (("train", "trainval"), ("val", "trainval"))  # splits that are part of a list
+_FOLDERS = ("", "imagesets/segmentation", "imagesets", "splits", "split", "lists", "list")
+_ELSEWHERE = len(_FOLDERS)
+_MOST_BYTES = 1 << 24  # of a file that is searched for names of images
+
+
+@dataclass
+class SplitLists:
+    """The lists of a folder.
+
+    Args:
+        files: The list of each split; "trainval" is to be split further.
+        unread: Lists that are not used.
+        unknown: Lists that may be of a split, whose names say none.
+        problems: What is wrong with them, one sentence each.
+    """
+
+    files: dict[str, Path] = field(default_factory=dict)
+    unread: list[Path] = field(default_factory=list)
+    unknown: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def find_lists(
+    texts: Sequence[Path], pictures: Sequence[Path], roots: Collection[Path]
+) -> SplitLists:
+    """Finds the lists of splits: those of one folder, so that lists of two tasks do not mix.
+
+    Args:
+        texts: The files that are no pictures.
+        pictures: The pictures.
+        roots: Folders below which lists are expected.
+    """
+    result = SplitLists()
+    stems = {path.stem for path in pictures}
+    by_rank: dict[int, dict[str, list[Path]]] = {}
+    unknown: list[tuple[int, Path]] = []
+    for path in texts:
+        if path.suffix.lower() not in _SUFFIXES or is_table(path):
+            continue
+        word = re.sub(r"([-_ ]?(list|ids|files|names|set|split))+$", "", path.stem.lower())
+        split = "trainval" if word in _UNSPLIT else SPLIT_WORDS.get(word)
+        rank = _rank(path, roots)
+        if split and (rank < _ELSEWHERE or _is_list(path, stems)):
+            by_rank.setdefault(rank, {}).setdefault(split, []).append(path)
+        elif (rank < _ELSEWHERE or may_be_split(path.stem)) and _is_list(path, stems):
+            unknown.append((rank, path))
+    if not by_rank:
+        result.unknown = [path for _, path in unknown]
+        return result
+
+    best = min(by_rank)
+    chosen = by_rank.pop(best)
+    for split, files in chosen.items():
+        result.files[split] = files[0]
+        for path in files[1:]:
+            result.problems.append(
+                f"{path}: {files[0].name} is a list of the split {split!r} too. Remove one of them."
+            )
+    if "trainval" in result.files and not {"train", "val"}.isdisjoint(result.files):
+        result.unread.append(result.files.pop("trainval"))
+    trains = not {"train", "trainval"}.isdisjoint(result.files)
+    beside = next(iter(result.files.values()))
+    for of_split in by_rank.values():
+        for split, files in of_split.items():
+            result.unread += files
+            if split == "train" and not trains:
+                result.problems.append(
+                    f"{files[0]}: the list of the split 'train' is in another folder than "
+                    f"{beside}. Put the lists of all splits into one folder."
+                )
+    for rank, path in unknown:
+        if rank == best and not trains:
+            result.problems.append(
+                f"{path}: the file lists images, and there is no list of the split 'train' beside "
+                f"{beside.name}. Rename it to train.txt if that is meant, or remove it."
+            )
+        else:
+            result.unread.append(path)
+    return result
+
+
+def unknown_list_problem(path: Path, pictures: Sequence[Path]) -> str | None:
+    """Returns why a list may say the split and is not read; `None` if it names all images."""
+    lines = [line.strip() for line in decoded(path).splitlines() if line.strip()]
+    is_bare = all(len(line.split()) == 1 and "," not in line for line in lines)
+    if is_bare and len(set(lines)) >= len(pictures) // 2:
+        return None  # of images and masks, one of the two: no split
+    return (
+        f"{path}: the file lists images, and its name is that of no known split "
+        f"({', '.join(f'{word}.txt' for word in SPLIT_WORDS)}). Rename or remove it."
+    )
+
+
+def other_split_files(texts: Sequence[Path], pictures: Sequence[Path]) -> Iterator[str]:
+    """Yields a problem for each file that may say the split in a form that is not read."""
+    stems = {path.stem for path in pictures}
+    for path in texts:
+        if (
+            path.suffix.lower() not in (".json", ".csv", ".tsv", ".yaml", ".yml")
+            or not may_be_split(path.stem)
+            or path.stat().st_size > _MOST_BYTES
+        ):
+            continue
+        words = set(re.findall(r"[^\s\"',;/\\\[\]{}:]+", decoded(path)))
+        named = {PurePosixPath(word).stem for word in words} & stems
+        if len(named) >= 2:
+            yield (
+                f"{path}: the file names {len(named)} images and may say in which split they "
+                "are; it is not read. Write their names into train.txt and val.txt, or move "
+                "the file away to split at random."
+            )
+
+
+class ListReader:
+    """Finds the images that lines of lists name.
+
+    Args:
+        images: All images.
+        base: The folder that contains them.
+    """
+
+    def __init__(self, images: Sequence[PlacedFile], base: Path) -> None:
+        self._by_name: dict[str, set[PlacedFile]] = {}
+        self._second: dict[PlacedFile, tuple[str, str]] = {}  # place and word after the image
+        for image in images:
+            relative = image.path.relative_to(base).with_suffix("")
+            parts = PurePosixPath(composed(relative.as_posix())).parts
+            for name in (*("/".join(parts[start:]) for start in range(len(parts))), image.key()):
+                self._by_name.setdefault(name, set()).add(image)
+
+    def lines(self, path: Path) -> Iterator[tuple[str, str, PlacedFile | None]]:
+        """Yields (place, entry, image or `None`) by line; headings and comments are left out.
+
+        Args:
+            path: The list: a name or path in each line, with or without extension, and
+                perhaps the mask or other words behind it.
+        """
+        for number, line in enumerate(decoded(path).splitlines(), 1):
+            entry = composed(line.strip().replace("\\", "/"))
+            if not entry:
+                continue
+            image = self._image(entry)
+            is_heading = number == 1 and path.suffix.lower() == ".csv"
+            if image is None and (entry[0] == "#" or is_heading):
+                continue
+            words = re.split(r"[\s,]+", entry)
+            if image is not None and len(words) == 2:
+                self._second[image] = f"{path}, line {number}", words[1]
+            yield f"{path}, line {number}", entry, image
+
+    def other_masks(
+        self, pairs: Mapping[PlacedFile, tuple[Path, ...]], pictures: Sequence[Path]
+    ) -> Iterator[str]:
+        """Yields a problem for each line that names another mask than is read."""
+        tails = {path.parts[-count:] for path in pictures for count in (1, 2)}
+        for image, (place, word) in self._second.items():
+            tail = PurePosixPath(word).parts[-2:]
+            masks = pairs.get(image, ())
+            if len(masks) == 1 and tail in tails and masks[0].parts[-len(tail) :] != tail:
+                yield (
+                    f"{place}: the line names the mask {word!r}, but {masks[0]} would be read. "
+                    "Choose the masks with --masks GLOB."
+                )
+
+    def _image(self, entry: str) -> PlacedFile | None:
+        for word in (entry, *re.split(r"[\s,]+", entry)[:1]):
+            parts = [part for part in word.split("/") if part not in ("", ".")]
+            for start in range(len(parts)):
+                name = "/".join(parts[start:])
+                stripped = name
+                if PurePosixPath(name).suffix.lower() in picture_suffixes():
+                    stripped = PurePosixPath(name).with_suffix("").as_posix()
+                for key in (name, stripped):
+                    found = self._by_name.get(key, set())
+                    if len(found) == 1:
+                        return next(iter(found))
+        return None
+
+
+def listed_splits(
+    lists: Mapping[str, Path], reader: ListReader, problems: list[str]
+) -> dict[str, list[PlacedFile]]:
+    """Returns the images of each split, as the lists name them; what is wrong is added."""
+    first: dict[PlacedFile, tuple[str, str]] = {}
+    splits: dict[str, list[PlacedFile]] = {}
+    for split, path in lists.items():
+        splits[split] = []
+        for place, entry, image in reader.lines(path):
+            if image is None:
+                problems.append(f"{place}: there is no image {entry!r}.")
+            elif image in first and first[image][0] == split:
+                problems.append(f"{place}: {entry!r} is listed twice.")
+            elif image in first:
+                other, where = first[image]
+                problems.append(
+                    f"{place}: {entry!r} is also in the list of the split {other!r} ({where})."
+                )
+            elif image.split and image.split != split and (image.split, split) not in _PARTS:
+                problems.append(
+                    f"{place}: {entry!r} lies in a folder of the split {image.split!r}."
+                )
+            else:
+                first[image] = split, place.rpartition("/")[2]
+                splits[split].append(image)
+    return splits
+
+
+def _rank(path: Path, roots: Collection[Path]) -> int:
+    """Returns the place of a list's folder among those where lists are expected."""
+    folders = [
+        path.parent.relative_to(root).as_posix().lower()
+        for root in roots
+        if path.is_relative_to(root)
+    ]
+    names = ["" if folder == "." else folder for folder in folders]
+    return min((_FOLDERS.index(name) for name in names if name in _FOLDERS), default=_ELSEWHERE)
+
+
+def _is_list(path: Path, stems: set[str]) -> bool:
+    """Returns whether most lines of a file are names of pictures."""
+    lines = [line.strip() for line in decoded(path).splitlines()[:200] if line.strip()]
+    named = [line for line in lines if PurePosixPath(re.split(r"[\s,]", line)[0]).stem in stems]
+    return bool(lines) and len(named) * 2 > len(lines)

@@ -1,0 +1,3 @@
+from ..cli.conftest import channel_model, photos
+
+__all__ = ["channel_model", "photos"]
