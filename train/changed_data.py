@@ -90,7 +90,7 @@ def accept_changes(
             (row for row in rows if monitor in row), key=lambda row: row[monitor], default=None
         )
         rows = [_set_aside(row, has_validation=validation is not None) for row in rows]
-        moved = replace(moved, best=-1.0)
+        moved = replace(moved, best=-1.0, best_epoch=moved.epoch)
         batches = data.validation_batches()
         if batches is not None and best_row is not None and workdir.best.is_file():
             scored = evaluation_model.score_file(workdir.best, batches)
@@ -115,9 +115,12 @@ def next_epoch(position: Position, epochs: int) -> Position:
     >>> next_epoch(Position(epoch=2, step=5), epochs=3).epoch
     2
     """
+    # A training that had stopped early goes on, too.
+    position = replace(position, stopped="")
     if not position.step:
         return position
-    return Position(min(position.epoch + 1, epochs - 1), best=position.best)
+    epoch = min(position.epoch + 1, epochs - 1)
+    return replace(position, epoch=epoch, step=0, seconds=0.0)
 
 
 def set_steps(optimizer: keras.Optimizer, steps: int) -> None:

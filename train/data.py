@@ -1,7 +1,7 @@
 """The batches that a network is trained and validated on, and the class weights."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +15,26 @@ from keras_fcn.labels import Heads, LabelSpec
 
 from .config import AugmentationConfig, DataConfig, LossConfig
 
+# Validation images that are shown during a training.
+NUM_SHOWN = 4
 _SECONDS_FOR_COPIES = 30.0
+
+
+@dataclass(frozen=True)
+class ShownExample:
+    """A validation image that is shown.
+
+    Args:
+        name: Its `id`.
+        picture: RGB, uint8, shape `(height, width, 3)`.
+        images: What the network takes, a batch of one.
+        labels: The label maps by head.
+    """
+
+    name: str
+    picture: np.ndarray
+    images: tf.Tensor
+    labels: dict[str, np.ndarray]
 
 
 class TrainingData:
@@ -183,6 +202,26 @@ class TrainingData:
         return evaluation_batches(
             dataset, config.validation_split, config.batch_size, self._modalities
         )
+
+    def shown_examples(self) -> list[ShownExample]:
+        """Returns a few validation images, spread over the split, always the same ones."""
+        split = self._config.validation_split
+        if split is None:
+            return []
+        dataset = first_examples(self.dataset, split, self._config.validation_limit)
+        step = -(-dataset.splits[split] // NUM_SHOWN)
+        spread = replace(dataset, records=lambda name: dataset.records(name).shard(step, 0))
+        batches = evaluation_batches(spread, split, 1, self._modalities)
+        examples = spread.examples(split).as_numpy_iterator()
+        return [
+            ShownExample(
+                example["id"].decode(errors="replace"),
+                example["image"],
+                images,
+                dict(self.heads.by_name(example["label"])),
+            )
+            for example, (images, _) in zip(examples, batches, strict=True)
+        ]
 
     def class_weights(self, loss: LossConfig) -> dict[str, list[float]]:
         """Returns one weight per class by head; an empty dictionary without class weights."""

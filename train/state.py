@@ -25,12 +25,18 @@ class Position:
         step: Complete steps of the epoch after them.
         best: Best validation mean IoU so far; -1 before the first.
         seconds: Duration of the current epoch so far.
+        best_epoch: Complete epochs when `best` was reached.
+        elapsed: Seconds of the training so far, validation included.
+        stopped: Why the training ended before its last epoch; "" if it did not.
     """
 
     epoch: int = 0
     step: int = 0
     best: float = -1.0
     seconds: float = 0.0
+    best_epoch: int = 0
+    elapsed: float = 0.0
+    stopped: str = ""
 
 
 class State:

@@ -12,7 +12,15 @@ from .config import Config
 
 # Settings that another run of the same training may change: they change no weight.
 _FREE = (
-    *("workdir", "resume", "accept_changed_data", "source", "data_dir", "save_every"),
+    *(
+        "workdir",
+        "resume",
+        "accept_changed_data",
+        "source",
+        "data_dir",
+        "weights_dir",
+        "save_every",
+    ),
     "write_classes",
 )
 
@@ -33,6 +41,11 @@ class Workdir:
         return self.path / "config.json"
 
     @property
+    def plan(self) -> Path:
+        """The plan that the settings follow, if there is one."""
+        return self.path / "plan.json"
+
+    @property
     def best(self) -> Path:
         """The network with the best validation mean IoU so far."""
         return self.path / "best.keras"
@@ -51,6 +64,11 @@ class Workdir:
     def curves(self) -> Path:
         """A picture of the log."""
         return self.path / "curves.png"
+
+    @property
+    def strip(self) -> Path:
+        """A picture of some validation images with the last predictions."""
+        return self.path / "validation.png"
 
     @property
     def tensorboard(self) -> Path:

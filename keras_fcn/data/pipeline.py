@@ -17,6 +17,10 @@ from keras_fcn.data.dataset import IMAGE_KEYS, SegmentationDataset
 # Decoded examples are kept in memory up to this many bytes in all.
 CACHE_BYTES = 2 * 2**30
 
+# Images of one size are evaluated in batches of up to this many pixels: with 21 classes, their
+# logits take 340 MiB.
+EVALUATION_PIXELS = 2**22
+
 # The images of an example by modality, and its label maps by head.
 _Pair = tuple[dict[str, Any], dict[str, Any]]
 
@@ -161,7 +165,8 @@ def evaluation_batches(
     Args:
         dataset: The dataset.
         split: One of its splits.
-        batch_size: Largest number of examples in a batch.
+        batch_size: Largest number of examples in a batch. Of large images a batch has fewer, so
+            that it has at most `EVALUATION_PIXELS` pixels, or one image.
         modalities: As for `training_batches`.
         ids: Whether the ids of the examples are part of each batch.
 
@@ -197,7 +202,9 @@ def evaluation_batches(
                 tf.shape(image, tf.int64)[:2], tf.constant([2**31, 1], tf.int64), 1
             ),
             reduce_func=lambda _, window: window.batch(batch_size),
-            window_size=batch_size,
+            window_size_func=lambda key: tf.clip_by_value(
+                EVALUATION_PIXELS // tf.maximum((key // 2**31) * (key % 2**31), 1), 1, batch_size
+            ),
         )
     return batches.with_options(_options()).prefetch(tf.data.AUTOTUNE)
 

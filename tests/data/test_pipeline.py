@@ -238,6 +238,19 @@ def test_evaluation_batches_hold_one_size_and_every_example_once():
     assert_equal_batches(batches, again)
 
 
+def test_evaluation_batches_of_large_images_are_smaller(monkeypatch):
+    # Images of 54, 54 and 49 pixels: two of each are above 107.
+    for most, sizes in ((10, {1}), (107, {1, 2}), (108, {2}), (10**6, {4})):
+        monkeypatch.setattr("keras_fcn.data.pipeline.EVALUATION_PIXELS", most)
+
+        batches = list(evaluation_batches(numbered(12), "train", batch_size=4))
+
+        assert {len(images) for images, _ in batches} == sizes
+        assert sorted(int(image[0, 0, 0]) for images, _ in batches for image in images) == [
+            *range(1, 13)
+        ]
+
+
 def test_evaluation_one_by_one_keeps_the_order():
     batches = evaluation_batches(numbered(7), "train")
 

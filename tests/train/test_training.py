@@ -18,8 +18,9 @@ from keras_fcn_train import (
     load_recipe,
     recipe_names,
 )
-from keras_fcn_train.callbacks import SaveState, Tracker
+from keras_fcn_train.callbacks import SaveState, StopOnDivergence, Tracker
 from keras_fcn_train.callbacks.log import read_log
+from keras_fcn_train.state import Position
 from keras_fcn_train.workdir import Workdir, locked_workdir
 
 from keras_fcn.confusion_matrix import ConfusionMatrix
@@ -71,7 +72,7 @@ def test_workdir_contains_what_was_promised(finished):
 
     assert names == {
         *("best.keras", "last.keras", "config.json", "log.csv", "curves.png"),
-        *("tensorboard", "state"),
+        *("validation.png", "tensorboard", "state"),
     }
     config = Config.from_json((finished.workdir / "config.json").read_text())
     assert config == tiny_config(workdir=str(finished.workdir))
@@ -290,6 +291,13 @@ def test_weights_that_are_not_finite_are_not_trained(finished, tmp_path):
         pytest.raises(ValueError, match=r"spoiled\.keras.* must have weights that are numbers"),
     ):
         fit(config, tiny_dataset())
+    # Those that come otherwise, such as from a state.
+    guard = StopOnDivergence(config, Workdir(tmp_path), Tracker(Position(), 1, 1))
+    guard.set_model(network)
+    with pytest.raises(
+        TrainingDiverged, match=r"fc6/kernel \(576 of 576\) are NaN or infinite bef"
+    ):
+        guard.on_train_begin()
 
 
 def test_a_workdir_is_for_one_training_at_a_time(tmp_path):
