@@ -359,6 +359,11 @@ class RunConfig(Section):
         "runs/default", "Folder of checkpoints, logs and the state to resume from.", "DIR"
     )
     resume: bool = _setting(False, "Continue the training in the workdir.")
+    accept_changed_data: bool = _setting(
+        False,
+        "With --resume, go on although images, masks or classes changed: from the next whole "
+        "epoch, with the validation scored anew.",
+    )
     epochs: int = _setting(50, "Passes over the training split.", "N")
     save_every: int | None = _setting(
         None, "Save the state to resume from every N steps, not only after epochs.", "N"
@@ -381,6 +386,8 @@ class RunConfig(Section):
     def _check(self) -> None:
         for name in ("epochs", "validate_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
+        accept = self.accept_changed_data
+        self._require("accept_changed_data", self.resume or not accept, "false without `resume`")
         every = self.save_every
         self._require("save_every", every is None or every >= 1, "at least 1, or None")
         self._require("seed", self.seed >= 0, "0 or more")

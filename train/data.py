@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_fcn.data.augmentation import Augmentation
 from keras_fcn.data.dataset import first_examples
+from keras_fcn.data.dataset_fingerprint import DatasetFingerprint
 from keras_fcn.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from keras_fcn.datasets import Example, SegmentationDataset, open_dataset
 from keras_fcn.labels import Heads, LabelSpec
@@ -114,6 +115,15 @@ class TrainingData:
             return []
         shown = ", ".join(names[:8]) + f" and {len(names) - 8} more" * (len(names) > 8)
         return [f"Classes in {split} only, which cannot be learned: {shown}."]
+
+    def fingerprint(self, known: DatasetFingerprint | None = None) -> DatasetFingerprint:
+        """Returns the fingerprint of the splits that are trained and validated on.
+
+        Args:
+            known: An earlier one, which saves reading files that are as they were.
+        """
+        splits = [self._config.train_split, self._config.validation_split]
+        return self.dataset.fingerprint([split for split in splits if split], known)
 
     @property
     def num_examples(self) -> int:

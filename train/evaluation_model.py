@@ -13,6 +13,7 @@ from keras_fcn.files import replacing
 from keras_fcn.labels import Heads
 from keras_fcn.models import FCN
 from keras_fcn.models.optimize import fast_argmax
+from keras_fcn.prediction import load_model
 
 from .heads import head_losses, mean_over_heads
 from .moving_average import MovingAverage, measure_batchnorm
@@ -103,6 +104,18 @@ class EvaluationModel:
         logs["loss"] = sum(losses.values())
         logs["mean_iou"] = mean_over_heads(logs, self.heads)
         return logs
+
+    def score_file(self, path: Path, batches: tf.data.Dataset) -> dict[str, float]:
+        """Takes the weights of a file that this training saved; returns as `evaluate` does.
+
+        Raises:
+            ValueError: If the file cannot be read, or contains another network.
+        """
+        saved = load_model(path)
+        if [w.shape for w in saved.weights] != [w.shape for w in self.network.weights]:
+            raise ValueError(f"{path} must be a network of this training, but is another.")
+        self.network.set_weights(saved.get_weights())
+        return self.evaluate(batches)
 
     def save(self, path: Path, origin: dict[str, Any]) -> None:
         """Writes a `.keras` file in one step."""

@@ -28,6 +28,7 @@ from .callbacks import (
     Validation,
     WarnOfOneClass,
 )
+from .changed_data import accept_changes, find_changes
 from .config import Config, RunConfig
 from .data import TrainingData
 from .devices import Devices, keep_freed_memory
@@ -80,8 +81,8 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
             (`keras_fcn.datasets.from_arrays`), which `open_dataset` cannot open.
 
     Raises:
-        ValueError: If settings contradict each other, the data or the workdir, or another
-            training runs in the workdir.
+        ValueError: If settings contradict each other, the data or the workdir, another
+            training runs in the workdir, or the data changed since the training that is to resume.
         TrainingInterrupted: After Ctrl-C, with the state saved.
         TrainingDiverged: If the loss is no longer finite.
     """
@@ -99,6 +100,7 @@ def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir
     if config.run.deterministic:
         tf.config.experimental.enable_op_determinism()
     data = open_data(config, dataset)
+    fingerprint, changes = find_changes(data, config, workdir)
     devices = Devices(
         config.run.devices,
         batch_size=config.data.batch_size,
@@ -111,11 +113,25 @@ def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir
     average = MovingAverage(network, decay) if decay else None
     batches = data.batchnorm_batches(config.optimizer.batchnorm_batches)
     evaluation_model = EvaluationModel(network, data.heads, average, batches)
-    state = State(workdir.state, _variables(network, metrics, average, evaluation_model))
+    variables = _variables(network, metrics, average, evaluation_model)
+    state = State(workdir.state, variables, fingerprint)
     position = Position()
     if config.run.resume and state.path.is_file():
         # The metrics follow when `fit` has reset them.
         position = state.restore("model", "optimizer", "average", "evaluation")
+        if changes:
+            position, text = accept_changes(
+                changes,
+                position,
+                data=data,
+                config=config,
+                workdir=workdir,
+                state=state,
+                optimizer=network.optimizer,
+                evaluation_model=evaluation_model,
+                origin=lambda logs: _origin(config, logs),
+            )
+            print(printable(text))
         _check_step(position, data.steps_per_epoch, workdir)
     for line in data.description:
         print(printable(line))
@@ -200,13 +216,12 @@ def _validation(
 
 
 def _check_step(position: Position, steps_per_epoch: int, workdir: Workdir) -> None:
-    """Raises ValueError if the epoch in which a training stopped has no further step now."""
+    """Raises ValueError if a position cannot be that of these data: it would never end."""
     if position.step and position.step >= steps_per_epoch:
         raise ValueError(
             f"{workdir.state} was saved after {position.step} steps of an epoch, which has "
-            f"{steps_per_epoch} now: the training split has fewer images than before. Restore "
-            f"them, or start a new training from its weights: --init {workdir.last}, with another "
-            "--workdir."
+            f"{steps_per_epoch}: it is damaged. Restore it, or start a new training from its "
+            f"weights: --init {workdir.last}, with another --workdir."
         )
 
 

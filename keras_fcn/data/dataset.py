@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_fcn.data.dataset_fingerprint import DatasetFingerprint, Stamps, stamp_arrays
 from keras_fcn.labels import Heads, Labels
 
 # The key of each modality (`keras_fcn.modalities`) in an example.
@@ -51,6 +52,8 @@ class SegmentationDataset:
         pixels: By split, the pixels of each class, then those ignored, where they are counted.
         find_copies: Function that looks for images nearly equal to one of another split, for at
             most so many seconds, and returns a sentence on them, or `None`.
+        find_fingerprint: Function from splits and an earlier fingerprint to that of the dataset,
+            where it knows the contents of its examples; see `fingerprint`.
 
     Example:
         >>> import numpy as np
@@ -72,6 +75,9 @@ class SegmentationDataset:
     notes: tuple[str, ...] = field(default=(), repr=False)
     pixels: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
     find_copies: Callable[[float], str | None] = field(default=lambda seconds: None, repr=False)
+    find_fingerprint: (
+        Callable[[Sequence[str], DatasetFingerprint | None], DatasetFingerprint] | None
+    ) = field(default=None, repr=False)
 
     @property
     def heads(self) -> Heads:
@@ -88,6 +94,26 @@ class SegmentationDataset:
         return self.records(split).map(
             self.decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
+
+    def fingerprint(
+        self, splits: Sequence[str], known: DatasetFingerprint | None = None
+    ) -> DatasetFingerprint:
+        """Returns what a later run compares to find out whether the dataset changed.
+
+        A dataset that does not know the contents of its examples, such as a generated one, has
+        their numbers and the classes only.
+
+        Args:
+            splits: The splits that are used.
+            known: An earlier fingerprint, which saves reading files that are as they were.
+        """
+        if self.find_fingerprint is not None:
+            return self.find_fingerprint(splits, known).of_splits(splits)
+        ids: dict[str, Stamps] = {
+            split: {f"{split}/{position}": () for position in range(self.splits[split])}
+            for split in splits
+        }
+        return DatasetFingerprint(ids, {"classes": self.heads.to_dict()})
 
     def check_split(self, split: str) -> None:
         """Raises ValueError, which names the splits, unless `split` is one of them."""
@@ -141,14 +167,34 @@ def from_arrays(
             lambda: iter(examples), output_signature=signature
         ).apply(count)
 
+    def fingerprint(splits: Sequence[str], _: DatasetFingerprint | None) -> DatasetFingerprint:
+        stamps: dict[str, Stamps] = {
+            split: {id_: stamp_arrays(id_, arrays) for id_, arrays in map(_arrays, stored[split])}
+            for split in splits
+        }
+        return DatasetFingerprint(stamps, {"classes": Heads(labels).to_dict()})
+
     return SegmentationDataset(
         name=name,
         labels=labels,
         splits={split: len(examples) for split, examples in stored.items()},
         records=records,
         decode=dict,
+        find_fingerprint=fingerprint,
         modalities=modalities_of(next((e[0] for e in stored.values() if e), {})),
     )
+
+
+def _arrays(example: Mapping[str, Any]) -> tuple[str, list[tuple[str, Any]]]:
+    """Returns the id of an example and its arrays with their names, label maps by head too."""
+    found: list[tuple[str, Any]] = []
+    for name, value in example.items():
+        if isinstance(value, Mapping):
+            found += [(f"{name} {head}", array) for head, array in value.items()]
+        elif name != "id":
+            found.append((name, value))
+    id_ = example["id"]
+    return id_.decode(errors="replace") if isinstance(id_, bytes) else str(id_), found
 
 
 def _spec_of_any_size(value: Any) -> tf.TensorSpec:

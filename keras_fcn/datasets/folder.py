@@ -16,6 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_fcn.data.dataset import Example, SegmentationDataset
+from keras_fcn.data.dataset_fingerprint import DatasetFingerprint, stamp_files
 from keras_fcn.data.image_io import DEEP_MODES, check_size, read_image
 from keras_fcn.data.masks import VOID, check_labels
 from keras_fcn.datasets.class_table import (
@@ -161,6 +162,7 @@ def open_folder(
                 for split, pairs in files.splits.items()
             },
         ),
+        find_fingerprint=partial(_fingerprint, root, files),
     )
 
 
@@ -224,6 +226,28 @@ def find_folder_files(
     return FolderFiles(
         splits, table, chosen.reading, chosen.counts, notes + chosen.notes, problems, chosen.wrong
     )
+
+
+def _fingerprint(
+    root: Path, files: FolderFiles, splits: Sequence[str], known: DatasetFingerprint | None
+) -> DatasetFingerprint:
+    assert files.reading is not None
+
+    def role(mask: Path) -> str:
+        label = files.reading.class_labels.get(mask) if files.reading else None
+        return "mask" if label is None else f"mask of class {label}"
+
+    paths = {
+        split: {
+            id_: [("image", image), *((role(mask), mask) for mask in masks)]
+            for id_, (image, masks) in files.splits[split].items()
+        }
+        for split in splits
+    }
+    reading = files.reading.to_dict()
+    if files.table is not None:
+        reading["table"] = _shown(root, files.table.path)
+    return DatasetFingerprint(stamp_files(paths, root, known), reading)
 
 
 def _raise_first(files: FolderFiles, path: str | Path) -> None:
