@@ -5,7 +5,7 @@ import pytest
 
 from keras_fcn import FCN32s
 from keras_fcn.confusion_matrix import ConfusionMatrix
-from keras_fcn.labels import Heads, LabelSpec
+from keras_fcn.labels import Heads, LabelSpec, check_is_uint8, voc_palette
 from keras_fcn.losses import PixelwiseCrossentropy
 from keras_fcn.metrics import SegmentationMetrics
 
@@ -60,6 +60,29 @@ def test_an_ignored_label_that_uint8_cannot_hold_is_refused(ignore_class):
     ):
         with pytest.raises(ValueError, match=r"must be in \[0, 255\].*ignore_class="):
             make()
+
+
+def test_the_palette_is_that_of_the_voc_devkit():
+    palette = voc_palette(256)
+
+    # VOClabelcolormap: aeroplane, bottle, tv/monitor, and void, which is index 255. Beyond 64
+    # classes the third bit of each channel counts: 64 is 32 of red, 128 is 32 of green.
+    assert [palette[i] for i in (1, 5, 20)] == [(128, 0, 0), (128, 0, 128), (0, 64, 128)]
+    assert [palette[i] for i in (64, 128, 255)] == [(32, 0, 0), (0, 32, 0), (224, 224, 192)]
+    assert len(set(palette)) == 256
+
+
+@pytest.mark.parametrize("ignore_class", [0, 1, 2])
+def test_no_class_is_ignored_not_even_the_first_or_last(ignore_class):
+    with pytest.raises(ValueError, match=rf"outside the classes \[0, 3\).*={ignore_class}"):
+        LabelSpec(("a", "b", "c"), ignore_class=ignore_class)
+
+
+@pytest.mark.parametrize("ignore_class", [0, 255])
+def test_a_label_map_can_contain_0_and_255(ignore_class):
+    assert np.uint8(ignore_class) == ignore_class
+
+    check_is_uint8(ignore_class)
 
 
 def test_the_largest_labels_are_accepted():

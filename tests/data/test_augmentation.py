@@ -4,7 +4,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from scipy.spatial.transform import Rotation
 
+from keras_fcn.data import augmentation as augmentation_module
 from keras_fcn.data.augmentation import Augmentation, augment, keep_cells
 
 OFF = Augmentation.none()
@@ -404,6 +406,142 @@ def test_only_colors_change_their_colors():
     # And the colors are those of the same image alone.
     alone, _ = augment_one(images["rgb"], labels["a"], [0, 1], (8, 8), 255, recolor)
     np.testing.assert_array_equal(moved["rgb"], alone)
+
+
+# === Exact results for draws that are known ===
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Sets the uniform numbers of an example by name; the others are 0.5, which is the middle."""
+
+    def set_draws(**numbers: float) -> None:
+        names = augmentation_module._DRAWS
+        assert set(numbers) <= set(names)
+        values = tf.constant([numbers.get(name, 0.5) for name in names])
+        monkeypatch.setattr(tf.random, "stateless_uniform", lambda shape, seed: values)
+
+    return set_draws
+
+
+@pytest.mark.parametrize(("draw", "turns"), [(0.0, -1), (1.0, 1), (0.5, 0)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_quarter_turns_are_those_of_numpy(drawn, draw, turns, flip):
+    image, label = photograph(20, 30), np.arange(600).reshape(20, 30).astype("uint8")
+    drawn(rotation=draw, flip=0.2)
+    crop_size = (30, 20) if turns else (20, 30)
+
+    new_image, new_label = augmented(
+        image, label, 0, crop_size, augmentation=only(rotation=90.0, flip=flip)
+    )
+
+    expected_image, expected_label = np.rot90(image, turns), np.rot90(label, turns)
+    step = -1 if flip else 1
+    np.testing.assert_array_equal(new_label, expected_label[:, ::step])
+    difference = new_image.astype(int) - expected_image[:, ::step]
+    # The angle is rounded, so that pixels at the border take a trace of mid-gray.
+    assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize("turn", [-0.4, 0.7])
+def test_each_label_and_color_comes_from_where_the_geometry_says(drawn, turn):
+    rows, columns = np.mgrid[:60, :80]
+    label = ((rows // 7) * 12 + columns // 7).astype("uint8")
+    image = np.stack([2 * rows, 2 * columns, rows + columns], -1).astype("uint8")
+    # Scale 0.5 to 2: a draw of 0.7 is 0.5 * 4**0.7; aspect 0.8 to 1.25 likewise.
+    scale, aspect = 0.5 * 4**0.7, 0.8 * (1.25 / 0.8) ** 0.2
+    drawn(scale=0.7, aspect=0.2, rotation=(turn + 1) / 2, top=0.25, left=0.75, flip=0.9)
+    geometry = only(scale=(0.5, 2.0), aspect=(0.8, 1.25), rotation=30.0, flip=True)
+
+    new_image, new_label = augmented(image, label, 0, (50, 44), 255, geometry)
+
+    factors = scale / np.sqrt(aspect), scale * np.sqrt(aspect)
+    scaled = np.round(np.array([60, 80]) * factors)
+    offset = np.round(np.array([0.25, 0.75]) * (scaled - (50, 44)))
+    angle = np.radians(30.0 * turn)
+    down, right = np.mgrid[:50, :44] + 0.5 - np.array([25, 22])[:, None, None]
+    turned = np.stack(
+        [
+            np.cos(angle) * down + np.sin(angle) * right + 25 + offset[0],
+            np.cos(angle) * right - np.sin(angle) * down + 22 + offset[1],
+        ]
+    )
+    source = turned / np.array(factors)[:, None, None]
+    y, x = np.floor(source).astype(int)
+    inside = (y >= 0) & (y < 60) & (x >= 0) & (x < 80)
+    expected = np.where(inside, label[y.clip(0, 59), x.clip(0, 79)], 255)
+    # Points on the edge between two pixels may go either way.
+    assert (new_label == expected).mean() > 0.998
+    # A ramp's value is that of its coordinate; pixels are whole at their centers.
+    inner = (np.abs(y - 29.5) < 28) & (np.abs(x - 39.5) < 38)
+    for channel, values in enumerate((2 * source[0] - 1, 2 * source[1] - 1, source.sum(0) - 1)):
+        difference = new_image[..., channel] - values
+        assert inner.sum() > 500 and np.abs(difference[inner]).max() < 0.6
+    assert (new_image[(y < -1) | (y > 60) | (x < -1) | (x > 80)] == 128).all()
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.5, 0.75, 1.5])
+def test_images_are_resized_as_pillow_does(scale):
+    image, label = photograph(40, 56, 0, 256), np.zeros((40, 56), "uint8")
+
+    new_image, _ = augmented(image, label, 0, augmentation=only(scale=(scale, scale)))
+
+    # Pillow's bilinear filter is antialiased.
+    size = round(56 * scale), round(40 * scale)
+    expected = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+    assert np.abs(new_image.astype(int) - expected).max() <= 1
+
+
+def test_colors_are_the_linear_ones_of_their_definitions(drawn):
+    image, label = photograph(low=100, high=150), np.zeros((40, 56), "uint8")
+    drawn(brightness=0.9, contrast=0.2, saturation=0.8, hue=0.65, grayscale=0.5)
+    colors = only(brightness=0.1, contrast=0.5, saturation=0.4, hue=0.2, grayscale=0.3)
+
+    new_image, _ = augmented(image, label, 0, augmentation=colors)
+
+    # About the gray axis, then away from the luma, then away from mid-gray, then brighter.
+    turn = Rotation.from_rotvec(2 * np.pi * 0.3 * 0.2 * np.ones(3) / np.sqrt(3))
+    pixels = turn.apply(image.reshape(-1, 3) - 127.5)
+    luma = pixels @ [[0.299], [0.587], [0.114]]
+    pixels = (luma + (1 + 0.6 * 0.4) * (pixels - luma)) * (1 - 0.6 * 0.5)
+    expected = (pixels + 127.5 + 0.8 * 0.1 * 255).reshape(image.shape)
+    assert np.abs(new_image - expected).max() <= 0.51
+
+
+@pytest.mark.parametrize("draw", [0.29, 0.31])
+def test_a_share_is_of_the_draws_below_it(drawn, draw):
+    image, label = photograph(8, 8), np.zeros((8, 8), "uint8")
+    drawn(grayscale=draw, flip=0.5)
+
+    new_image, _ = augmented(image, label, 0, augmentation=only(grayscale=0.3, flip=True))
+
+    assert (np.ptp(new_image.astype(int), axis=-1) == 0).all() == (draw < 0.3)
+    # Half of the examples: draws of 0.5 and above are not mirrored.
+    if draw > 0.3:
+        np.testing.assert_array_equal(new_image, image)
+
+
+@pytest.mark.parametrize(
+    "settings_",
+    [
+        {"rotation": 180.0},
+        {"hue": 0.5},
+        {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0},
+        {"grayscale": 1.0, "autocontrast": 1.0, "equalize": 1.0},
+        {"scale": (1.5, 1.5), "aspect": (0.5, 0.5)},
+    ],
+)
+def test_settings_may_be_as_large_as_documented(settings_):
+    assert vars(only(**settings_)).items() >= settings_.items()
+    for name, value in settings_.items():
+        if not isinstance(value, tuple):
+            with pytest.raises(ValueError, match=f"`{name}` must be in"):
+                only(**{name: 1.001 * value})
+            with pytest.raises(ValueError, match=f"`{name}` must be in"):
+                only(**{name: -0.001})
+        else:
+            with pytest.raises(ValueError, match=f"`{name}` must be the smallest and the largest"):
+                only(**{name: (value[0], float("inf"))})
 
 
 # === Cells that are left out of the loss ===

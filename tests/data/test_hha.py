@@ -73,6 +73,20 @@ def test_without_ground_in_view_the_camera_is_130_centimetres_high():
     assert far[-1, 0, 1] == 0
 
 
+def test_the_first_pixel_of_a_row_and_of_a_column_is_1():
+    # The toolbox and the camera's center count from 1, as MATLAB does. A wall at 1.2 m shows at
+    # column x what is (x - 32.5) / 60 * 120 cm to the right of the axis: -63 cm at the first
+    # column and +63 cm at the last, 64. Gravity to the right makes that minus the height; the
+    # ground, less than 90 cm below, is taken to be 130 cm below.
+    wall = np.full(SIZE, 1.2)
+    sideways = encode_hha(wall, CAMERA, gravity=(1, 0, 0))
+    # Row y is (y - 48.5) / 60 * 120 cm below the axis: row 1 is 95 cm above, row 96 95 cm below.
+    upright = encode_hha(wall, CAMERA, gravity=(0, 1, 0))
+
+    assert sideways[5, [0, 63], 1].tolist() == [130 + 63, 130 - 63]
+    assert upright[[0, 95], 7, 1].tolist() == [95 + 95, 0]
+
+
 def test_near_distances_count_as_one_metre():
     hha = encode_hha(np.full(SIZE, 0.2), CAMERA, gravity=(0, 1, 0))
 
@@ -103,6 +117,68 @@ def test_windows_that_determine_no_plane_have_the_angle_of_ceilings():
     hha = encode_hha(depth, CAMERA, gravity=(0, 1, 0))
 
     assert set(np.unique(hha[..., 2])) == {180 + 38}
+
+
+def test_surfaces_face_the_camera_at_any_distance():
+    # At 4 mm the plane of a wall is less than 1 cm away: it is still in front of the camera.
+    hha = encode_hha(np.full(SIZE, 0.004), CAMERA, gravity=(0, 0, 1))
+
+    assert set(np.unique(hha[..., 2])) == {0 + 38}
+
+
+def fitted_normals(points: np.ndarray, reach: int) -> np.ndarray:
+    """Normals of the planes n.p = 1 that fit n.p / z = 1 / z best, by NumPy's least squares."""
+    normals = np.empty(points.shape)
+    for y, x in np.ndindex(points.shape[:2]):
+        rows, columns = (
+            slice(max(0, y - reach), y + reach + 1),
+            slice(max(0, x - reach), x + reach + 1),
+        )
+        window = points[rows, columns].reshape(-1, 3)
+        window = window[window[:, 2] > 0]
+        normal = np.linalg.lstsq(window / window[:, 2:], 1 / window[:, 2], rcond=None)[0]
+        facing = normal @ points[y, x] if points[y, x].any() else normal[2]
+        normals[y, x] = normal / np.linalg.norm(normal) * np.sign(facing)
+    return normals
+
+
+def found_gravity(normals: np.ndarray) -> np.ndarray:
+    """The direction of Gupta et al. 2013: five rounds with 45 degrees, five with 15."""
+    normals, down = normals.reshape(-1, 3), np.array([0.0, 1.0, 0.0])
+    for degrees in 5 * [45] + 5 * [15]:
+        angle = np.degrees(np.arccos(np.clip(normals @ down, -1, 1)))
+        floors = normals[np.minimum(angle, 180 - angle) < degrees]
+        walls = normals[np.abs(angle - 90) < degrees]
+        directions = np.linalg.eigh(walls.T @ walls - floors.T @ floors)[1]
+        down = directions[:, 0] * np.sign(directions[:, 0] @ down)
+    return down
+
+
+@pytest.mark.parametrize("with_holes", [False, True])
+def test_a_noisy_scene_agrees_with_the_definitions(with_holes):
+    # A floor, a slanted wall and a thing before it. The noise is strong enough that windows of 19
+    # or 23 pixels instead of 21, thresholds of 46 or 16 degrees, or a round more, change it.
+    camera = np.array([[30.0, 0, 16.5], [0, 30.0, 14.5], [0, 0, 1]])
+    rows, columns = np.mgrid[1:37, 1:33]
+    y, x = (rows - 14.5) / 30, (columns - 16.5) / 30
+    floor = np.where(y > -0.2, 1.2 / np.maximum(y + 0.2, 1e-3), np.inf)
+    thing = np.where((columns > 19) & (rows > 13), 1.47 + 0.03 * rows, np.inf)
+    depth = np.minimum(np.minimum(floor, 3 / (1 + 0.4 * x)), thing)
+    depth *= 1 + 0.1 * np.random.default_rng(0).normal(size=depth.shape)
+    if with_holes:
+        depth[5:9, 7:9] = 0
+
+    hha = encode_hha(depth, camera)
+
+    points = 100 * depth[..., None] * np.stack([x, y, np.ones_like(x)], axis=-1)
+    down = found_gravity(fitted_normals(points, reach=10))
+    height = -(points @ down)
+    lowest = height.min()
+    angle = np.degrees(np.arccos(np.clip(fitted_normals(points, reach=3) @ down, -1, 1)))
+    height -= lowest if lowest <= -90 else -130
+    for channel, values in ((1, height), (2, angle + 38)):
+        difference = np.abs(hha[..., channel] - np.clip(np.floor(values + 0.5), 0, 255))
+        assert difference.max() <= 1 and (difference > 0).mean() < 0.005
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from scipy.io import savemat
 
 from keras_fcn import LabelSpec
-from keras_fcn.data.image_io import decode_image, decode_label, read_image
+from keras_fcn.data.image_io import (
+    check_size,
+    decode_image,
+    decode_label,
+    labels_from_one,
+    read_channels,
+    read_depth,
+    read_image,
+    read_mat_labels,
+)
 from keras_fcn.data.masks import check_labels, read_mask
 from keras_fcn.labels import voc_palette
 
@@ -112,6 +122,68 @@ def test_unreadable_files_are_named(tmp_path, photo, reader):
         reader(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"none\.png"):
         reader(tmp_path / "none.png")
+
+
+def test_channels_are_read_in_the_range_of_the_file(tmp_path):
+    values = np.array([[0, 1], [255, 9]], np.uint8)
+    gray = saved(tmp_path / "gray.png", Image.fromarray(values))
+    deep = saved(tmp_path / "deep.png", Image.fromarray(257 * values.astype(np.uint16)))
+    four = saved(tmp_path / "four.png", Image.fromarray(np.dstack([values] * 4), "RGBA"))
+
+    np.testing.assert_array_equal(read_channels(gray, 1), values[..., None])
+    np.testing.assert_array_equal(read_channels(deep, 1), 257.0 * values[..., None])
+    np.testing.assert_array_equal(read_channels(four, 4), np.dstack([values] * 4))
+    assert read_channels(gray, 1).dtype == np.float32
+    for path, num_channels in ((gray, 4), (four, 1)):
+        with pytest.raises(
+            ValueError, match=f"{path.name}: the network takes images of {num_channels}"
+        ):
+            read_channels(path, num_channels)
+    palette = saved(tmp_path / "p.png", palette_image(values, [(1, 2, 3)] * 256))
+    with pytest.raises(ValueError, match=r"p\.png: .* an image of mode 'P'"):
+        read_channels(palette, 1)
+
+
+def test_depth_has_16_bits(tmp_path):
+    millimeters = np.array([[0, 1, 65535]], np.uint16)
+    depth = saved(tmp_path / "depth.png", Image.fromarray(millimeters))
+
+    np.testing.assert_array_equal(read_depth(depth), millimeters)
+    assert read_depth(depth).dtype == np.uint16
+    for name, values in (("8.png", np.uint8([[1]])), ("32.tif", np.int32([[65536]])),
+                         ("neg.tif", np.int32([[-1]]))):  # fmt: skip
+        path = saved(tmp_path / name, Image.fromarray(values))
+        with pytest.raises(ValueError, match=rf"{name}: depth must be a gray image of 16 bits"):
+            read_depth(path)
+
+
+def test_numbers_from_1_become_labels_from_0():
+    path = Path("a.mat")
+    # 0 and -1 are void.
+    assert labels_from_one(np.array([[-1, 0, 1, 2, 255]]), path).tolist() == [[255, 255, 0, 1, 254]]
+    for number in (-2, 256):
+        with pytest.raises(ValueError, match=rf"a\.mat: .*\[-1, 255\]. Received: .*{number}"):
+            labels_from_one(np.array([[1, number]]), path)
+
+
+def test_label_maps_of_matlab_are_matrices_of_numbers(tmp_path):
+    path = tmp_path / "a.mat"
+    savemat(path, {"S": np.array([[1, 460]], np.uint16), "deep": np.ones((1, 2, 2)), "t": "text"})
+
+    assert read_mat_labels(path, "S").tolist() == [[1, 460]]
+    for name in ("deep", "t"):
+        with pytest.raises(ValueError, match=rf"a\.mat: '{name}' must be a label map"):
+            read_mat_labels(path, name)
+    with pytest.raises(ValueError, match=r"a\.mat: not a MATLAB file with the label map 'none'"):
+        read_mat_labels(path, "none")
+
+
+def test_sizes_that_differ_are_named_and_a_turned_image_is_the_likely_cause():
+    check_size("a.jpg", (3, 4), "a.png", [3, 4])
+    with pytest.raises(ValueError, match=r"a\.png: the mask is 3x4, .* a\.jpg is 4x3.*EXIF"):
+        check_size("a.jpg", (3, 4), "a.png", (4, 3))
+    with pytest.raises(ValueError, match=r"a\.png: the mask is 5x3.*must be equal\.$"):
+        check_size("a.jpg", (3, 4), "a.png", (3, 5))
 
 
 # Masks

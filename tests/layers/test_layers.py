@@ -37,6 +37,22 @@ def test_crop_with_offset():
     np.testing.assert_array_equal(window, tensor[:, 2:5, 2:4])
 
 
+@pytest.mark.parametrize("shape", [(8, 7), (7, 8)])
+def test_a_crop_needs_its_offset_and_the_size_of_the_reference(shape):
+    reference = np.zeros((1, 5, 5, 2), "float32")
+    exact = np.zeros((1, 8, 8, 2), "float32")
+
+    assert CropLike(3)([exact, reference]).shape == (1, 5, 5, 2)
+    with pytest.raises(ValueError, match="at least 8 rows and columns for an image of 5.*: 7"):
+        CropLike(3)([exact[:, : shape[0], : shape[1]], reference])
+
+
+def test_the_shape_of_a_crop_is_known_before_it_is_computed():
+    tensor, reference = keras.Input((20, 30, 4), 2), keras.Input((None, 9, 3), 2)
+
+    assert CropLike(1)([tensor, reference]).shape == (2, None, 9, 4)
+
+
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
 def test_normalization_equals_keras_applications(mode):
     images = np.random.default_rng(0).integers(0, 256, size=(1, 5, 6, 3)).astype("uint8")

@@ -58,6 +58,32 @@ def test_each_scale_counts_alike():
     np.testing.assert_allclose(logits, np.full((1, 5, 10, 3), (5 + 10 + 30) / 3), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("scale", "size"),
+    # 0.3 and 0.7; 1.5 and 3.5, rounded to even.
+    [(0.1, (1, 1)), (0.5, (2, 4)), (1, (3, 7)), (4, (12, 28))],
+)
+def test_scaled_images_have_the_nearest_size_and_at_least_a_pixel(scale, size):
+    # The logits are the height and the width that the network sees, and 9.
+    class Size(keras.layers.Layer):
+        def call(self, inputs):
+            height, width = keras.ops.shape(inputs)[1:3]
+            return 0 * inputs + keras.ops.cast(keras.ops.stack([height, width, 9]), "float32")
+
+        def compute_output_shape(self, input_shape):
+            return input_shape
+
+    averaged = AveragedPredictor(predictor_of(Size()), scales=(scale,))
+
+    logits = averaged.logits(np.zeros((1, 3, 7, 3), "uint8"))
+
+    np.testing.assert_allclose(logits, np.broadcast_to([*size, 9], (1, 3, 7, 3)), rtol=1e-6)
+    if scale == 1:
+        assert averaged.notes[-1].endswith("averaged with none.")
+    else:
+        assert averaged.notes[-1].endswith(f"averaged with scales {scale}.")
+
+
 def test_one_size_can_be_mirrored_but_not_scaled():
     fixed = predictor_of(shift_to_the_right(), size=(4, 6))
     images = np.zeros((1, 8, 12, 3), "uint8")

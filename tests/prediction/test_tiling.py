@@ -120,6 +120,92 @@ def test_several_heads_are_blended_each():
     np.testing.assert_array_equal(labels["darkest"], images.argmin(-1))
 
 
+def test_logits_are_blended_across_rows_and_columns_of_every_image():
+    # Each tile's logits are its number, which counts rows first, on images of 3 x 2 tiles.
+    class Counter(Recorded):
+        def _logits(self, images):
+            self.sizes.append(())
+            logits = np.full((*images.shape[:3], 3), len(self.sizes), "float32")
+            return self.heads.by_name(logits)
+
+    counter = Counter(KerasPredictor(channel_model()))
+    tiled = TiledPredictor(counter, tile_size=(64, 64), overlap=32)
+
+    logits = tiled.logits(images_of(2, 120, 90))
+
+    # Tiles of 64 in steps of 32 share 32 pixels, over which they fade: the first from 32 to 63.
+    def shares(length, count):
+        share = np.zeros((count, length))
+        ramp = (np.arange(32) + 0.5) / 32
+        for i in range(count):
+            share[i, 32 * i : 32 * i + 64] = 1
+            if i > 0:
+                share[i, 32 * i : 32 * i + 32] = ramp
+            if i < count - 1:
+                share[i, 32 * i + 32 : 32 * i + 64] = 1 - ramp
+        return share
+
+    numbers = np.arange(1, 7).reshape(3, 2)
+    for image in range(2):
+        expected = shares(120, 3).T @ (numbers + 6 * image) @ shares(90, 2)
+        np.testing.assert_allclose(logits[image, ..., 2], expected, rtol=1e-5)
+
+
+def test_tiles_give_the_probabilities_of_the_whole_image():
+    tiled = TiledPredictor(KerasPredictor(two_headed_model()), tile_size=(64, 64), overlap=32)
+    images = images_of(2, 100, 90)
+
+    predictions, confidences = tiled.predictions_and_confidences(images)
+
+    # Softmax of the pixel's values, and of their negatives.
+    for head, logits in (("brightest", images.astype(float)), ("darkest", -images.astype(float))):
+        powers = np.exp(logits - logits.max(-1, keepdims=True))
+        np.testing.assert_array_equal(predictions[head], logits.argmax(-1))
+        np.testing.assert_allclose(confidences[head], 1 / powers.sum(-1), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("reach", "tile_size", "overlap", "is_exact"),
+    [
+        (0, (1408, 1408), 32, True),  # the blend alone
+        (1, (1408, 1408), 64, True),  # 34, in steps of 32
+        (16, (128, 512), 64, True),  # 64, half of the smaller side
+        (17, (128, 512), 32, False),  # 66 does not fit: a quarter
+        (None, (1408, 1408), 352, False),  # unknown: a quarter
+        (None, (64, 96), 32, False),  # no less than a blend
+        (None, (320, 352), 64, False),  # a quarter of 320 is 80: the multiple of 32 below
+    ],
+)
+def test_the_overlap_is_what_exact_logits_take_or_a_quarter(reach, tile_size, overlap, is_exact):
+    class Reaching(Recorded):
+        @property
+        def reach(self):
+            return reach
+
+    tiled = TiledPredictor(Reaching(KerasPredictor(channel_model())), tile_size=tile_size)
+
+    assert (tiled.overlap, tiled.is_exact) == (overlap, is_exact)
+
+
+def test_a_network_that_has_no_size_gets_tiles_of_1408():
+    assert TiledPredictor(KerasPredictor(channel_model())).tile_size == (1408, 1408)
+
+
+def test_the_smallest_sizes_are_taken():
+    network = KerasPredictor(channel_model())
+    images = images_of(1, 128, 128)
+
+    assert TiledPredictor(network, tile_size=(64, 64), overlap=32).overlap == 32
+    # A network of a fixed size takes its own size, said or not, and an image of just that.
+    fixed = KerasPredictor(channel_model((128, 128)))
+    for size in (None, (128, 128)):
+        tiled = TiledPredictor(fixed, tile_size=size)
+        np.testing.assert_array_equal(tiled.predict(images), images.argmax(-1))
+        assert not tiled.is_exact
+    with pytest.raises(ValueError, match="at least 128 pixels.*takes 96x128"):
+        TiledPredictor(KerasPredictor(channel_model((96, 128))))
+
+
 @pytest.mark.parametrize("last_is_whole", [True, False])
 @pytest.mark.parametrize("length", [128, 129, 160, 161, 300, 1000])
 def test_weights_sum_to_one_at_every_pixel(length, last_is_whole):
