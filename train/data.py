@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fcn.data.augmentation import Augmentation
+from keras_fcn.data.bands import picture_of
 from keras_fcn.data.dataset import first_examples
 from keras_fcn.data.dataset_fingerprint import DatasetFingerprint
 from keras_fcn.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
@@ -213,10 +214,11 @@ class TrainingData:
         spread = replace(dataset, records=lambda name: dataset.records(name).shard(step, 0))
         batches = evaluation_batches(spread, split, 1, self._modalities)
         examples = spread.examples(split).as_numpy_iterator()
+        is_rgb = dataset.image_reading.is_rgb
         return [
             ShownExample(
                 example["id"].decode(errors="replace"),
-                example["image"],
+                example["image"] if is_rgb else picture_of(example["image"]),
                 images,
                 dict(self.heads.by_name(example["label"])),
             )
