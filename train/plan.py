@@ -520,6 +520,16 @@ def _choose_length(choices: _Choices, fingerprint: Fingerprint, probe: Probe, tr
     )
 
 
+def _pretrained_factor(given: Mapping[str, Any], num_images: int) -> tuple[float, str]:
+    if given.get("backbone_weights") == "none" and not (
+        given.get("init") or given.get("init_streams")
+    ):
+        return 1.0, "no layer is pretrained"
+    if num_images < 300:
+        return 0.3, f"{num_images} images are few: pretrained features should change less"
+    return 1.0, f"{num_images} images are enough to train all layers alike"
+
+
 def _choose_optimizer(choices: _Choices, fingerprint: Fingerprint, trial: Trial) -> None:
     choices.pick("optimizer", "adamw", "its steps do not depend on the scale of the loss")
     update = choices["batch_size"] * choices["gradient_accumulation_steps"]
@@ -528,14 +538,7 @@ def _choose_optimizer(choices: _Choices, fingerprint: Fingerprint, trial: Trial)
         rounded(1e-3 * math.sqrt(update / 8)),
         f"1e-3 for updates of 8 images, and as the root of their number: {update}",
     )
-    is_small = fingerprint.num_images < 300
-    choices.pick(
-        "pretrained_factor",
-        0.3 if is_small else 1.0,
-        f"{fingerprint.num_images} images are few: pretrained features should change less"
-        if is_small
-        else f"{fingerprint.num_images} images are enough to train all layers alike",
-    )
+    choices.pick("pretrained_factor", *_pretrained_factor(choices.given, fingerprint.num_images))
     updates = _updates(choices, fingerprint, trial)
     warmup = int(rounded(min(100, updates // 20)))
     choices.pick("warmup_steps", warmup, f"a twentieth of {updates:,} updates, at most 100")
