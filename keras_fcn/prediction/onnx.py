@@ -37,7 +37,6 @@ class ONNXPredictor(Predictor):
     runtime = "ONNX Runtime"
 
     def __init__(self, path: Path, *, num_threads: int | None = None) -> None:
-        check(path)
         self._session = _session(path, num_threads)
         texts = self._session.get_modelmeta().custom_metadata_map
         try:
@@ -95,6 +94,7 @@ def _session(path: Path, num_threads: int | None) -> Any:
         raise ImportError(
             f"{path} needs ONNX Runtime. Run: pip install 'keras_fcn[onnx]'"
         ) from error
+    check(path)
     options = onnxruntime.SessionOptions()
     if num_threads:
         options.intra_op_num_threads = num_threads
