@@ -138,6 +138,11 @@ def test_metrics_per_class_fit_json():
     assert values[2]["num_predicted"] == 1
 
 
+def test_counts_from_elsewhere_have_no_ignored_pixels_unless_given():
+    assert ConfusionMatrix.from_counts([[1, 2], [3, 4]]).num_ignored == 0
+    assert ConfusionMatrix.from_counts([[1, 2], [3, 4]], num_ignored=5).num_ignored == 5
+
+
 def test_matrices_of_parts_are_merged():
     first = ConfusionMatrix.from_counts([[1, 2], [3, 4]], num_ignored=5, class_names=["a", "b"])
     second = ConfusionMatrix.from_counts([[10, 0], [0, 10]], num_ignored=1)

@@ -103,6 +103,17 @@ def test_every_head_has_its_own_metrics(tmp_path):
         evaluate_heads(predictor, dataset_of(*PAIRS))
 
 
+def test_a_head_of_the_network_that_the_dataset_lacks_is_named():
+    predictor = KerasPredictor(two_headed_model())
+    predictor.heads = Heads({"brightest": SPEC, "darkest": SPEC})
+    image = np.zeros((1, 2, 3), "uint8")
+    label = {"brightest": np.zeros((1, 2), "uint8")}
+    dataset = from_arrays("tiny", {"brightest": SPEC}, {"val": [{"image": image, "label": label}]})
+
+    with pytest.raises(ValueError, match="brightest, darkest. It has labels for: brightest."):
+        evaluate_heads(predictor, dataset)
+
+
 @pytest.mark.parametrize("batch_size", [2, 5])
 def test_batches_change_no_metric(batch_size):
     generator = np.random.default_rng(0)
@@ -239,6 +250,9 @@ def test_the_table_shows_metrics_counts_and_notes():
     assert "2 images, 3 pixels, 25.0% more ignored" in text
     assert "Note: Fixed input of 4x4" in text
     rows = [line.split() for line in text.splitlines()]
+    # Of three labeled pixels one is red, two are green.
+    assert ["red", "0.5000", "1.0000", "33.33%"] in rows
+    assert ["green", "0.5000", "0.5000", "66.67%"] in rows
     assert ["blue", "-", "-", "0.00%"] in rows
     assert ["mean", "IoU", "0.5000"] in rows
 

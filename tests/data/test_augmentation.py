@@ -362,6 +362,19 @@ def test_settings_out_of_range_are_named(settings_, message):
         Augmentation(**settings_)
 
 
+def test_photographs_stay_upright_and_keep_their_hue_by_default():
+    # As documented: half to double the size, mirrored, and mild changes of color.
+    assert vars(Augmentation()) == {
+        **vars(OFF),
+        "scale": (0.5, 2.0),
+        "flip": True,
+        "brightness": 0.1,
+        "contrast": 0.2,
+        "saturation": 0.2,
+    }
+    assert set(vars(OFF).values()) == {0.0, (1.0, 1.0)}
+
+
 def test_lists_from_json_equal_tuples():
     assert Augmentation(scale=[0.5, 2.0]) == Augmentation(scale=(0.5, 2.0))
 

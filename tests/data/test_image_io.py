@@ -341,6 +341,7 @@ def test_labels_within_the_classes_pass():
         ([[0, 3, 255]], r"a\.png: .*\[0, 3\) or be 255.*Received: 3 in 1 of 3 pixels.*one class"),
         ([[1, 2, 3]], "numbered from 1"),
         ([[0, 128, 0]], "two gray levels"),
+        ([[0, 128, 255]], "two gray levels"),
         ([list(range(0, 250, 5))], r"Received: 5, 10, 15, 20, 25, 30, \.\.\. .*gray levels"),
         ([[0, 7, 9]], "more than 3 classes"),
     ],

@@ -5,17 +5,19 @@ import subprocess
 import sys
 import textwrap
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras_fcn_export import export_savedmodel
 from keras_fcn_export.model_info import padding
+from keras_fcn_export.signatures import logits_function
 from PIL import Image
 
 from keras_fcn import FCN8s
 from keras_fcn.backbones import BACKBONES
 from keras_fcn.prediction import open_predictor
-from keras_fcn.prediction.predictor import ImageSizeError
+from keras_fcn.prediction.predictor import ImageSizeError, ServingOptions
 
 from ..helpers import channel_model, file_bytes, picture, tiny_model
 
@@ -101,6 +103,33 @@ def test_parts_have_the_predictions_of_the_whole(tmp_path):
     np.testing.assert_allclose(logits, expected, atol=1e-4)
     shares = np.exp(expected) / np.exp(expected).sum(-1, keepdims=True)
     np.testing.assert_allclose(outputs["confidence"], shares.max(-1), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        # 8 x 8 pixels an image: all seven are 448.
+        ({"max_pixels": 448}, [7] * 7),
+        ({"max_pixels": 447}, [6] * 6 + [1]),
+        # Resized to 16 x 64: 1,024 pixels an image, so that two have room.
+        ({"max_pixels": 2048, "size": (16, 64)}, [2] * 6 + [1]),
+        ({"max_pixels": 2047, "size": (64, 16)}, [1] * 7),
+        # Padded by 4 on each side to 16 x 16, 256 pixels.
+        ({"max_pixels": 1023, "border": 4}, [3] * 6 + [1]),
+    ],
+)
+def test_a_part_has_as_many_images_as_the_limit_allows(options, expected):
+    # The logits are the number of images that the network sees at once.
+    class Count(keras.layers.Layer):
+        def call(self, inputs):
+            return 0 * inputs + keras.ops.cast(keras.ops.shape(inputs)[0], "float32")
+
+    inputs = keras.Input((None, None, 3))
+    run = logits_function(keras.Model(inputs, Count()(inputs)), ServingOptions(**options))
+
+    [logits] = run(tf.zeros((7, 8, 8, 3), tf.uint8)).values()
+
+    assert np.asarray(logits)[:, 0, 0, 0].tolist() == expected
 
 
 @pytest.mark.parametrize(

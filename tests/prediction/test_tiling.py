@@ -206,6 +206,15 @@ def test_the_smallest_sizes_are_taken():
         TiledPredictor(KerasPredictor(channel_model((96, 128))))
 
 
+def test_the_last_tile_is_cut_off_unless_it_must_be_whole():
+    # Steps of 64: from 0 and 64 whole, from 128 to the end.
+    cut = [(span.start, span.stop) for span in spans_of(200, 128, 64)]
+    whole = [(span.start, span.stop) for span in spans_of(200, 128, 64, last_is_whole=True)]
+
+    assert cut == [(0, 128), (64, 192), (128, 200)]
+    assert whole == [(0, 128), (64, 192), (72, 200)]
+
+
 @pytest.mark.parametrize("last_is_whole", [True, False])
 @pytest.mark.parametrize("length", [128, 129, 160, 161, 300, 1000])
 def test_weights_sum_to_one_at_every_pixel(length, last_is_whole):
