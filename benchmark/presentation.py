@@ -121,8 +121,8 @@ def _draw(panel: Any, section: Section) -> None:
     )
     ratios = [section.times_faster(row, BASELINE.name) for row in rows]
     texts = [
-        f"{value:.3g} ms" + (f", {ratio.median:.2f}x" if ratio else "")
-        for value, ratio in zip(milliseconds, ratios, strict=True)
+        f"{_milliseconds(row.latency)} ms" + (f", {ratio.median:.2f}x" if ratio else "")
+        for row, ratio in zip(rows, ratios, strict=True)
     ]
     panel.bar_label(bars, texts, padding=3, fontsize=8)
     panel.set_title(section.title, fontsize=10)

@@ -20,6 +20,8 @@ from .quiet import load_tensorflow, quiet_stderr
 from .screen import output, say
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from keras_fcn.datasets import SegmentationDataset
 
 QUANTIZE = ("none", "float16", "dynamic", "int8")
@@ -68,14 +70,23 @@ def _size_or_dynamic(text: str) -> tuple[int, int] | None:
     type=_size_or_dynamic,
     default="dynamic",
     metavar="HxW|dynamic",
-    help="Fixed size of the network's input.  [default: dynamic]",
+    help="Fixed size of the network's input. A dynamic .tflite is for LiteRT's Interpreter, which "
+    "resizes it to any size and batch.  [default: dynamic]",
 )
 @click.option(
     "--output-type",
     type=click.Choice(["predictions", "logits"]),
-    default="predictions",
+    help="tflite: the output. The other formats have both outputs.  [default: predictions; logits "
+    "for MediaPipe]",
+)
+@click.option(
+    "--for",
+    "reader",
+    type=click.Choice(["litert", "mediapipe"]),
+    default="litert",
     show_default=True,
-    help="tflite: the output. The other formats have both outputs.",
+    help="tflite: what opens the file. MediaPipe's image segmenter needs --size, logits, and "
+    "metadata with the classes (needs the extra `mediapipe`); LiteRT opens that file, too.",
 )
 @click.option(
     "--flip", is_flag=True, help="savedmodel: average the logits with those of the mirrored image."
@@ -136,6 +147,7 @@ def command(
     precision: Any,
     input_size: tuple[int, int] | None,
     output_type: Any,
+    reader: Any,
     flip: bool,
     confidence: bool,
     probabilities: bool,
@@ -158,9 +170,15 @@ def command(
     opened, else of the built-in sample. The exit status is 1 if too many predictions differ.
     --source and --data-dir apply to --dataset and --calibration.
     """
-    if kind != "tflite" and (quantize != "none" or calibration or output_type != "predictions"):
+    for_phones = (quantize != "none", calibration, output_type, reader != "litert")
+    if kind != "tflite" and any(for_phones):
         raise click.UsageError(
-            "--quantize, --calibration and --output-type are for --format tflite."
+            "--quantize, --calibration, --output-type and --for are for --format tflite."
+        )
+    if reader == "mediapipe" and (input_size is None or output_type == "predictions"):
+        raise click.UsageError(
+            "--for mediapipe needs --size HxW and outputs logits: MediaPipe reads a dynamic size "
+            "as 1x1, and the width of predictions as the number of classes."
         )
     for_servers = (flip, confidence, probabilities, max_pixels, version, precision != "float32")
     if kind != "savedmodel" and any(for_servers):
@@ -224,6 +242,7 @@ def command(
             quantize=quantize,
             size=input_size,
             output_type=output_type,
+            reader=reader,
             calibration=images or None,
         )
     written(exported)
@@ -254,11 +273,15 @@ def _comparison_dataset(
     source: Path | None,
     data_dir: Path | None,
     folder: dict[str, Any],
-) -> "SegmentationDataset":
-    """Returns the dataset that was named, else the network's own, else the sample."""
+) -> "SegmentationDataset | list[np.ndarray]":
+    """Returns the dataset that was named, else the network's own, else the sample.
+
+    For bands without names, of which there is no sample, images of noise.
+    """
     from keras_fcn.datasets import open_dataset
 
     modalities = getattr(network, "modalities", ())
+    num_channels = network.input_shape[-1]
     if name:
         data = open_dataset(name, source, data_dir, **folder_of_training(network, name, folder))
         data.check_modalities(modalities)
@@ -273,10 +296,31 @@ def _comparison_dataset(
             **folder_of_training(network, origin["dataset"], folder),
         )
     except (KeyError, ValueError, OSError):
-        say("Note: the dataset of the training cannot be opened; compared on the built-in sample.")
+        note = "Note: the dataset of the training cannot be opened; compared on"
+        if num_channels != 3 and not modalities:
+            say(f"{note} noise.")
+            return _noise(network)
+        say(f"{note} the built-in sample.")
         return open_dataset("sample_rgbd" if modalities else "sample")
 
 
-def _known_split(data: "SegmentationDataset", split: str) -> str:
+def _noise(network: Any) -> "list[np.ndarray]":
+    """Returns images of noise with the mean and the deviation of the network's bands."""
+    import numpy as np
+
+    backbone = getattr(network, "backbone", None)
+    draws = np.random.default_rng(0)
+    height, width = (
+        size or default for size, default in zip(network.input_shape[1:3], (192, 256), strict=True)
+    )
+    shape = (height, width, network.input_shape[-1])
+    mean = getattr(backbone, "mean", None) or (0.0,)
+    deviation = getattr(backbone, "deviation", None) or (1.0,)
+    return [draws.normal(mean, deviation, shape).astype("float32") for _ in range(4)]
+
+
+def _known_split(data: "SegmentationDataset | list[np.ndarray]", split: str) -> str:
     """Returns the split, or another one if the dataset has no split of that name."""
+    if isinstance(data, list):
+        return split
     return split if split in data.splits else next(iter(data.splits))

@@ -13,6 +13,7 @@ from .signals import Terminated, ending_like_ctrl_c
 # In the order of `--help`. Each is a module of this package with a click command `command`.
 SUBCOMMANDS = (
     "quickstart",
+    "plan",
     "train",
     "evaluate",
     "predict",

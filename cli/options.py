@@ -110,7 +110,11 @@ data_dir_option = click.option(
     help="Folder of prepared datasets; ~/tensorflow_datasets by default.",
 )
 
-_FOLDER_OPTIONS = ("image_files", "mask_files", "ignore", "num_classes", "write_classes")
+_READING_OPTIONS = ("channels", "value_range", "page")
+_FOLDER_OPTIONS = (
+    *("image_files", "mask_files", "ignore", "num_classes", "write_classes", "exif"),
+    *_READING_OPTIONS,
+)
 
 
 def integers(text: str) -> tuple[int, ...]:
@@ -122,6 +126,18 @@ def integers(text: str) -> tuple[int, ...]:
     if not all(name.isdecimal() for name in names(text)):
         raise click.BadParameter(f"{text!r} are no whole numbers, such as 0,255.")
     return tuple(int(name) for name in names(text))
+
+
+def value_range(text: str) -> tuple[float, float]:
+    """Returns two numbers separated by a comma, the first smaller; for `type=` of an option.
+
+    >>> value_range("0,4095")
+    (0.0, 4095.0)
+    """
+    limits = numbers(text)
+    if len(limits) != 2 or not limits[0] < limits[1]:
+        raise click.BadParameter(f"{text!r} is no smallest and largest value, such as 0,4095.")
+    return limits[0], limits[1]
 
 
 def dataset_options(
@@ -193,6 +209,42 @@ def _folder_options(patterns: bool) -> tuple[Decorator, ...]:
             is_flag=True,
             help="folder:PATH: write a table of the values that occur in the masks.",
         ),
+        click.option(
+            "--channels",
+            type=click.IntRange(1),
+            metavar="N",
+            help="folder:PATH: bands of the images, where they are not RGB; 3 takes the first "
+            "three of more as red, green and blue.",
+        ),
+        *reading_options("folder:PATH: "),
+        click.option(
+            "--exif",
+            type=click.Choice(["apply", "ignore"]),
+            help="folder:PATH: whether images are turned by an EXIF orientation that their masks "
+            "lack; by default the sizes decide.",
+        ),
+    )
+
+
+def reading_options(prefix: str = "") -> tuple[Decorator, ...]:
+    """Returns the options `--value-range` and `--page`, which say how image files are read.
+
+    Args:
+        prefix: Start of their help.
+    """
+    return (
+        click.option(
+            "--value-range",
+            type=value_range,
+            metavar="LOW,HIGH",
+            help=f"{prefix}the values that become black and white, for RGB of 16 bits or floats.",
+        ),
+        click.option(
+            "--page",
+            type=click.IntRange(1),
+            metavar="N",
+            help=f"{prefix}the page of images with several pages or frames, from 1.",
+        ),
     )
 
 
@@ -211,16 +263,25 @@ def _with_folder(function: Callable[..., Any]) -> Callable[..., Any]:
 def folder_of_training(model: Any, dataset: str | None, given: dict[str, Any]) -> dict[str, Any]:
     """Returns how a folder is read: as given, else as in the training, if that was on the same.
 
+    Of another folder, the images are read as in the training.
+
     Args:
         model: A network, or a predictor with one.
         dataset: Name of the dataset.
         given: The options that were given.
     """
-    origin = getattr(getattr(model, "model", model), "origin", None) or {}
-    if given or dataset is None or origin.get("dataset") != dataset:
+    from keras_fcn.prediction.keras_model import image_reading_of
+
+    if dataset is None or not dataset.startswith("folder:"):
         return given
+    network = getattr(model, "model", model)
+    origin = getattr(network, "origin", None) or {}
     settings = origin.get("config", {}).get("data", {})
-    return {
+    has_reading = hasattr(model, "image_reading")
+    reading = (model.image_reading if has_reading else image_reading_of(network)).to_dict()
+    if given or origin.get("dataset") != dataset:
+        return {**reading, **given}
+    return reading | {
         name: settings[name]
         for name in _FOLDER_OPTIONS
         if settings.get(name) and name != "write_classes"

@@ -1,5 +1,7 @@
 """`keras-fcn predict`."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +14,17 @@ from .options import (
     model_option,
     names,
     overwrite_option,
+    reading_options,
     with_inference_options,
 )
 from .quiet import load_tensorflow, quiet_stderr
 from .screen import progress, say
+
+
+def _reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(reading_options("Other than in the training: ")):
+        function = option(function)
+    return function
 
 
 @click.command(short_help="Write the predictions for images.")
@@ -56,6 +65,7 @@ from .screen import progress, say
     help="Modalities that the network takes, in its order, from rgb, hha and depth. Needed only "
     "if its file does not name them.",
 )
+@_reading_options
 @overwrite_option
 @inference_options
 @click.argument("inputs", metavar="IMAGE...", nargs=-1, required=True)
@@ -67,6 +77,8 @@ def command(
     depth: Path | None,
     hha: Path | None,
     modalities: tuple[str, ...] | None,
+    value_range: tuple[float, float] | None,
+    page: int | None,
     overwrite: bool,
     inputs: tuple[str, ...],
     **inference: Any,
@@ -75,8 +87,9 @@ def command(
 
     IMAGE is a file, a folder, or a pattern such as 'photos/**/*.jpg'. For photo.jpg the
     predictions are written to DIR/photo.png, a palette PNG of the photo's size, and the overlay to
-    DIR/photo_overlay.jpg. Images that cannot be read, or whose files cannot be written, are listed
-    and left out, and the exit status is 1.
+    DIR/photo_overlay.jpg. For a GeoTIFF they are written to DIR/photo.tif, with its georeference.
+    Images that cannot be read, or whose files cannot be written, are listed and left out, and the
+    exit status is 1.
 
     Of a folder, the images of all formats are taken that training reads, but not what an earlier
     run wrote there; what is left out is counted. Files of an earlier run are replaced. Others,
@@ -91,11 +104,20 @@ def command(
     from keras_fcn.prediction import open_predictor
     from keras_fcn.prediction.image_files import FilePrediction, find_images, predict_files
 
-    paths = find_images(inputs, on_left_out=lambda text: say(f"Note: {text}"))
     with quiet_stderr():  # TFLite prints the names of its kernels there
         predictor = with_inference_options(open_predictor(model), **inference)
+    paths = find_images(
+        inputs,
+        with_arrays=predictor.num_channels != 3,
+        on_left_out=lambda text: say(f"Note: {text}"),
+    )
     for note in predictor.notes:
         say(f"Note: {note}")
+    reading = predictor.image_reading
+    if value_range or page:
+        reading = replace(
+            reading, value_range=value_range or reading.value_range, page=page or reading.page
+        )
     folders = {name: path for name, path in (("depth", depth), ("hha", hha)) if path}
     with progress("Predicting", len(paths)) as bar:
 
@@ -112,6 +134,7 @@ def command(
             output_dir,
             folders=folders,
             modalities=modalities,
+            image_reading=reading,
             with_overlay=overlay,
             polygons=None if format_ == "png" else format_,
             overwrite=overwrite,

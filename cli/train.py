@@ -8,13 +8,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from .errors import Failure
+from .plan import memory_option, planned, show
 from .quiet import load_tensorflow
 from .screen import output, say
 from .settings import SettingsCommand, given_settings, setting_options
 
 EXAMPLES = """\b
 Examples:
-  keras-fcn train --dataset folder:photos --workdir runs/photos
+  keras-fcn train --dataset folder:photos --workdir runs/photos --time 30m
   keras-fcn train --recipe camvid_mobilenet_v2 --source CamVid --epochs 30
   keras-fcn train --resume --workdir runs/photos
 """
@@ -44,6 +45,19 @@ def _describe_recipe(context: click.Context, _: click.Parameter, name: str | Non
 @click.command(cls=SettingsCommand, epilog=EXAMPLES)
 @setting_options()
 @click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="JSON",
+    help="Follow this plan of `keras-fcn plan`.",
+)
+@click.option(
+    "--no-plan",
+    is_flag=True,
+    help="Make no plan: the settings that are not given have the defaults below.",
+)
+@memory_option
+@click.option(
     "--list-recipes",
     is_flag=True,
     is_eager=True,
@@ -60,18 +74,32 @@ def _describe_recipe(context: click.Context, _: click.Parameter, name: str | Non
     help="Show the source, the needs and the results of a recipe, and exit.",
 )
 @click.pass_context
-def command(context: click.Context, /, **_: Any) -> None:
+def command(
+    context: click.Context,
+    /,
+    plan_file: Path | None,
+    no_plan: bool,
+    memory: float | None,
+    **_: Any,
+) -> None:
     """Train a network.
 
-    Settings come from the options, then from the recipe, if there is one, then from the defaults.
-    The workdir contains best.keras and last.keras, the log, its curves, TensorBoard's events, and
-    the state for --resume after Ctrl-C or a crash.
+    Settings come from the options, then from the recipe, or else from a plan, which is made from
+    the dataset: it looks at the images and tries some steps. The workdir contains best.keras and
+    last.keras, plan.json, the log, its curves, TensorBoard's events, and the state for --resume
+    after Ctrl-C or a crash.
     """
     load_tensorflow()
     from keras_fcn_train import TrainingStopped, fit
 
+    given = given_settings(context)
+    config = configuration(given)
+    plan = _plan(config, given, plan_file, memory, no_plan=no_plan)
+    if plan:
+        show(plan)
+        config = plan.apply(config).replace(**given)
     try:
-        result = fit(configuration(given_settings(context)))
+        result = fit(config, plan=plan) if plan else fit(config)
     except TrainingStopped as error:
         raise Failure(str(error)) from error
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in result.metrics.items())
@@ -92,3 +120,30 @@ def configuration(given: dict[str, Any]) -> Any:
     else:
         base = Config()
     return base.replace(**given)
+
+
+def _plan(
+    config: Any, given: dict[str, Any], path: Path | None, memory: float | None, *, no_plan: bool
+) -> Any:
+    """Returns the plan to follow, from a file or made now; None if the settings come otherwise."""
+    from keras_fcn_train.workdir import open_workdir
+
+    others = [name for name in ("resume", "recipe", "smoke") if given.get(name)]
+    others += ["no-plan"] if no_plan else []
+    if path and others:
+        raise click.UsageError(
+            f"--plan and --{others[0]} exclude each other: each has all settings."
+        )
+    if others:
+        return None
+    open_workdir(config)  # refuses a folder of another training before the plan is made
+    return _read_plan(path) if path else planned(given, memory)
+
+
+def _read_plan(path: Path) -> Any:
+    from keras_fcn_train.plan import Plan
+
+    try:
+        return Plan.from_json(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

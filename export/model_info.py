@@ -1,11 +1,13 @@
 """The properties of a network that an export needs, and its logits, one tensor per head."""
 
+import json
+
 import keras
 import tensorflow as tf
 
 from keras_fcn import FCN, modalities
 from keras_fcn.layers import PadToStride
-from keras_fcn.prediction.keras_model import heads_of
+from keras_fcn.prediction.keras_model import heads_of, image_reading_of
 
 Size = tuple[int, int]
 
@@ -18,6 +20,14 @@ def num_channels(model: keras.Model) -> int:
 def modalities_of(model: keras.Model) -> tuple[str, ...]:
     """Returns the names of the modalities; none for RGB and where they have no names."""
     return tuple(getattr(model, "modalities", ()))
+
+
+def reading_of(model: keras.Model) -> str:
+    """Returns how image files are read, as JSON; "" if that is the default."""
+    values = image_reading_of(model).to_dict()
+    if values.get("channels") != 3:
+        values.pop("channels", None)  # the images have as many
+    return json.dumps(values) if values else ""
 
 
 def image_dtype(model: keras.Model) -> tf.DType:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fcn.files import replacing
-from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
 from keras_fcn.models.optimize import inference_model
 from keras_fcn.prediction.checksum import sign
 from keras_fcn.prediction.keras_model import heads_of
@@ -28,6 +28,7 @@ from .model_info import (
     modalities_of,
     network_size,
     num_channels,
+    reading_of,
 )
 from .quiet import quiet_native_output
 
@@ -47,8 +48,9 @@ def export_onnx(model: keras.Model, path: str | Path, *, size: Size | None = Non
     height, width, num_classes)`; an output that is not requested is not
     computed or copied. A model with several heads has each output once per head:
     `semantic_predictions`, ... The classes are in the file's metadata under
-    `labels.json`, the modalities that the model names under `modalities.json`, and the SHA-256 of
-    all bytes before that entry, which is the last one, under `sha256`.
+    `labels.json`, the modalities that the model names under `modalities.json`, how image
+    files are read, if not by default, under `images.json`, and the SHA-256 of all bytes before
+    that entry, which is the last one, under `sha256`.
 
     tf2onnx copies every constant some forty times, 22 GB for VGG16. So the
     large weights are inputs of the graph that it converts, and are put into
@@ -146,6 +148,8 @@ def _complete(path: Path, model: keras.Model, weights: dict[str, keras.Variable]
     properties = {_LABELS_KEY: heads_of(model).to_json()}
     if modalities := modalities_of(model):
         properties[MODALITIES_FILE] = json.dumps(modalities)
+    if reading := reading_of(model):
+        properties[READING_FILE] = reading
     onnx.helper.set_model_props(file, properties)
     for value in (*file.graph.input, *file.graph.output):
         dimensions = value.type.tensor_type.shape.dim

@@ -8,14 +8,22 @@ import keras
 import tensorflow as tf
 
 from keras_fcn.files import move, temporary_folder
-from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
 from keras_fcn.models.optimize import Precision, inference_model, with_precision
 from keras_fcn.prediction import ServingOptions
 from keras_fcn.prediction.checksum import sign
-from keras_fcn.prediction.keras_model import heads_of
+from keras_fcn.prediction.keras_model import heads_of, image_reading_of
 from keras_fcn.weights.finite import check_finite
 
-from .model_info import Size, image_dtype, modalities_of, network_size, num_channels, padding
+from .model_info import (
+    Size,
+    image_dtype,
+    modalities_of,
+    network_size,
+    num_channels,
+    padding,
+    reading_of,
+)
 from .signatures import (
     MAX_PIXELS,
     encoded_function,
@@ -51,10 +59,11 @@ def export_savedmodel(
 
     A model with several heads has each output once per head: `semantic_predictions`, ...
     A model for another number of channels than 3 takes them as float32, and has no
-    `encoded`. The folder also contains the classes in `assets/labels.json`, the
-    modalities that the model names in `assets/modalities.json`, these options in
-    `assets/serving.json`, the SHA-256 of each file in `assets/sha256.json`, and in
-    `assets.extra` requests for the warm-up of the server.
+    `encoded`; nor has one for RGB of which a range of values becomes 0..255. The folder also
+    contains the classes in `assets/labels.json`, the modalities that the model names in
+    `assets/modalities.json`, how image files are read, if not by default, in
+    `assets/images.json`, these options in `assets/serving.json`, the SHA-256 of each file in
+    `assets/sha256.json`, and in `assets.extra` requests for the warm-up of the server.
 
     Args:
         model: Takes RGB 0..255 and returns logits, as `keras_fcn.FCN` does.
@@ -108,7 +117,9 @@ def _write(model: keras.Model, folder: Path, options: ServingOptions) -> None:
     archive = keras.export.ExportArchive()
     archive.add_endpoint("serving_default", predictions_function(network, options), images)
     archive.add_endpoint("logits", logits_function(network, options), images)
-    if num_channels(model) == 3:  # image files contain nothing else
+    # Image files contain three channels, and `encoded` takes the upper 8 bits of 16.
+    has_encoded = num_channels(model) == 3 and image_reading_of(model).value_range is None
+    if has_encoded:
         archive.add_endpoint("encoded", encoded_function(network, options), image_bytes)
     archive.write_out(str(folder), verbose=False)
     assets = folder / "assets"
@@ -116,8 +127,10 @@ def _write(model: keras.Model, folder: Path, options: ServingOptions) -> None:
     (assets / "labels.json").write_text(heads_of(model).to_json(), encoding="utf-8")
     if modalities := modalities_of(model):
         (assets / MODALITIES_FILE).write_text(json.dumps(modalities), encoding="utf-8")
+    if reading := reading_of(model):
+        (assets / READING_FILE).write_text(reading, encoding="utf-8")
     (assets / "serving.json").write_text(json.dumps(asdict(options), indent=1), encoding="utf-8")
-    write_warmup_requests(folder, images[0], options)
+    write_warmup_requests(folder, images[0], options, has_encoded=has_encoded)
     sign(folder)
 
 

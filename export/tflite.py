@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from keras_fcn.files import replacing
-from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
 from keras_fcn.models.optimize import inference_model
 from keras_fcn.prediction.checksum import sign
 from keras_fcn.prediction.keras_model import heads_of
@@ -21,6 +21,7 @@ from keras_fcn.weights.finite import check_finite
 
 from .calibration import calibration_inputs, check_calibration
 from .integer_network import integer_network
+from .mediapipe_metadata import add_metadata, check_mediapipe_installed
 from .model_info import (
     Size,
     arg_max,
@@ -30,12 +31,14 @@ from .model_info import (
     modalities_of,
     network_size,
     num_channels,
+    reading_of,
 )
 from .operators import list_operators
 from .quiet import quiet_native_output
 
 Quantize = Literal["none", "float16", "dynamic", "int8"]
 OutputType = Literal["predictions", "logits"]
+Reader = Literal["litert", "mediapipe"]
 
 
 def export_tflite(
@@ -44,19 +47,21 @@ def export_tflite(
     *,
     quantize: Quantize = "none",
     size: Size | None = None,
-    output_type: OutputType = "predictions",
+    output_type: OutputType | None = None,
     calibration: Iterable[Any] | None = None,
+    reader: Reader = "litert",
 ) -> Path:
     """Writes a model as one TFLite file of built-in operators.
 
-    It takes `images`, uint8 RGB `(1, height, width, 3)`, and outputs `predictions`,
-    uint8 `(1, height, width)`, or `logits`, float32 `(1, height, width,
-    num_classes)`. A model with several heads has each output once per head:
+    It takes `images`, uint8 RGB `(batch, height, width, 3)`, and outputs `predictions`,
+    uint8 `(batch, height, width)`, or `logits`, float32 `(batch, height, width,
+    num_classes)`. The batch is 1 where the size is fixed; else LiteRT's `Interpreter` resizes the
+    input to any batch and size. A model with several heads has each output once per head:
     `semantic_predictions`, ... A model for other modalities than RGB takes its
     channels as float32. The file is a zip archive as well, which contains the
     classes, `labels.json` (names, colors, ignored label) and `labels.txt` (names),
-    and the modalities that the model names, `modalities.json`; its comment is the SHA-256 of all
-    bytes before it.
+    the modalities that the model names, `modalities.json`, and how image files are read, if not
+    by default, `images.json`; its comment is the SHA-256 of all bytes before it.
 
     Args:
         model: Takes RGB 0..255 and returns logits, as `keras_fcn.FCN` does.
@@ -65,22 +70,34 @@ def export_tflite(
             space. `"dynamic"`: int8 weights, activations quantized at run time.
             `"int8"`: integers throughout, which needs `calibration`.
         size: Height and width of the images, fixed. `None` lets the caller
-            resize the input; the fixed size is faster.
-        output_type: `"predictions"` or `"logits"`.
+            resize the input; the fixed size is faster, and LiteRT's `CompiledModel` and MediaPipe
+            need it.
+        output_type: `"predictions"` or `"logits"`; by default predictions, and logits for
+            MediaPipe.
         calibration: For `"int8"`: at least 100 images like those that the model will get, uint8
             RGB `(height, width, 3)`.
+        reader: What is to open the file. `"mediapipe"` adds TFLite Metadata with the names of the
+            classes, by MediaPipe's own writer. Its image segmenter then outputs predictions, and
+            as confidences the probabilities.
 
     Returns:
         The file.
 
     Raises:
+        ImportError: If the file is for MediaPipe, which is not installed.
         ValueError: If an argument is out of range, a weight is NaN or infinite, the calibration
-            images are too few or noise, or the model needs operators that TFLite does not have.
+            images are too few or noise, the model needs operators that TFLite does not have, or
+            MediaPipe cannot read the file in this form.
     """
     path = Path(path)
-    _check_arguments(path, quantize, output_type)
+    if output_type is None:
+        output_type = "logits" if reader == "mediapipe" else "predictions"
+    _check_arguments(path, quantize, output_type, reader)
     check_finite(model, f"The model {model.name!r} to export")
     size = network_size(model, size)
+    if reader == "mediapipe":
+        _check_for_mediapipe(model, size, output_type)
+        check_mediapipe_installed()
     if (quantize == "int8") != (calibration is not None):
         raise ValueError(
             '`calibration` is needed for quantize="int8", and only there. Received: '
@@ -96,6 +113,8 @@ def export_tflite(
     if quantize == "int8":
         network = integer_network(network)
     content = _convert(network, quantize, size, output_type, images)
+    if reader == "mediapipe":
+        content = add_metadata(content, next(iter(heads_of(model).values())).class_names)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
         _append_description(temporary, model)
@@ -151,11 +170,11 @@ def open_converter(
     # For int8 the converter itself turns a float input into uint8. A cast in the graph would stay
     # a float operator.
     dtype = image_dtype(model) if calibration is None else tf.float32
-    shape = (1, *(size or (None, None)), num_channels(model))
+    shape = (1, *size) if size else (None, None, None)
     with tempfile.TemporaryDirectory() as folder:
         with quiet_native_output():
             archive = keras.export.ExportArchive()
-            specification = tf.TensorSpec(shape, dtype, name="images")
+            specification = tf.TensorSpec((*shape, num_channels(model)), dtype, name="images")
             archive.add_endpoint("serving_default", serving_default, [specification])
             archive.write_out(folder, verbose=False)
             # From a concrete function the weights would stay outside the file.
@@ -191,10 +210,13 @@ def _append_description(path: Path, model: keras.Model) -> None:
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("labels.json", heads.to_json())
         for head, spec in heads.items():
-            names = "\n".join(spec.class_names) + "\n"
-            archive.writestr(f"{heads.prefix(head)}labels.txt", names)
+            name = f"{heads.prefix(head)}labels.txt"
+            if name not in archive.namelist():  # MediaPipe's metadata comes with it
+                archive.writestr(name, "\n".join(spec.class_names) + "\n")
         if modalities := modalities_of(model):
             archive.writestr(MODALITIES_FILE, json.dumps(modalities))
+        if reading := reading_of(model):
+            archive.writestr(READING_FILE, reading)
 
 
 def _check_builtin(path: Path) -> None:
@@ -205,7 +227,27 @@ def _check_builtin(path: Path) -> None:
         )
 
 
-def _check_arguments(path: Path, quantize: str, output_type: str) -> None:
+def _check_for_mediapipe(model: keras.Model, size: Size | None, output_type: str) -> None:
+    """Refuses the forms that MediaPipe reads as something else, without an error, or not at all."""
+    if size is None:
+        raise ValueError(
+            "`size` must be given for MediaPipe, which reads images of any size as 1x1 and "
+            "predicts 255 everywhere. Received: size=None."
+        )
+    if output_type != "logits":
+        raise ValueError(
+            '`output_type` must be "logits" for MediaPipe, which takes the width of predictions '
+            f"for the number of classes. Received: output_type={output_type!r}."
+        )
+    heads = heads_of(model)
+    if heads.is_named or num_channels(model) != 3:
+        raise ValueError(
+            "A model for MediaPipe must take RGB and have one head, because its image segmenter "
+            f"does. Received: {num_channels(model)} channels and {len(heads)} heads."
+        )
+
+
+def _check_arguments(path: Path, quantize: str, output_type: str, reader: str) -> None:
     if path.suffix != ".tflite":
         raise ValueError(f"`path` must end in .tflite. Received: {path}.")
     if quantize not in get_args(Quantize):
@@ -217,3 +259,5 @@ def _check_arguments(path: Path, quantize: str, output_type: str) -> None:
             '`output_type` must be "predictions" or "logits". '
             f"Received: output_type={output_type!r}."
         )
+    if reader not in get_args(Reader):
+        raise ValueError(f'`reader` must be "litert" or "mediapipe". Received: reader={reader!r}.')

@@ -15,7 +15,9 @@ from .signatures import pixel_limit
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
-def write_warmup_requests(folder: Path, images: tf.TensorSpec, options: ServingOptions) -> None:
+def write_warmup_requests(
+    folder: Path, images: tf.TensorSpec, options: ServingOptions, *, has_encoded: bool
+) -> None:
     """Adds a request for each signature to a SavedModel.
 
     The first request for each signature is slow, because TensorFlow prepares its kernels and
@@ -26,11 +28,12 @@ def write_warmup_requests(folder: Path, images: tf.TensorSpec, options: ServingO
         folder: The version's folder.
         images: Input `images` of the model.
         options: Options of the export; the images are within its limits.
+        has_encoded: Whether the model has the signature `encoded`.
     """
     path = folder / WARMUP_FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for request in _requests(images, _image_size(options)):
+        for request in _requests(images, _image_size(options), has_encoded):
             # PredictionLog { predict_log { request } }
             writer.write(field(6, field(1, request)))
 
@@ -42,13 +45,13 @@ def _image_size(options: ServingOptions) -> Size:
     return min(height, side), min(width, side)
 
 
-def _requests(images: tf.TensorSpec, size: Size) -> list[bytes]:
+def _requests(images: tf.TensorSpec, size: Size, has_encoded: bool) -> list[bytes]:
     num_channels = images.shape[-1]
     # A tensor of equal values is stored as one of them.
     proto = tf.make_tensor_proto(0, images.dtype, shape=(1, *size, num_channels))
     pixels = proto.SerializeToString()
     requests = [_pixels_request(name, pixels) for name in ("serving_default", "logits")]
-    if num_channels == 3:
+    if has_encoded:
         black = tf.zeros((*size, 3), tf.uint8)
         files = [tf.io.encode_jpeg(black).numpy(), tf.io.encode_png(black).numpy()]
         requests.append(predict_request("", files))

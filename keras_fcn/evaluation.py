@@ -371,7 +371,11 @@ def evaluate_heads(
     specs = {head: dataset.heads[head] for head in predictor.heads}
     _check_classes(classes, [name for spec in specs.values() for name in spec.class_names])
     batches = evaluation_batches(
-        dataset, split, batch_size, modalities=_modalities(predictor, modalities), ids=True
+        dataset,
+        split,
+        batch_size,
+        modalities=_modalities(predictor, dataset, modalities),
+        ids=True,
     )
     matrices = confusion_matrices(
         predictor,
@@ -420,16 +424,23 @@ def save_json(
     return path
 
 
-def _modalities(predictor: Predictor, modalities: Sequence[str] | None) -> tuple[str, ...]:
+def _modalities(
+    predictor: Predictor, dataset: SegmentationDataset, modalities: Sequence[str] | None
+) -> tuple[str, ...]:
     """Returns the names of the images that the network takes."""
     if modalities is None:
         modalities = predictor.modalities
-    channels = num_channels(modalities) if modalities else 3
+    bands = dataset.image_reading.num_channels
+    channels = num_channels(modalities) if modalities else bands
     if channels != predictor.num_channels:
         raise ValueError(
             f"The network takes images of {predictor.num_channels} channels; "
-            f"{', '.join(modalities) or 'colors'} are {channels}. Set `modalities` to the names "
-            "of the images that it takes, in its order."
+            + (
+                f"{', '.join(modalities) or 'colors'} are {channels}. Set `modalities` to the "
+                "names of the images that it takes, in its order."
+                if dataset.image_reading.is_rgb
+                else f"those of the dataset have {bands} bands."
+            )
         )
     return tuple(modalities)
 

@@ -1,4 +1,4 @@
-"""The loss of logits against a label map."""
+"""The losses of logits against a label map: cross-entropy, focal loss, Dice, and their sums."""
 
 import math
 from collections.abc import Sequence
@@ -13,8 +13,95 @@ from keras_fcn.labels import check_ignore_class
 REDUCTIONS = ("mean", "per_image", "sum")
 
 
+class SegmentationLoss(keras.losses.Loss):
+    """What the losses share: labels, ignored pixels, class weights, division over replicas.
+
+    A loss is a sum of terms, such as one per pixel, divided by a number. Under
+    `tf.distribute.MirroredStrategy` both are summed over the replicas, so the value and the
+    gradients are those of one device with the whole batch.
+    """
+
+    def __init__(
+        self,
+        ignore_class: int | None,
+        reduction: str,
+        class_weights: Sequence[float] | None,
+        name: str,
+    ) -> None:
+        if reduction not in REDUCTIONS:
+            raise ValueError(
+                f"`reduction` must be one of {REDUCTIONS}. Received: reduction={reduction!r}."
+            )
+        check_ignore_class(ignore_class)
+        # float32 under every dtype policy: a sum over pixels needs more than 8 bits.
+        super().__init__(name=name, reduction="sum", dtype="float32")
+        self.reduction = reduction  # read by `__call__` below only, which replaces that of Keras
+        self.ignore_class = None if ignore_class is None else int(ignore_class)  # of NumPy's
+        self.class_weights = _checked_weights(class_weights)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> KerasTensor:
+        with keras.name_scope(self.name):
+            y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
+            total, count = self.total_and_count(y_true, y_pred, sample_weight)
+            divisor = {
+                "mean": count,
+                "per_image": ops.cast(ops.shape(y_pred)[0], self.dtype),
+                "sum": None,
+            }[self.reduction]
+            return _divide_over_replicas(total, divisor)
+
+    def total_and_count(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> tuple[KerasTensor, KerasTensor]:
+        """Returns the sum of the terms, and the number that `reduction="mean"` divides it by.
+
+        Both may be added up over batches; the arguments are those of the loss itself.
+        """
+        y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
+        total = ops.sum(self._terms(y_true, y_pred, sample_weight))
+        return total, ops.sum(ops.cast(self._counted(y_true, y_pred), self.dtype))
+
+    def call(self, y_true: Any, y_pred: Any) -> KerasTensor:
+        """Returns the weighted terms: of each pixel, `(b, h, w)`, or of each image, `(b,)`."""
+        return self._terms(y_true, y_pred)
+
+    def _terms(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> KerasTensor:
+        raise NotImplementedError
+
+    def _counted(self, y_true: Any, y_pred: Any) -> KerasTensor:
+        """Returns which of the terms count, booleans."""
+        return is_class(label_values(y_true, y_pred), y_pred.shape[-1])
+
+    def _classes(self, y_true: Any, y_pred: Any) -> tuple[KerasTensor, KerasTensor]:
+        """Returns the class of each pixel, and which pixels have one; others get class 0."""
+        num_classes = y_pred.shape[-1]
+        check_ignore_class(self.ignore_class, num_classes)
+        labels = label_values(y_true, y_pred)
+        counted = is_class(labels, num_classes)
+        return ops.cast(ops.where(counted, labels, 0.0), "int32"), counted
+
+    def _factors(self, num_classes: int) -> KerasTensor | None:
+        """Returns the weight of each class, `(num_classes,)`."""
+        if self.class_weights is None:
+            return None
+        if len(self.class_weights) != num_classes:
+            raise ValueError(
+                f"`class_weights` must contain one factor for each of the {num_classes} "
+                f"classes of the logits. Received: {len(self.class_weights)} factors."
+            )
+        return ops.convert_to_tensor(self.class_weights, dtype=self.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "ignore_class": self.ignore_class,
+            "reduction": self.reduction,
+            "class_weights": self.class_weights,
+        }
+
+
 @keras.saving.register_keras_serializable(package="keras_fcn")
-class PixelwiseCrossentropy(keras.losses.Loss):
+class PixelwiseCrossentropy(SegmentationLoss):
     """Softmax cross-entropy of every pixel's logits with its label.
 
     Pixels labeled `ignore_class` add nothing to the loss, whatever their logits (infinite ones
@@ -83,63 +170,252 @@ class PixelwiseCrossentropy(keras.losses.Loss):
         class_weights: Sequence[float] | None = None,
         name: str = "pixelwise_crossentropy",
     ) -> None:
-        if reduction not in REDUCTIONS:
-            raise ValueError(
-                f"`reduction` must be one of {REDUCTIONS}. Received: reduction={reduction!r}."
-            )
-        check_ignore_class(ignore_class)
-        # float32 under every dtype policy: a sum over pixels needs more than 8 bits.
+        super().__init__(ignore_class, reduction, class_weights, name)
+
+    def _terms(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> KerasTensor:
+        classes, counted = self._classes(y_true, y_pred)
+        weights = ops.cast(counted, self.dtype)
+        factors = self._factors(y_pred.shape[-1])
+        if factors is not None:
+            weights = weights * ops.take(factors, classes)
+        if sample_weight is not None:
+            pixel_weights = _weights_of_pixels(sample_weight, tuple(weights.shape))
+            weights = ops.where(counted, weights * pixel_weights, 0.0)
+        # Before the multiplication: 0 times the loss of an infinite logit would be NaN.
+        logits = ops.where(ops.not_equal(weights, 0.0)[..., None], y_pred, 0.0)
+        return weights * self._of_pixels(classes, logits)
+
+    def _of_pixels(self, classes: KerasTensor, logits: KerasTensor) -> KerasTensor:
+        return _crossentropy(classes, logits)
+
+
+@keras.saving.register_keras_serializable(package="keras_fcn")
+class Focal(PixelwiseCrossentropy):
+    """Cross-entropy of every pixel, times `(1 - p) ** gamma`, for p the label's probability.
+
+    Pixels that are right already count little, so that the many easy ones do not outweigh the
+    few hard ones. Everything else is as in `PixelwiseCrossentropy`: ignored pixels, reductions,
+    weights, several replicas. With `gamma=0` it is `PixelwiseCrossentropy`.
+
+    Args:
+        gamma: At least 0; 2 in the paper.
+        ignore_class: As for `PixelwiseCrossentropy`.
+        reduction: As for `PixelwiseCrossentropy`; `"mean"` divides by the number of valid
+            pixels, not by the sum of the factors.
+        class_weights: As for `PixelwiseCrossentropy`: the paper's alpha, for each class.
+        name: Name of the loss.
+
+    Call arguments:
+        y_true: As for `PixelwiseCrossentropy`.
+        y_pred: As for `PixelwiseCrossentropy`.
+        sample_weight: As for `PixelwiseCrossentropy`.
+
+    Raises:
+        ValueError: As for `PixelwiseCrossentropy`, or if `gamma` is negative or not finite.
+
+    Example:
+        >>> loss = Focal(gamma=2.0)
+        >>> logits = keras.ops.zeros((1, 1, 3, 4))
+        >>> round(float(loss([[[0, 1, 255]]], logits)), 4)  # 0.75 ** 2 * log(4)
+        0.7798
+
+    Reference:
+        Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, section 3.2.
+    """
+
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        ignore_class: int | None = 255,
+        reduction: str = "mean",
+        class_weights: Sequence[float] | None = None,
+        name: str = "focal",
+    ) -> None:
+        super().__init__(ignore_class, reduction, class_weights, name)
+        if not 0 <= gamma < math.inf:
+            raise ValueError(f"`gamma` must be at least 0 and finite. Received: gamma={gamma}.")
+        self.gamma = float(gamma)
+
+    def _of_pixels(self, classes: KerasTensor, logits: KerasTensor) -> KerasTensor:
+        crossentropy = _crossentropy(classes, logits)
+        # The bound keeps the gradient finite at p = 1, where a gamma below 1 has none.
+        missing = ops.maximum(-ops.expm1(-crossentropy), 1e-12)
+        return ops.power(missing, self.gamma) * crossentropy
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "gamma": self.gamma}
+
+
+@keras.saving.register_keras_serializable(package="keras_fcn")
+class Dice(SegmentationLoss):
+    """1 minus the Dice coefficient of each class, averaged over the classes in each image.
+
+    For a class c, with the softmax p of the logits and y = 1 where the label is c, the
+    coefficient is `2 * sum(p * y) / (sum(p) + sum(y))`. The sums are over the valid pixels of
+    *one image*, and the mean is over the classes that its labels contain, so small classes count
+    as much as large ones. Classes that the labels of an image lack have no term: where they are
+    predicted, the probabilities of the others are too low. The loss of a batch is the mean over
+    its images that have a valid pixel.
+
+    Sums over a whole batch would make the loss of an image depend on the images beside it, and
+    that of a replica on the images of the others. As it is, the value and the gradients on
+    several replicas are those of one device.
+
+    Ignored pixels and labels outside the classes are treated as in `PixelwiseCrossentropy`.
+
+    Args:
+        ignore_class: As for `PixelwiseCrossentropy`.
+        reduction: What the sum over the images is divided by: `"mean"`, the number of images with
+            a valid pixel; `"per_image"`, the number of images; `"sum"`, nothing.
+        class_weights: One factor per class, at least 0, of the class's term, or `None` for 1
+            everywhere. They do not change the divisor, the number of classes in the image.
+        name: Name of the loss.
+
+    Call arguments:
+        y_true: As for `PixelwiseCrossentropy`.
+        y_pred: As for `PixelwiseCrossentropy`.
+        sample_weight: Optional, at least 0. Of shape `(batch,)`: factors of the terms of the
+            images. Of shape `(batch, height, width)` or `(batch, height, width, 1)`: factors of
+            the pixels in all sums. A class whose pixels all have the weight 0 counts as absent.
+
+    Returns:
+        The loss, a float32 scalar.
+
+    Raises:
+        ValueError: As for `PixelwiseCrossentropy`.
+
+    Example:
+        >>> logits = keras.ops.zeros((1, 1, 2, 2))  # every probability is 1/2
+        >>> float(Dice()([[[0, 0]]], logits))  # 1 - 2 * (1/2 + 1/2) / (1 + 2)
+        0.3333333...
+
+    Reference:
+        Milletari et al., "V-Net", 3DV 2016, section 3.
+    """
+
+    def __init__(
+        self,
+        ignore_class: int | None = 255,
+        reduction: str = "mean",
+        class_weights: Sequence[float] | None = None,
+        name: str = "dice",
+    ) -> None:
+        super().__init__(ignore_class, reduction, class_weights, name)
+
+    def _terms(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> KerasTensor:
+        num_classes = y_pred.shape[-1]
+        classes, counted = self._classes(y_true, y_pred)
+        weights = ops.cast(counted, self.dtype)
+        image_weights = None
+        if sample_weight is not None:
+            factors = _weights_of_pixels(sample_weight, tuple(weights.shape))
+            if len(ops.convert_to_tensor(sample_weight).shape) == 1:
+                image_weights = ops.reshape(factors, (-1,))
+            else:
+                weights = ops.where(counted, weights * factors, 0.0)
+        has_weight = ops.not_equal(weights, 0.0)[..., None]
+        # Before the multiplication, as in the cross-entropy.
+        probabilities = ops.softmax(ops.where(has_weight, y_pred, 0.0), axis=-1)
+        of_class = ops.equal(classes[..., None], ops.arange(num_classes, dtype="int32"))
+        weights = weights[..., None]
+        truth = ops.where(of_class, weights, 0.0)
+        pixels = (1, 2)
+        hits = ops.sum(truth * probabilities, pixels)
+        present = ops.sum(truth, pixels)
+        both = ops.sum(weights * probabilities, pixels) + present
+        is_present = ops.cast(present > 0, self.dtype)
+        losses = is_present * (1.0 - 2.0 * hits / ops.where(present > 0, both, 1.0))
+        num_present = ops.sum(is_present, axis=-1)
+        class_factors = self._factors(num_classes)
+        if class_factors is not None:
+            losses = losses * class_factors
+        terms = ops.sum(losses, axis=-1) / ops.maximum(num_present, 1.0)
+        if image_weights is None:
+            return terms
+        # Where there is no term, a weight may be anything.
+        return ops.where(num_present > 0, terms * image_weights, 0.0)
+
+    def _counted(self, y_true: Any, y_pred: Any) -> KerasTensor:
+        return ops.any(super()._counted(y_true, y_pred), axis=(1, 2))
+
+
+@keras.saving.register_keras_serializable(package="keras_fcn")
+class SumOfLosses(keras.losses.Loss):
+    """The sum of several losses of the same logits, such as cross-entropy and Dice.
+
+    Each divides its own terms, so that the sum is exact over several replicas if they are.
+
+    Args:
+        losses: The losses, at least one.
+        name: Name of the loss.
+
+    Example:
+        >>> loss = SumOfLosses([PixelwiseCrossentropy(), Dice()])
+        >>> round(float(loss([[[0, 0]]], keras.ops.zeros((1, 1, 2, 2)))), 4)  # log(2) + 1/3
+        1.0265
+    """
+
+    def __init__(self, losses: Sequence[SegmentationLoss], name: str = "sum_of_losses") -> None:
         super().__init__(name=name, reduction="sum", dtype="float32")
-        self.reduction = reduction  # read by `__call__` below only, which replaces that of Keras
-        self.ignore_class = None if ignore_class is None else int(ignore_class)  # of NumPy's
-        self.class_weights = _checked_weights(class_weights)
+        if not losses:
+            raise ValueError("`losses` must contain at least one loss. Received: [].")
+        self.losses = list(losses)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> KerasTensor:
         with keras.name_scope(self.name):
-            y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
-            losses = self._losses(y_true, y_pred, sample_weight)
-            divisor = None
-            if self.reduction == "mean":
-                counted = is_class(label_values(y_true, y_pred), y_pred.shape[-1])
-                divisor = ops.sum(ops.cast(counted, self.dtype))
-            elif self.reduction == "per_image":
-                divisor = ops.cast(ops.shape(y_pred)[0], self.dtype)
-            return _divide_over_replicas(ops.sum(losses), divisor)
-
-    def call(self, y_true: Any, y_pred: Any) -> KerasTensor:
-        """Returns the weighted loss of each pixel (0 without a class), `(b, height, width)`."""
-        return self._losses(y_true, y_pred)
-
-    def _losses(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> KerasTensor:
-        num_classes = y_pred.shape[-1]
-        check_ignore_class(self.ignore_class, num_classes)
-        labels = label_values(y_true, y_pred)
-        counted = is_class(labels, num_classes)
-        # The other pixels may get any class: their weight is 0.
-        classes = ops.cast(ops.where(counted, labels, 0.0), "int32")
-        weights = ops.cast(counted, self.dtype)
-        if self.class_weights is not None:
-            if len(self.class_weights) != num_classes:
-                raise ValueError(
-                    f"`class_weights` must contain one factor for each of the {num_classes} "
-                    f"classes of the logits. Received: {len(self.class_weights)} factors."
-                )
-            factors = ops.convert_to_tensor(self.class_weights, dtype=self.dtype)
-            weights = weights * ops.take(factors, classes)
-        if sample_weight is not None:
-            factors = _weights_of_pixels(sample_weight, tuple(weights.shape))
-            weights = ops.where(counted, weights * factors, 0.0)
-        # Before the multiplication: 0 times the loss of an infinite logit would be NaN.
-        logits = ops.where(ops.not_equal(weights, 0.0)[..., None], y_pred, 0.0)
-        return weights * _crossentropy(classes, logits)
+            values = [loss(y_true, y_pred, sample_weight) for loss in self.losses]
+            return sum(values[1:], values[0])
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "ignore_class": self.ignore_class,
-            "reduction": self.reduction,
-            "class_weights": self.class_weights,
-        }
+        losses = [keras.losses.serialize(loss) for loss in self.losses]
+        return {"name": self.name, "losses": losses}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "SumOfLosses":
+        losses = [keras.losses.deserialize(loss) for loss in config["losses"]]
+        return cls(losses, config["name"])
+
+
+# The losses by the name that `create` takes.
+LOSSES: dict[str, type[SegmentationLoss]] = {
+    "crossentropy": PixelwiseCrossentropy,
+    "focal": Focal,
+    "dice": Dice,
+}
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError unless `create` takes this name."""
+    parts = name.split("+")
+    if not all(part in LOSSES for part in parts) or len(set(parts)) < len(parts):
+        raise ValueError(
+            f"`loss` must be {', '.join(LOSSES)}, or several of them joined by '+', such as "
+            f"crossentropy+dice. Received: loss={name!r}."
+        )
+
+
+def create(name: str, **arguments: Any) -> SegmentationLoss | SumOfLosses:
+    """Returns a loss by its name, or the sum of several.
+
+    Args:
+        name: `"crossentropy"`, `"focal"`, `"dice"`, or several joined by `+`.
+        **arguments: `ignore_class`, `reduction` and `class_weights`, for each of them.
+
+    Raises:
+        ValueError: If there is no such loss.
+
+    Example:
+        >>> [part.name for part in parts_of(create("crossentropy+dice", ignore_class=0))]
+        ['pixelwise_crossentropy', 'dice']
+    """
+    check_name(name)
+    losses = [LOSSES[part](**arguments) for part in name.split("+")]
+    return losses[0] if len(losses) == 1 else SumOfLosses(losses)
+
+
+def parts_of(loss: SegmentationLoss | SumOfLosses) -> tuple[SegmentationLoss, ...]:
+    """Returns the losses that are added up: those of a sum, else the loss itself."""
+    return tuple(loss.losses) if isinstance(loss, SumOfLosses) else (loss,)
 
 
 def _crossentropy(classes: KerasTensor, logits: KerasTensor) -> KerasTensor:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from keras_fcn.data.bands import picture_of
 from keras_fcn.labels import LabelSpec
 from keras_fcn.visualization import label_image
 
@@ -114,15 +115,16 @@ def viewable(image: np.ndarray) -> Image.Image:
     """Returns an image of any modalities as RGB.
 
     uint8 RGB is unchanged. Of other images the first three channels are shown, or the first one
-    in gray, each stretched from its 2nd to its 98th percentile unless they are in 0..255.
+    in gray, each stretched from its 2nd to its 98th percentile unless they are in 0..255. Pixels
+    without data are black.
     """
     if image.dtype == np.uint8 and image.shape[-1] == 3:
         return Image.fromarray(image)
-    channels = np.nan_to_num(image[..., : 3 if image.shape[-1] >= 3 else 1].astype(np.float32))
-    if not (channels.min() >= 0 and 1 < channels.max() <= 255):
-        low, high = np.percentile(channels, (2, 98), axis=(0, 1))
-        channels = 255 * (channels - low) / np.maximum(high - low, 1e-6)
-    pixels = channels.clip(0, 255).astype(np.uint8)
+    channels = image[..., : 3 if image.shape[-1] >= 3 else 1].astype(np.float32)
+    known = channels[np.isfinite(channels)]
+    if not known.size or known.min() < 0 or not 1 < known.max() <= 255:
+        return Image.fromarray(picture_of(channels))
+    pixels = np.nan_to_num(channels).clip(0, 255).astype(np.uint8)
     return Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy())
 
 

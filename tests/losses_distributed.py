@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_fcn.losses import PixelwiseCrossentropy
+from keras_fcn.losses import create
 from keras_fcn.metrics import SegmentationMetrics
 
 BATCH = 4
@@ -28,14 +28,14 @@ def data():
     return images, labels, weights
 
 
-def train(reduction, num_images):
+def train(loss, reduction, num_images):
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [keras.Input((None, None, 3)), keras.layers.Conv2D(3, 3, padding="same")]
     )
     model.compile(
         keras.optimizers.SGD(0.1, momentum=0.9),
-        loss=PixelwiseCrossentropy(reduction=reduction, class_weights=[1.0, 2.0, 3.0]),
+        loss=create(loss, reduction=reduction, class_weights=[1.0, 2.0, 3.0]),
         metrics=[SegmentationMetrics(3)],
     )
     batches = tf.data.Dataset.from_tensor_slices(tuple(a[:num_images] for a in data())).batch(BATCH)
@@ -53,6 +53,7 @@ def train(reduction, num_images):
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("loss")
     parser.add_argument("reduction")
     parser.add_argument("num_images", type=int)
     arguments = parser.parse_args()
@@ -61,9 +62,9 @@ def main():
         cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
 
-    one = train(arguments.reduction, arguments.num_images)
+    one = train(**vars(arguments))
     with tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]).scope():
-        two = train(arguments.reduction, arguments.num_images)
+        two = train(**vars(arguments))
 
     print(json.dumps({"one": one, "two": two}))
 

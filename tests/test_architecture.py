@@ -181,7 +181,7 @@ def test_every_import_has_a_requirement(package):
     # Not `dev`: a user does not have what only it brings.
     extras = distributions(
         line
-        for extra in ("onnx", "benchmark")
+        for extra in ("onnx", "benchmark", "bands", "mediapipe")
         for line in requirements("options.extras_require", extra)
     )
 
@@ -206,6 +206,7 @@ def test_every_requirement_is_imported():
 
 def test_the_oldest_versions_are_those_of_the_lower_bounds():
     bounds = requirements("options", "install_requires")
+    bounds += requirements("options.extras_require", "bands")
     pins = [line for line in (ROOT / ".ci/oldest.txt").read_text().splitlines() if "==" in line]
 
     for bound, pin in zip(bounds, pins, strict=True):

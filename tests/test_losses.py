@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_fcn.losses import PixelwiseCrossentropy
+from keras_fcn.losses import Dice, Focal, PixelwiseCrossentropy, SumOfLosses, create, parts_of
 
 HERE = Path(__file__).parent
 
@@ -290,19 +290,246 @@ def test_scores_without_a_batch_are_refused():
         PixelwiseCrossentropy()(np.zeros((4, 4)), np.zeros((4, 4, 3), "float32"))
 
 
+# === Focal loss, Dice, and sums ===
+
+
+def expected_focal(labels, logits, gamma, reduction, class_weights=None, sample_weight=None):
+    """Lin et al. 2017, equation 4, with the factor as a weight of the pixel's cross-entropy."""
+    probabilities = np.exp(log_softmax(logits))
+    classes = np.where(labels < logits.shape[-1], labels, 0)
+    of_label = np.take_along_axis(probabilities, classes[..., None].astype(int), -1)[..., 0]
+    factors = (1 - of_label) ** gamma
+    if sample_weight is not None:
+        factors = factors * sample_weight.reshape(
+            sample_weight.shape + (1,) * (3 - sample_weight.ndim)
+        )
+    return expected_loss(labels, logits, reduction, class_weights, factors)
+
+
+def expected_dice(labels, logits, reduction, class_weights=None, sample_weight=None):
+    """The definition, one image and one class after the other, over lists of valid pixels."""
+    probabilities = np.exp(log_softmax(logits))
+    weights = np.ones(logits.shape[-1]) if class_weights is None else class_weights
+    losses, num_valid = [], 0
+    for index, label in enumerate(labels):
+        pixel_weights = np.ones(label.shape)
+        if sample_weight is not None and sample_weight.ndim == 3:
+            pixel_weights = sample_weight[index]
+        valid = (label >= 0) & (label < logits.shape[-1])
+        num_valid += valid.any()
+        truth, factor = label[valid], pixel_weights[valid]
+        terms = []
+        for c in np.unique(truth[factor > 0]):
+            p, y = probabilities[index][valid][:, c], truth == c
+            dice = 2 * np.sum(factor * p * y) / (np.sum(factor * p) + np.sum(factor * y))
+            terms.append(weights[c] * (1 - dice))
+        loss = np.mean(terms) if terms else 0.0
+        is_per_image = sample_weight is not None and sample_weight.ndim == 1
+        losses.append(loss * (sample_weight[index] if is_per_image else 1))
+    return sum(losses) / {"mean": max(num_valid, 1), "per_image": len(labels), "sum": 1}[reduction]
+
+
+def test_focal_loss_by_hand():
+    logits = np.log([[[[0.5, 0.5], [0.25, 0.75], [0.1, 0.9]]]]).astype("float32")
+
+    value = Focal(gamma=2.0)([[[0, 0, 255]]], logits)
+
+    expected = (0.5**2 * np.log(2) + 0.75**2 * np.log(4)) / 2
+    assert float(value) == pytest.approx(expected, rel=1e-6)
+
+
+def test_dice_by_hand():
+    logits = np.log([[[[0.5, 0.5], [0.25, 0.75], [0.1, 0.9]]]]).astype("float32")
+
+    value = Dice()([[[0, 1, 255]]], logits)
+
+    # Class 0: 2 * 0.5 / (0.75 + 1); class 1: 2 * 0.75 / (1.25 + 1); the third pixel is ignored.
+    expected = 1 - (1 / 1.75 + 1.5 / 2.25) / 2
+    assert float(value) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "per_image", "sum"])
+@pytest.mark.parametrize("weights_shape", [None, (2,), (2, 3, 4)])
+def test_focal_and_dice_agree_with_their_definitions(batch, reduction, weights_shape):
+    labels, logits = batch
+    labels[1] = np.where(labels[1] == 2, 3, labels[1])  # a class that an image lacks
+    weights = [0.5, 1.0, 2.0, 0.0, 3.0]
+    sample_weight = None
+    if weights_shape:
+        sample_weight = np.random.default_rng(1).uniform(size=weights_shape).astype("float32")
+    arguments = {"reduction": reduction, "class_weights": weights}
+
+    focal = Focal(gamma=1.5, **arguments)(labels, logits, sample_weight=sample_weight)
+    dice = Dice(**arguments)(labels, logits, sample_weight=sample_weight)
+
+    rest = (reduction, weights, sample_weight)
+    assert float(focal) == pytest.approx(expected_focal(labels, logits, 1.5, *rest), rel=1e-5)
+    assert float(dice) == pytest.approx(expected_dice(labels, logits, *rest), rel=1e-5)
+
+
+def test_dice_is_that_of_each_image_whatever_is_beside_it(batch):
+    labels, logits = batch
+
+    together = float(Dice()(labels, logits))
+
+    alone = [float(Dice()(labels[i : i + 1], logits[i : i + 1])) for i in range(2)]
+    assert together == pytest.approx(np.mean(alone), rel=1e-6)
+
+
+def test_images_without_a_valid_pixel_do_not_count_in_the_mean_of_dice(batch):
+    labels, logits = batch
+    labels[0] = 255
+
+    value = Dice()(labels, logits)
+
+    assert float(value) == pytest.approx(expected_dice(labels[1:], logits[1:], "mean"), rel=1e-5)
+    assert not gradient_of(Dice(), labels, logits)[0].any()
+
+
+@pytest.mark.parametrize("loss", [Focal(gamma=0.5), Focal(), Dice()], ids=lambda loss: loss.name)
+def test_gradients_are_those_of_finite_differences(batch, loss):
+    labels, logits = batch
+    weights = [0.5, 1.0, 2.0, 1.0, 3.0]
+    loss.class_weights = weights
+    gradient = gradient_of(loss, labels, logits)
+
+    def value(logits):
+        if isinstance(loss, Focal):
+            return expected_focal(labels, logits, loss.gamma, "mean", weights)
+        return expected_dice(labels, logits, "mean", weights)
+
+    random = np.random.default_rng(2)
+    for _ in range(3):
+        direction = random.normal(size=logits.shape)
+        step = 1e-5 * direction
+        slope = (value(logits + step) - value(logits - step)) / 2e-5
+        assert np.sum(gradient * direction) == pytest.approx(slope, rel=1e-3, abs=1e-6)
+    assert not gradient[labels == 255].any()
+
+
+def test_focal_loss_with_gamma_zero_is_the_crossentropy(batch):
+    expected = PixelwiseCrossentropy()(*batch)
+
+    assert float(Focal(gamma=0.0)(*batch)) == pytest.approx(float(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Focal, Dice])
+@pytest.mark.parametrize("value", NOT_FINITE)
+def test_other_losses_do_not_see_logits_that_do_not_count(batch, kind, value):
+    labels, logits = batch
+    sample_weight = np.ones(labels.shape, "float32")
+    sample_weight[1, 2] = 0
+    loss = kind()
+    expected = float(loss(labels, logits, sample_weight=sample_weight))
+    left_out = (labels == 255) | (sample_weight == 0)
+    spoiled = np.where(left_out[..., None], np.float32(value), logits)
+    sample_weight[0, :2] = value
+
+    result = loss(labels, spoiled, sample_weight=sample_weight)
+    gradient = gradient_of(
+        lambda labels, scores: loss(labels, scores, sample_weight=sample_weight), labels, spoiled
+    )
+
+    assert float(result) == pytest.approx(expected, rel=1e-6)
+    assert np.isfinite(gradient).all() and not gradient[left_out].any()
+    spoiled[1, 0, 0] = np.nan
+    assert not np.isfinite(float(loss(labels, spoiled, sample_weight=sample_weight)))
+
+
+@pytest.mark.parametrize("kind", [Focal, Dice])
+@pytest.mark.parametrize("sure", [60.0, 1e4])
+def test_sure_predictions_have_finite_gradients(kind, sure):
+    logits = np.array([[[[sure, 0.0], [0.0, sure], [sure, 0.0]]]], "float32")
+    labels = np.array([[[0, 1, 1]]])
+
+    for loss in (kind(), Focal(gamma=0.5)):
+        assert np.isfinite(gradient_of(loss, labels, logits)).all()
+    # Two of three pixels are right: class 0 has 2 * 1 / (2 + 1), class 1 has 2 * 1 / (1 + 2).
+    assert float(Dice()(labels, logits)) == pytest.approx(1 / 3, rel=1e-5)
+    assert float(Focal()(labels, logits)) == pytest.approx(sure / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "per_image", "sum"])
+def test_other_losses_of_a_batch_without_a_valid_pixel_are_zero(batch, reduction):
+    labels = np.full_like(batch[0], 255)
+    loss = create("focal+dice", reduction=reduction)
+
+    assert float(loss(labels, batch[1])) == 0
+    np.testing.assert_array_equal(gradient_of(loss, labels, batch[1]), 0)
+
+
+def test_a_sum_adds_values_and_gradients(batch):
+    labels, logits = batch
+    weights = [0.5, 1.0, 2.0, 0.5, 3.0]
+    loss = create("crossentropy+dice", ignore_class=255, class_weights=weights)
+
+    expected = expected_loss(labels, logits, "mean", weights)
+    expected += expected_dice(labels, logits, "mean", weights)
+    assert float(loss(labels, logits)) == pytest.approx(expected, rel=1e-5)
+    parts = [gradient_of(part, labels, logits) for part in parts_of(loss)]
+    np.testing.assert_allclose(gradient_of(loss, labels, logits), sum(parts), atol=1e-7)
+
+
+def test_a_model_trains_with_a_sum_and_keeps_it(tmp_path, batch):
+    loss = create("focal+dice", ignore_class=7)
+    model = model_of_a_bias(loss)
+    images = np.zeros((2, 2, 2, 3), "float32")
+    labels = np.array([[[0, 1], [7, 7]], [[2, 7], [7, 7]]], "uint8")
+    uniform = np.zeros((2, 2, 2, 3))
+    expected = expected_focal(np.where(labels == 7, 255, labels), uniform, 2.0, "mean")
+    expected += expected_dice(np.where(labels == 7, 255, labels), uniform, "mean")
+
+    history = model.fit(images, labels, batch_size=2, verbose=0).history
+    model.save(tmp_path / "model.keras")
+
+    assert history["loss"][0] == pytest.approx(expected, rel=1e-5)
+    loaded = keras.models.load_model(tmp_path / "model.keras").loss
+    assert isinstance(loaded, SumOfLosses)
+    assert [type(part) for part in parts_of(loaded)] == [Focal, Dice]
+    assert loaded.get_config() == loss.get_config()
+
+
+def test_sums_over_batches_give_the_mean_over_all(batch):
+    labels, logits = batch
+    for name in ("crossentropy", "focal", "dice"):
+        loss = create(name)
+        halves = [loss.total_and_count(labels[i : i + 1], logits[i : i + 1]) for i in range(2)]
+        total, count = (sum(float(half[i]) for half in halves) for i in range(2))
+
+        assert total / count == pytest.approx(float(loss(labels, logits)), rel=1e-5), name
+
+
+@pytest.mark.parametrize("name", ["", "crossentropy+", "iou", "dice+dice", "crossentropy dice"])
+def test_unknown_names_of_losses_are_refused(name):
+    with pytest.raises(ValueError, match=r"crossentropy, focal, dice, or several .* Received"):
+        create(name)
+
+
+def test_wrong_arguments_of_other_losses_are_refused():
+    with pytest.raises(ValueError, match="`gamma` must be at least 0"):
+        Focal(gamma=-1.0)
+    with pytest.raises(ValueError, match="at least one loss"):
+        SumOfLosses([])
+    with pytest.raises(ValueError, match="one factor for each of the 3 classes"):
+        Dice(class_weights=[1, 2])(np.zeros((1, 2, 2)), np.zeros((1, 2, 2, 3), "float32"))
+
+
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute")
 @pytest.mark.parametrize(
-    ("reduction", "num_images"),
+    ("loss", "reduction", "num_images"),
     [
         # The last batch of 7 images gives 2 to one replica and 1 to the other.
-        ("mean", 7),
-        pytest.param("mean", 8, marks=pytest.mark.full),
-        pytest.param("per_image", 7, marks=pytest.mark.full),
-        pytest.param("sum", 8, marks=pytest.mark.full),
+        ("crossentropy", "mean", 7),
+        ("focal+dice", "mean", 7),
+        pytest.param("crossentropy", "mean", 8, marks=pytest.mark.full),
+        pytest.param("crossentropy", "per_image", 7, marks=pytest.mark.full),
+        pytest.param("crossentropy", "sum", 8, marks=pytest.mark.full),
+        pytest.param("dice", "mean", 8, marks=pytest.mark.full),
+        pytest.param("crossentropy+dice", "per_image", 7, marks=pytest.mark.full),
     ],
 )
-def test_two_replicas_train_as_one_device(reduction, num_images):
-    command = [sys.executable, HERE / "losses_distributed.py", reduction, str(num_images)]
+def test_two_replicas_train_as_one_device(loss, reduction, num_images):
+    command = [sys.executable, HERE / "losses_distributed.py", loss, reduction, str(num_images)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=550)
     assert finished.returncode == 0, finished.stderr[-2000:]
     one, two = json.loads(finished.stdout.splitlines()[-1]).values()

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
@@ -30,6 +31,10 @@ def _setting(
     """
     metadata = {"help": description, "metavar": metavar, "name": name, "option": option}
     return field(default=default, metadata=metadata)
+
+
+# Those of `keras_fcn.losses.LOSSES`, for which `keras-fcn train --help` does not wait.
+LOSS_NAMES = ("crossentropy", "focal", "dice")
 
 
 class Section:
@@ -92,6 +97,25 @@ class DataConfig(Section):
     write_classes: bool = _setting(
         False, "folder:PATH: write a table of the values that occur in the masks."
     )
+    channels: int | None = _setting(
+        None,
+        "folder:PATH: bands of the images, where they are not RGB; 3 takes the first three of "
+        "more as red, green and blue.",
+        "N",
+    )
+    value_range: tuple[float, float] | None = _setting(
+        None,
+        "folder:PATH: the values that become black and white, for RGB of 16 bits or floats.",
+        "LOW,HIGH",
+    )
+    page: int | None = _setting(
+        None, "folder:PATH: the page of images with several pages or frames, from 1.", "N"
+    )
+    exif: Literal["apply", "ignore"] | None = _setting(
+        None,
+        "folder:PATH: whether images are turned by an EXIF orientation that their masks lack; by "
+        "default the sizes decide.",
+    )
     train_split: str = _setting("train", "Split to train on.", "SPLIT")
     validation_split: str | None = _setting(
         "val", "Split to validate on, which selects best.keras; 'none' for no validation.", "SPLIT"
@@ -126,13 +150,21 @@ class DataConfig(Section):
     @property
     def folder(self) -> dict[str, Any]:
         """What `open_dataset` takes for folder:PATH, as far as it is given."""
-        names = ("image_files", "mask_files", "ignore", "num_classes", "write_classes")
+        names = (
+            *("image_files", "mask_files", "ignore", "num_classes", "write_classes"),
+            *("channels", "value_range", "page", "exif"),
+        )
         return {name: value for name in names if (value := getattr(self, name))}
 
     def _check(self) -> None:
         for name in ("limit", "validation_limit"):
             value = getattr(self, name)
             self._require(name, value is None or value >= 1, "at least 1, or None")
+        if (self.channels, self.value_range, self.page) != (None, None, None):
+            # Imports Keras, for which `keras-fcn train --help` does not wait.
+            from keras_fcn.modalities import ImageReading
+
+            ImageReading(self.channels, self.value_range, self.page)  # checks their ranges
         self._require("batch_size", self.batch_size >= 1, "at least 1")
         crop = self.crop_size
         self._require("crop_size", crop is None or min(crop) >= 1, "a height and a width above 0")
@@ -214,10 +246,16 @@ class BackboneConfig(Section):
         "mobilenet_v2", "Feature extractor, such as vgg16.", "NAME", name="backbone"
     )
     weights: str | None = _setting(
-        None,
-        "Weights of the backbone: 'none', 'imagenet' (downloaded) or a file.",
+        "imagenet",
+        "Weights that the backbone starts from: 'imagenet', a file, or 'none' for random ones.",
         "FILE",
         name="backbone_weights",
+    )
+    weights_dir: str | None = _setting(
+        None,
+        "Folder to look for ImageNet weights in; then come that of $KERAS_FCN_WEIGHTS, Keras' "
+        "cache, and the download.",
+        "DIR",
     )
     alpha: float | None = _setting(
         None, "Width multiplier of the MobileNets and the paper's networks.", "A"
@@ -281,6 +319,12 @@ class OptimizerConfig(Section):
         name="optimizer",
     )
     learning_rate: float = _setting(1e-3, "Learning rate after the warm-up.", "R")
+    pretrained_factor: float = _setting(
+        1.0,
+        "Factor of the learning rate for the pretrained layers of the backbone, such as 0.1; "
+        "the new layers (scores, skips, upsampling) keep the learning rate.",
+        "F",
+    )
     schedule: Literal["polynomial", "constant"] = _setting(
         "polynomial", "Decay of the learning rate to zero, as (1 - progress) ** power, or no decay."
     )
@@ -310,7 +354,7 @@ class OptimizerConfig(Section):
     )
 
     def _check(self) -> None:
-        for name in ("learning_rate", "power"):
+        for name in ("learning_rate", "pretrained_factor", "power"):
             self._require(name, getattr(self, name) > 0, "above 0")
         for name in ("warmup_steps", "weight_decay", "batchnorm_batches"):
             self._require(name, getattr(self, name) >= 0, "0 or more")
@@ -323,10 +367,16 @@ class OptimizerConfig(Section):
 
 @dataclass(frozen=True)
 class LossConfig(Section):
-    """The loss: `PixelwiseCrossentropy`, and how its class weights are found."""
+    """The loss: `keras_fcn.losses.create`, and how its class weights are found."""
 
     title: ClassVar[str] = "loss"
 
+    name: str = _setting(
+        "crossentropy",
+        "Loss: crossentropy, focal or dice, or several joined by +, such as crossentropy+dice.",
+        "NAME",
+        name="loss",
+    )
     reduction: Literal["mean", "per_image", "sum"] = _setting(
         "mean", "Divide the summed loss by the valid pixels, the images, or nothing."
     )
@@ -343,6 +393,14 @@ class LossConfig(Section):
     )
 
     def _check(self) -> None:
+        parts = self.name.split("+")
+        known = set(parts) <= set(LOSS_NAMES) and len(set(parts)) == len(parts)
+        self._require("name", known, f"{', '.join(LOSS_NAMES)}, or several joined by '+'")
+        self._require(
+            "reduction",
+            "dice" not in parts or self.reduction == "mean",
+            "'mean' where `loss` contains dice, whose terms are images and not pixels",
+        )
         self._require("class_weight_exponent", self.class_weight_exponent >= 0, "0 or more")
 
 
@@ -359,7 +417,21 @@ class RunConfig(Section):
         "runs/default", "Folder of checkpoints, logs and the state to resume from.", "DIR"
     )
     resume: bool = _setting(False, "Continue the training in the workdir.")
-    epochs: int = _setting(50, "Passes over the training split.", "N")
+    accept_changed_data: bool = _setting(
+        False,
+        "With --resume, go on although images, masks or classes changed: from the next whole "
+        "epoch, with the validation scored anew.",
+    )
+    epochs: int = _setting(50, "Passes over the training split, at most.", "N")
+    patience: int | None = _setting(
+        None, "Stop after N epochs without a better validation mean IoU.", "N"
+    )
+    time: str | None = _setting(
+        None,
+        "Stop after this long, such as 30m or 1h30m, if the epochs do not end before; the "
+        "learning rate decays to zero by then.",
+        "TIME",
+    )
     save_every: int | None = _setting(
         None, "Save the state to resume from every N steps, not only after epochs.", "N"
     )
@@ -381,10 +453,33 @@ class RunConfig(Section):
     def _check(self) -> None:
         for name in ("epochs", "validate_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
+        patience = self.patience
+        self._require("patience", patience is None or patience >= 1, "at least 1, or None")
+        self._require(
+            "time", self.time is None or bool(self.seconds), "such as 30m, 1h30m or 90s, or None"
+        )
+        accept = self.accept_changed_data
+        self._require("accept_changed_data", self.resume or not accept, "false without `resume`")
         every = self.save_every
         self._require("save_every", every is None or every >= 1, "at least 1, or None")
         self._require("seed", self.seed >= 0, "0 or more")
         self._require("devices", self.devices != (), "at least one device, or None")
+
+    @property
+    def seconds(self) -> float | None:
+        """The seconds of `time`.
+
+        >>> RunConfig(time="1h30m").seconds
+        5400.0
+        """
+        match = _TIME.fullmatch(self.time or "none")
+        if not match:
+            return None
+        hours, minutes, seconds = (float(part or 0) for part in match.groups())
+        return 3600 * hours + 60 * minutes + seconds
+
+
+_TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 @dataclass(frozen=True)
@@ -396,7 +491,7 @@ class Config:
 
     Outside its section a setting has a name of its own (`setting_names`): that of its field,
     but `backbone` and `backbone_weights` for `backbone.name` and `backbone.weights`, and
-    `optimizer` for `optimizer.name`.
+    `optimizer` and `loss` for `optimizer.name` and `loss.name`.
 
     Raises:
         TypeError: If a value has another type than its setting.

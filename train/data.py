@@ -1,20 +1,41 @@
 """The batches that a network is trained and validated on, and the class weights."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 
 from keras_fcn.data.augmentation import Augmentation
+from keras_fcn.data.bands import picture_of
 from keras_fcn.data.dataset import first_examples
+from keras_fcn.data.dataset_fingerprint import DatasetFingerprint
 from keras_fcn.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from keras_fcn.datasets import Example, SegmentationDataset, open_dataset
 from keras_fcn.labels import Heads, LabelSpec
 
 from .config import AugmentationConfig, DataConfig, LossConfig
 
+# Validation images that are shown during a training.
+NUM_SHOWN = 4
 _SECONDS_FOR_COPIES = 30.0
+
+
+@dataclass(frozen=True)
+class ShownExample:
+    """A validation image that is shown.
+
+    Args:
+        name: Its `id`.
+        picture: RGB, uint8, shape `(height, width, 3)`.
+        images: What the network takes, a batch of one.
+        labels: The label maps by head.
+    """
+
+    name: str
+    picture: np.ndarray
+    images: tf.Tensor
+    labels: dict[str, np.ndarray]
 
 
 class TrainingData:
@@ -81,6 +102,8 @@ class TrainingData:
     def description(self) -> list[str]:
         """How the dataset is read, and the classes with their shares of the training pixels."""
         lines = list(self.dataset.notes)
+        if not self.dataset.image_reading.is_rgb:
+            lines.append(f"Images of {self.num_channels} bands: colors are not augmented.")
         pixels = self.dataset.pixels.get(self._config.train_split)
         if pixels:
             for spec in self.heads.values():
@@ -115,6 +138,15 @@ class TrainingData:
         shown = ", ".join(names[:8]) + f" and {len(names) - 8} more" * (len(names) > 8)
         return [f"Classes in {split} only, which cannot be learned: {shown}."]
 
+    def fingerprint(self, known: DatasetFingerprint | None = None) -> DatasetFingerprint:
+        """Returns the fingerprint of the splits that are trained and validated on.
+
+        Args:
+            known: An earlier one, which saves reading files that are as they were.
+        """
+        splits = [self._config.train_split, self._config.validation_split]
+        return self.dataset.fingerprint([split for split in splits if split], known)
+
     @property
     def num_examples(self) -> int:
         """Number of training examples."""
@@ -128,6 +160,17 @@ class TrainingData:
             return self._config.crop_size[0] * self._config.crop_size[1]
         first = next(iter(self.dataset.examples(self._config.train_split).take(1)))
         return int(tf.size(first["image"][..., 0]))
+
+    @property
+    def num_channels(self) -> int:
+        """Number of bands of the images; 3 for RGB and where they have names."""
+        return self.dataset.image_reading.num_channels
+
+    def band_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Returns mean and deviation of each band of the training images; None for RGB."""
+        if self.dataset.image_reading.is_rgb:
+            return None
+        return measure_bands(self.dataset, self._config.train_split, self._config.limit)
 
     def training_batches(self, start_step: int = 0) -> tf.data.Dataset:
         """Returns the endless batches of images and labels from this step of the training on."""
@@ -161,6 +204,27 @@ class TrainingData:
             dataset, config.validation_split, config.batch_size, self._modalities
         )
 
+    def shown_examples(self) -> list[ShownExample]:
+        """Returns a few validation images, spread over the split, always the same ones."""
+        split = self._config.validation_split
+        if split is None:
+            return []
+        dataset = first_examples(self.dataset, split, self._config.validation_limit)
+        step = -(-dataset.splits[split] // NUM_SHOWN)
+        spread = replace(dataset, records=lambda name: dataset.records(name).shard(step, 0))
+        batches = evaluation_batches(spread, split, 1, self._modalities)
+        examples = spread.examples(split).as_numpy_iterator()
+        is_rgb = dataset.image_reading.is_rgb
+        return [
+            ShownExample(
+                example["id"].decode(errors="replace"),
+                example["image"] if is_rgb else picture_of(example["image"]),
+                images,
+                dict(self.heads.by_name(example["label"])),
+            )
+            for example, (images, _) in zip(examples, batches, strict=True)
+        ]
+
     def class_weights(self, loss: LossConfig) -> dict[str, list[float]]:
         """Returns one weight per class by head; an empty dictionary without class weights."""
         if loss.class_weights == "none":
@@ -193,6 +257,43 @@ def count_classes(
         head: np.sum([count[head] for count in counts], axis=0)[: spec.num_classes]
         for head, spec in heads.items()
     }
+
+
+def measure_bands(
+    dataset: SegmentationDataset, split: str, limit: int | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Returns mean and standard deviation of each band over all pixels of a split with data.
+
+    Args:
+        dataset: The dataset; every image of the split is read.
+        split: One of its splits.
+        limit: Number of examples to read, from the first; `None` reads all.
+
+    Raises:
+        ValueError: If a band has no data at all.
+    """
+    examples = dataset.examples(split).take(-1 if limit is None else limit)
+    bands = dataset.image_reading.num_channels
+    count, mean, squares = np.zeros(bands), np.zeros(bands), np.zeros(bands)
+    for image in examples.map(lambda example: example["image"]).as_numpy_iterator():
+        values = image.reshape(-1, bands).astype(np.float64)
+        known = np.isfinite(values)
+        number = known.sum(axis=0)
+        total = np.maximum(count + number, 1)
+        own = np.where(known, values, 0).sum(axis=0) / np.maximum(number, 1)
+        inside = (np.where(known, values - own, 0) ** 2).sum(axis=0)
+        # Chan et al.: sums of squares about the own mean lose nothing for large values.
+        squares += inside + (own - mean) ** 2 * count * number / total
+        mean += (own - mean) * number / total
+        count += number
+    if not count.all():
+        raise ValueError(
+            f"The band {int(np.argmin(count)) + 1} has no data in any image of the split {split!r}."
+        )
+    deviation = np.sqrt(squares / count)
+    # A constant band is 0 after normalization, whatever it is divided by.
+    deviation[deviation == 0] = 1.0
+    return tuple(mean.tolist()), tuple(deviation.tolist())
 
 
 def _counted(label: tf.Tensor) -> tf.Tensor:

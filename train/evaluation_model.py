@@ -11,8 +11,10 @@ from keras_fcn.confusion_matrix import METRIC_NAMES, ConfusionMatrix
 from keras_fcn.evaluation import count_predictions
 from keras_fcn.files import replacing
 from keras_fcn.labels import Heads
+from keras_fcn.losses import parts_of
 from keras_fcn.models import FCN
 from keras_fcn.models.optimize import fast_argmax
+from keras_fcn.prediction import load_model
 
 from .heads import head_losses, mean_over_heads
 from .moving_average import MovingAverage, measure_batchnorm
@@ -31,6 +33,7 @@ class EvaluationModel:
         average: The moving average of its weights, or `None`.
         batchnorm_batches: Training images on which BatchNorm's statistics are
             measured before a validation; without any, the moving ones are used.
+        loss: Name of the loss in the logs, as for `keras_fcn.losses.create`.
 
     Attributes:
         heads: As above.
@@ -43,6 +46,7 @@ class EvaluationModel:
         heads: Heads,
         average: MovingAverage | None = None,
         batchnorm_batches: Sequence[tf.Tensor] = (),
+        loss: str = "crossentropy",
     ) -> None:
         self._batchnorm_batches = batchnorm_batches
         self._epoch = -1
@@ -50,8 +54,10 @@ class EvaluationModel:
         self._sources = average.values if average else network.weights
         self.heads = heads
         self.confusion_matrices: dict[str, ConfusionMatrix] = {}
-        self._losses = head_losses(heads, "sum")
-        self._loss_sums: dict[str, float] = {}
+        losses = head_losses(heads, loss)
+        self._losses = {head: parts_of(head_loss) for head, head_loss in losses.items()}
+        # By head, for each part of its loss the sum of the terms and their number.
+        self._sums: dict[str, np.ndarray] = {}
         self._step: Any = None
 
     @property
@@ -81,13 +87,13 @@ class EvaluationModel:
     def evaluate(self, batches: tf.data.Dataset) -> dict[str, float]:
         """Returns the loss and the metrics, by name.
 
-        The loss is the sum over all valid pixels of the batches, divided by their number, and so
-        does not depend on the size of the batches; 0 where every pixel is ignored. With several
-        heads it is the sum of theirs, and `mean_iou` the mean.
+        The loss is the sum over all valid pixels of the batches, divided by their number (Dice:
+        over the images), and so does not depend on the size of the batches; 0 where every pixel
+        is ignored. With several heads it is the sum of theirs, and `mean_iou` the mean.
         """
         if self._step is None:
             self._step = tf.function(self._predict, input_signature=batches.element_spec)
-        self._loss_sums = dict.fromkeys(self.heads, 0.0)
+        self._sums = {head: np.zeros((len(parts), 2)) for head, parts in self._losses.items()}
         self.confusion_matrices = count_predictions(
             self._labels_and_predictions(batches), self.heads
         )
@@ -98,11 +104,23 @@ class EvaluationModel:
             for name in METRIC_NAMES:
                 # As in training: 0 where every pixel is ignored.
                 logs[prefix + name] = float(np.nan_to_num(getattr(metrics, name)))
-            losses[head] = self._loss_sums[head] / max(matrix.num_pixels, 1)
+            losses[head] = sum(total / max(count, 1.0) for total, count in self._sums[head])
             logs[f"{prefix}loss"] = losses[head]
         logs["loss"] = sum(losses.values())
         logs["mean_iou"] = mean_over_heads(logs, self.heads)
         return logs
+
+    def score_file(self, path: Path, batches: tf.data.Dataset) -> dict[str, float]:
+        """Takes the weights of a file that this training saved; returns as `evaluate` does.
+
+        Raises:
+            ValueError: If the file cannot be read, or contains another network.
+        """
+        saved = load_model(path)
+        if [w.shape for w in saved.weights] != [w.shape for w in self.network.weights]:
+            raise ValueError(f"{path} must be a network of this training, but is another.")
+        self.network.set_weights(saved.get_weights())
+        return self.evaluate(batches)
 
     def save(self, path: Path, origin: dict[str, Any]) -> None:
         """Writes a `.keras` file in one step."""
@@ -112,14 +130,18 @@ class EvaluationModel:
 
     def _labels_and_predictions(self, batches: tf.data.Dataset) -> Iterator[tuple[Any, Any]]:
         for images, labels in batches:
-            predictions, losses = self._step(images, labels)
-            for head, loss in losses.items():
-                self._loss_sums[head] += float(loss)
+            predictions, sums = self._step(images, labels)
+            for head, values in sums.items():
+                self._sums[head] += values.numpy()
             yield self.heads.by_name(labels), predictions
 
     def _predict(self, images: tf.Tensor, labels: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns the predictions and the sums of the losses of the pixels, by head."""
+        """Returns the predictions, and what is added to `_sums`, by head."""
         labels = self.heads.by_name(labels)
         logits = self.heads.by_name(self.network(images, training=False))
         predictions = {head: fast_argmax(logits[head]) for head in self.heads}
-        return predictions, {h: loss(labels[h], logits[h]) for h, loss in self._losses.items()}
+        sums = {
+            head: tf.stack([part.total_and_count(labels[head], logits[head]) for part in parts])
+            for head, parts in self._losses.items()
+        }
+        return predictions, sums

@@ -7,25 +7,30 @@ import keras
 import numpy as np
 
 from keras_fcn.labels import Heads
-from keras_fcn.losses import PixelwiseCrossentropy
+from keras_fcn.losses import SegmentationLoss, SumOfLosses, create
 from keras_fcn.metrics import SegmentationMetrics
 
 
 def head_losses(
     heads: Heads,
+    name: str = "crossentropy",
     reduction: str = "mean",
     class_arguments: Mapping[str, Mapping[str, Any]] | None = None,
-) -> dict[str, PixelwiseCrossentropy]:
+) -> dict[str, SegmentationLoss | SumOfLosses]:
     """Returns the loss of each head; a training minimizes their sum.
 
     Args:
         heads: The classes.
+        name: The loss, or several joined by `+`, as for `keras_fcn.losses.create`.
         reduction: What the losses are divided by.
         class_arguments: By head, the arguments that have one number per class.
     """
     return {
-        head: PixelwiseCrossentropy(
-            spec.ignore_class, reduction, **(class_arguments or {}).get(head, {})
+        head: create(
+            name,
+            ignore_class=spec.ignore_class,
+            reduction=reduction,
+            **(class_arguments or {}).get(head, {}),
         )
         for head, spec in heads.items()
     }
@@ -48,7 +53,7 @@ def head_metrics(heads: Heads) -> dict[str, SegmentationMetrics]:
 def compile_heads(
     network: keras.Model,
     heads: Heads,
-    losses: Mapping[str, PixelwiseCrossentropy],
+    losses: Mapping[str, SegmentationLoss | SumOfLosses],
     metrics: Mapping[str, SegmentationMetrics],
     **options: Any,
 ) -> None:

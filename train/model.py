@@ -1,52 +1,59 @@
 """The network that a configuration describes."""
 
-from pathlib import Path
 from typing import Any
 
 import keras
 
-from keras_fcn.backbones import create
+from keras_fcn.backbones import Backbone, create
 from keras_fcn.labels import Heads
 from keras_fcn.models import FCN, VARIANTS
-from keras_fcn.prediction import load_model
-from keras_fcn.weights import fuse_streams, transfer
 
 from .config import BackboneConfig, ModelConfig
-from .terminal import printable
 
 # Pixels from one of the finest logits to the next, by variant.
 STRIDES = {"fcn32s": 32, "fcn16s": 16, "fcn8s": 8, "fcn8s_atonce": 8}
 
 
-def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -> FCN:
-    """Returns the network, with pretrained weights where the configuration names them.
+# The mean and the deviation of each band.
+Bands = tuple[tuple[float, ...], tuple[float, ...]]
 
-    Args:
-        config: The variant, its inputs and its initial weights.
-        backbone: The backbone.
-        heads: The classes by head.
+
+def build_backbone(config: BackboneConfig) -> Backbone:
+    """Returns the backbone of a configuration, without weights.
 
     Raises:
-        ValueError: If the settings contradict each other, or `init` does not match the network.
+        ValueError: If there is no such backbone, or it has no such setting.
     """
-    for name, files in (("init", [config.init]), ("init_streams", config.init_streams or ())):
-        for file in filter(None, files):
-            if not Path(file).is_file():
-                raise ValueError(f"`{name}` must be a .keras file. Received: {name}={file!r}.")
-    is_filled = bool(config.init or config.init_streams)
-    weights = None if backbone.weights == "none" else backbone.weights
+    return create(
+        config.name,
+        geometry=config.geometry,
+        mean=config.mean,
+        alpha=config.alpha,
+        fc_filters=config.fc_filters,
+        dropout=config.dropout,
+    )
+
+
+def build_network(
+    config: ModelConfig, backbone: Backbone, heads: Heads, bands: Bands | None = None
+) -> FCN:
+    """Returns the network with random weights; `starts.fill` gives it others.
+
+    Args:
+        config: The variant and its inputs.
+        backbone: The backbone.
+        heads: The classes by head.
+        bands: Mean and deviation of each band, of images that are not RGB and have no names.
+
+    Raises:
+        ValueError: If the settings contradict each other.
+    """
+    if bands:
+        backbone = _for_bands(backbone, bands, config)
     network = VARIANTS[config.variant](
         heads.unwrapped({head: spec.num_classes for head, spec in heads.items()}),
-        backbone=create(
-            backbone.name,
-            # Weights that `init` replaces are not downloaded first.
-            weights=None if is_filled else weights,
-            geometry=backbone.geometry,
-            mean=backbone.mean,
-            alpha=backbone.alpha,
-            fc_filters=backbone.fc_filters,
-            dropout=backbone.dropout,
-        ),
+        backbone=backbone,
+        input_shape=(None, None, len(bands[0])) if bands else None,
         modalities=config.modalities or (),
         fusion=config.fusion,
         skip_filters=config.skip_filters,
@@ -54,21 +61,23 @@ def build_network(config: ModelConfig, backbone: BackboneConfig, heads: Heads) -
         labels=heads.labels,
         dtype=config.precision,
     )
-    if config.init:
-        try:
-            report = transfer(load_model(config.init), network)
-        except ValueError as error:
-            raise ValueError(f"`init`, {config.init}, does not fit: {error}") from error
-        print(printable(f"Started from {config.init}: {report}"))
-    if config.init_streams:
-        streams = zip(config.modalities or (), config.init_streams, strict=True)
-        report = fuse_streams(network, {name: load_model(file) for name, file in streams})
-        print(printable(f"Started from {', '.join(config.init_streams)}: {report}"))
     if config.batchnorm_momentum is not None:
         set_batchnorm_momentum(network, config.batchnorm_momentum)
     if config.freeze_batchnorm:
         freeze_batchnorm(network)
     return network
+
+
+def _for_bands(backbone: Backbone, bands: Bands, config: ModelConfig) -> Backbone:
+    """Returns the backbone for images that are not RGB and have no names."""
+    if backbone.mean is not None or config.modalities:
+        name = "mean" if backbone.mean is not None else "modalities"
+        raise ValueError(
+            f"`{name}` is for RGB, HHA and depth; the images have {len(bands[0])} bands, whose "
+            f"mean and deviation are measured. Leave `{name}` out."
+        )
+    mean, deviation = bands
+    return backbone.replace(normalization="standardize", mean=mean, deviation=deviation)
 
 
 def set_batchnorm_momentum(network: FCN, momentum: float) -> None:

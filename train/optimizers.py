@@ -1,16 +1,57 @@
 """The optimizers and their schedules: the paper's SGD with momentum, and AdamW."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import KerasTensor, ops
 
 from .config import OptimizerConfig
 
 
+class LayerRates(keras.optimizers.Optimizer):
+    """An optimizer whose learning rate has a factor for each variable.
+
+    The factors are variables of the optimizer, so that they are saved and restored with it.
+    """
+
+    _factors: Any = None
+
+    def set_rate_factors(self, factors: Sequence[float]) -> None:
+        """Sets the factors of the learning rate, after `build`, in the order of its variables."""
+        self._factors = self.add_variable(
+            shape=(len(factors),), initializer="ones", dtype="float32", name="rate_factors"
+        )
+        self._factors.assign(np.asarray(factors, "float32"))
+
+    def _rate_of(self, variable: Any, learning_rate: Any) -> Any:
+        """Returns the learning rate of a variable."""
+        rate = ops.cast(learning_rate, variable.dtype)
+        if self._factors is None:
+            return rate
+        factor = self._factors[self._get_variable_index(variable)]
+        return rate * ops.cast(factor, variable.dtype)
+
+
 @keras.saving.register_keras_serializable(package="keras_fcn")
-class CaffeSGD(keras.optimizers.Optimizer):
+class LayerRatesAdamW(LayerRates, keras.optimizers.AdamW):
+    """AdamW whose learning rate has a factor for each variable, which its decay follows."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        rate = self._rate_of(variable, learning_rate)
+        if self._use_weight_decay(variable):
+            decay = ops.cast(self.weight_decay, variable.dtype)
+            self.assign_sub(variable, variable * decay * rate)
+        super().update_step(gradient, variable, rate)
+
+    def _apply_weight_decay(self, variables: list[Any]) -> None:
+        # Keras would apply one learning rate to all variables; `update_step` applies theirs.
+        pass
+
+
+@keras.saving.register_keras_serializable(package="keras_fcn")
+class CaffeSGD(LayerRates):
     """SGD with momentum as in Caffe, which the paper used.
 
     For weights w with gradient g, learning rate r, momentum m and decay d, a
@@ -74,7 +115,7 @@ class CaffeSGD(keras.optimizers.Optimizer):
         super().build(variables)
         self._velocities = self.add_optimizer_variables(variables, "velocity")
         multipliers = [self._multipliers(variable) for variable in variables]
-        self._rate_factors = [rate for rate, _ in multipliers]
+        self._bias_factors = [rate for rate, _ in multipliers]
         self._decays = [(self.weight_decay or 0.0) * decay for _, decay in multipliers]
 
     def _multipliers(self, variable: Any) -> tuple[float, float]:
@@ -86,7 +127,7 @@ class CaffeSGD(keras.optimizers.Optimizer):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
-        rate = ops.cast(learning_rate, variable.dtype) * self._rate_factors[index]
+        rate = self._rate_of(variable, learning_rate) * self._bias_factors[index]
         gradient = ops.cast(gradient, variable.dtype)
         step = _fused_step if _is_fused() else self._plain_step
         step(variable, self._velocities[index], gradient, rate, self.momentum, self._decays[index])
@@ -154,6 +195,9 @@ class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
     (1 - s / total_steps) ** power`, so the first step is already above 0, and
     step `total_steps` would be 0. With `power=0` there is no decay.
 
+    Where a training also has a limit of time, `s / total_steps` is replaced by `time_share` when
+    that is larger: the share of the time that has passed, which the training sets.
+
     A step is an update of the weights. Where gradients are accumulated, an optimizer of Keras
     calls its schedule with the number of batches; give this one their number per update.
 
@@ -163,6 +207,9 @@ class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
         power: Exponent of the decay; 0.9 is common in segmentation.
         warmup_steps: Number of steps of the warm-up.
         batches_per_step: The optimizer's `gradient_accumulation_steps`.
+
+    Attributes:
+        time_share: In [0, 1], a variable.
 
     Example:
         >>> schedule = WarmupPolynomialDecay(0.1, total_steps=10, power=1.0, warmup_steps=2)
@@ -202,12 +249,14 @@ class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps = warmup_steps
         self.batches_per_step = batches_per_step
         self.name = name
+        self.time_share = keras.Variable(0.0, trainable=False, name="time_share")
 
     def __call__(self, step: KerasTensor) -> KerasTensor:
         step = ops.cast(step // self.batches_per_step, "float32")
         rise = ops.minimum(1.0, (step + 1.0) / max(self.warmup_steps, 1))
         # Steps past the end keep the rate at 0 instead of a root of a negative number.
-        fall = ops.power(ops.maximum(1.0 - step / self.total_steps, 0.0), self.power)
+        progress = ops.maximum(step / self.total_steps, self.time_share)
+        fall = ops.power(ops.maximum(1.0 - progress, 0.0), self.power)
         return self.learning_rate * rise * fall
 
     def get_config(self) -> dict[str, Any]:
@@ -222,7 +271,11 @@ class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def build_optimizer(
-    config: OptimizerConfig, num_batches: int, variables: list[Any], backbone: str = ""
+    config: OptimizerConfig,
+    num_batches: int,
+    variables: list[Any],
+    backbone: str = "",
+    pretrained: Collection[int] = (),
 ) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a configuration, built for these variables.
 
@@ -233,6 +286,8 @@ def build_optimizer(
             offsets of normalizations) do not decay.
         backbone: Name of the network's backbone: with SGD the biases of AlexNet get the learning
             rates of the reference.
+        pretrained: Positions of the variables whose learning rate is multiplied by
+            `config.pretrained_factor`.
 
     Raises:
         ValueError: If the training is shorter than the first update or the warm-up.
@@ -260,16 +315,20 @@ def build_optimizer(
         "gradient_accumulation_steps": steps if steps > 1 else None,
     }
     if config.name == "sgd":
-        optimizer = CaffeSGD(
+        optimizer: LayerRates = CaffeSGD(
             momentum=config.momentum,
             kernel_like=_without_multipliers(backbone, variables),
             **common,
         )
     else:
-        optimizer = keras.optimizers.AdamW(beta_1=config.momentum, **common)
+        optimizer = LayerRatesAdamW(beta_1=config.momentum, **common)
         vectors = [variable for variable in variables if len(variable.shape) < 2]
         optimizer.exclude_from_weight_decay(var_list=vectors)
     optimizer.build(variables)
+    if config.pretrained_factor != 1:
+        factor = config.pretrained_factor
+        count = len(variables)
+        optimizer.set_rate_factors([factor if i in pretrained else 1.0 for i in range(count)])
     return optimizer
 
 

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_fcn.data.dataset_fingerprint import DatasetFingerprint
 from keras_fcn.files import replacing
+
+_DATA, _POSITION = "data", "position"  # in the file, beside the variables
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,18 @@ class Position:
         step: Complete steps of the epoch after them.
         best: Best validation mean IoU so far; -1 before the first.
         seconds: Duration of the current epoch so far.
+        best_epoch: Complete epochs when `best` was reached.
+        elapsed: Seconds of the training so far, validation included.
+        stopped: Why the training ended before its last epoch; "" if it did not.
     """
 
     epoch: int = 0
     step: int = 0
     best: float = -1.0
     seconds: float = 0.0
+    best_epoch: int = 0
+    elapsed: float = 0.0
+    stopped: str = ""
 
 
 class State:
@@ -35,17 +44,24 @@ class State:
 
     The file contains every variable: weights, BatchNorm statistics, dropout seeds,
     the optimizer's, metrics', a moving average, and the dropout seeds of the network that is
-    validated. The data need no state, because every random
-    choice is a function of the position.
+    validated. The order of the data needs no state, because every random
+    choice is a function of the position; of the data themselves the file contains the fingerprint.
 
     Args:
         path: The `.npz` file.
         groups: Lists of variables by name, each in an order that does not
             change. (Their own names do: Keras numbers layers across a process.)
+        fingerprint: That of the data.
     """
 
-    def __init__(self, path: Path, groups: dict[str, list[Any]]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        groups: dict[str, list[Any]],
+        fingerprint: DatasetFingerprint | None = None,
+    ) -> None:
         self.path = path
+        self._data = fingerprint.to_bytes() if fingerprint else b""
         self._variables = {
             f"{group}/{index:04d}": variable
             for group, variables in groups.items()
@@ -55,7 +71,8 @@ class State:
     def save(self, position: Position) -> None:
         """Writes the current values; the previous file stays until they are complete."""
         values: dict[str, Any] = {name: np.asarray(v) for name, v in self._variables.items()}
-        values["position"] = json.dumps(asdict(position))
+        values[_DATA] = np.frombuffer(self._data, np.uint8)
+        values[_POSITION] = json.dumps(asdict(position))
         with replacing(self.path) as temporary:
             np.savez(temporary, **values)
 
@@ -66,34 +83,50 @@ class State:
             ValueError: If the file is damaged, or contains other variables. The text has its path.
         """
         # All of it is read once before anything is set, one array at a time.
-        with self._opened() as file:
-            shapes = {name: file[name].shape for name in file.files if name != "position"}
-            position = _position(str(file["position"]))
+        with _opened(self.path) as file:
+            shapes = {
+                name: file[name].shape for name in file.files if name not in (_DATA, _POSITION)
+            }
+            position = _position(str(file[_POSITION]))
         if shapes != {name: tuple(v.shape) for name, v in self._variables.items()}:
             raise ValueError(
                 f"{self.path} must contain the variables of this network, but contains others: "
                 "the classes of the dataset, or the package, changed since. Restore them, or start "
                 "a new training."
             )
-        with self._opened() as file:
+        with _opened(self.path) as file:
             for name, variable in self._variables.items():
                 if name.split("/")[0] in groups:
                     _assign(variable, file[name])
         return position
 
-    @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        try:
-            # NumPy would not close a damaged file that it opened itself.
-            with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                yield file
-        except Exception as error:  # of zipfile, zlib, NumPy and json, whatever the damage is
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ValueError(
-                f"{self.path} cannot be read as the state of a training: it is damaged. "
-                f"({reason.rstrip('.')}.) Restore it, or start a new training from the last "
-                "complete epoch: --init WORKDIR/last.keras, with another --workdir."
-            ) from error
+
+def saved_fingerprint(path: Path) -> DatasetFingerprint | None:
+    """Returns the fingerprint of the data in the file of a state, if there is one.
+
+    Raises:
+        ValueError: If the file is damaged. The text has its path.
+    """
+    if not path.is_file():
+        return None
+    with _opened(path) as file:
+        content = file[_DATA].tobytes() if _DATA in file.files else b""
+        return DatasetFingerprint.from_bytes(content) if content else None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        # NumPy would not close a damaged file that it opened itself.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            yield file
+    except Exception as error:  # of zipfile, zlib, NumPy and json, whatever the damage is
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{path} cannot be read as the state of a training: it is damaged. "
+            f"({reason.rstrip('.')}.) Restore it, or start a new training from the last "
+            "complete epoch: --init WORKDIR/last.keras, with another --workdir."
+        ) from error
 
 
 def _position(text: str) -> Position:

@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,23 +24,29 @@ from .callbacks import (
     SaveConfig,
     SaveState,
     StopOnDivergence,
+    StopOutOfPatience,
+    StopOutOfTime,
     TensorBoardLog,
     Tracker,
     Validation,
+    ValidationStrip,
     WarnOfOneClass,
 )
+from .changed_data import accept_changes, find_changes
 from .config import Config, RunConfig
 from .data import TrainingData
 from .devices import Devices, keep_freed_memory
 from .evaluation_model import EvaluationModel
 from .heads import compile_heads, head_losses, head_metrics, loss_metrics
 from .interrupts import Interrupts
-from .model import STRIDES, build_network
+from .model import STRIDES, build_backbone, build_network
 from .moving_average import AverageWeights, MovingAverage
 from .optimizers import build_optimizer
+from .plan import Plan
 from .rates import rate_warning
 from .recipes import check_needs
 from .smoke import smoke_config
+from .starts import fill, find_start
 from .state import Position, State
 from .terminal import printable
 from .workdir import Workdir, locked_workdir
@@ -67,7 +74,9 @@ class TrainingResult:
     log: list[dict[str, float]] = field(repr=False)
 
 
-def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingResult:
+def fit(
+    config: Config, dataset: SegmentationDataset | None = None, plan: Plan | None = None
+) -> TrainingResult:
     """Trains the network that a configuration describes.
 
     The workdir then contains `best.keras` and `last.keras`, `config.json`, the
@@ -78,10 +87,11 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
         config: All settings.
         dataset: The dataset, if `config.data.dataset` is the name of your own dataset
             (`keras_fcn.datasets.from_arrays`), which `open_dataset` cannot open.
+        plan: The plan that the configuration follows, to be kept in the workdir.
 
     Raises:
-        ValueError: If settings contradict each other, the data or the workdir, or another
-            training runs in the workdir.
+        ValueError: If settings contradict each other, the data or the workdir, another
+            training runs in the workdir, or the data changed since the training that is to resume.
         TrainingInterrupted: After Ctrl-C, with the state saved.
         TrainingDiverged: If the loss is no longer finite.
     """
@@ -91,35 +101,62 @@ def fit(config: Config, dataset: SegmentationDataset | None = None) -> TrainingR
     elif not config.run.resume:
         check_needs(config)
     with locked_workdir(config) as workdir:
-        return _train(config, dataset, workdir)
+        return _train(config, dataset, workdir, plan)
 
 
-def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir) -> TrainingResult:
+def _train(
+    config: Config, dataset: SegmentationDataset | None, workdir: Workdir, plan: Plan | None
+) -> TrainingResult:
     keras.utils.set_random_seed(config.run.seed)
     if config.run.deterministic:
         tf.config.experimental.enable_op_determinism()
+    is_resumed = config.run.resume and workdir.state.is_file()
+    backbone = build_backbone(config.backbone)
+    # Before anything that takes long: weights that are missing stop a training at once.
+    start = None if is_resumed else find_start(config.model, config.backbone, backbone)
     data = open_data(config, dataset)
+    bands = data.band_statistics()
+    fingerprint, changes = find_changes(data, config, workdir)
     devices = Devices(
         config.run.devices,
         batch_size=config.data.batch_size,
         gradient_accumulation_steps=config.optimizer.gradient_accumulation_steps,
     )
     with devices.scope():
-        network = build_network(config.model, config.backbone, data.heads)
-        metrics = compile_network(network, config, data)
+        network = build_network(config.model, backbone, data.heads, bands)
+        # The state of a training contains its weights, and which of them were pretrained.
+        source, pretrained = f"Weights: the state in {workdir.state}", frozenset[int]()
+        if start:
+            source, pretrained = fill(network, config.model, start)
+        metrics = compile_network(network, config, data, pretrained)
     decay = config.optimizer.ema_decay
     average = MovingAverage(network, decay) if decay else None
     batches = data.batchnorm_batches(config.optimizer.batchnorm_batches)
-    evaluation_model = EvaluationModel(network, data.heads, average, batches)
-    state = State(workdir.state, _variables(network, metrics, average, evaluation_model))
+    evaluation_model = EvaluationModel(network, data.heads, average, batches, config.loss.name)
+    variables = _variables(network, metrics, average, evaluation_model)
+    state = State(workdir.state, variables, fingerprint)
     position = Position()
-    if config.run.resume and state.path.is_file():
+    if is_resumed:
         # The metrics follow when `fit` has reset them.
         position = state.restore("model", "optimizer", "average", "evaluation")
+        if changes:
+            position, text = accept_changes(
+                changes,
+                position,
+                data=data,
+                config=config,
+                workdir=workdir,
+                state=state,
+                optimizer=network.optimizer,
+                evaluation_model=evaluation_model,
+                origin=lambda logs: _origin(config, logs),
+            )
+            print(printable(text))
         _check_step(position, data.steps_per_epoch, workdir)
     for line in data.description:
         print(printable(line))
     print(printable(_summary(config, data, devices, position)))
+    print(printable(source))
     if warning := rate_warning(
         config.optimizer,
         config.loss.reduction,
@@ -132,7 +169,7 @@ def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir
     monitor = "val_mean_iou" if config.data.validation_split else "mean_iou"
     log = CsvLog(workdir.log, position.epoch)
     guard = StopOnDivergence(config, workdir, tracker)
-    settings = SaveConfig(workdir, config)
+    settings = SaveConfig(workdir, config, plan)
     with Interrupts() as interrupts:
         # The order matters: measure, check, validate, write, and save the state last.
         callbacks = [
@@ -145,12 +182,17 @@ def _train(config: Config, dataset: SegmentationDataset | None, workdir: Workdir
             Checkpoints(
                 evaluation_model, workdir, tracker, monitor, lambda logs: _origin(config, logs)
             ),
+            StopOutOfPatience(tracker, config.run, monitor),
+            StopOutOfTime(tracker, config.run, monitor),
             log,
             TensorBoardLog(workdir.tensorboard),
             Curves(workdir),
+            *_strip(evaluation_model, data, workdir, monitor),
             SaveState(state, settings, tracker, guard, interrupts, config.run),
         ]
         _run(network, data, config.run, tracker, callbacks)
+    if tracker.stopped:
+        print(printable(f"Stopped after {tracker.epoch} epochs: {tracker.stopped}."))
     return _result(workdir, log.rows, monitor)
 
 
@@ -167,18 +209,29 @@ def open_data(config: Config, dataset: SegmentationDataset | None = None) -> Tra
 
 
 def compile_network(
-    network: FCN, config: Config, data: TrainingData
+    network: FCN, config: Config, data: TrainingData, pretrained: Collection[int] = ()
 ) -> dict[str, SegmentationMetrics]:
-    """Gives the network its losses, metrics and optimizer; returns the metrics by head."""
+    """Gives the network its losses, metrics and optimizer.
+
+    Args:
+        network: The network.
+        config: All settings.
+        data: The data.
+        pretrained: Positions of its pretrained variables among the trainable ones.
+
+    Returns:
+        The metrics by head.
+    """
     optimizer = build_optimizer(
         config.optimizer,
         config.run.epochs * data.steps_per_epoch,
         network.trainable_variables,
         config.backbone.name,
+        pretrained,
     )
     weights = data.class_weights(config.loss)
     arguments = {head: {"class_weights": values} for head, values in weights.items()}
-    losses = head_losses(data.heads, config.loss.reduction, arguments)
+    losses = head_losses(data.heads, config.loss.name, config.loss.reduction, arguments)
     metrics = head_metrics(data.heads)
     jit_compile = config.run.jit_compile
     compile_heads(
@@ -193,20 +246,28 @@ def _validation(
     batches = data.validation_batches()
     if batches is None:
         return []
-    callbacks: list[keras.callbacks.Callback] = [Validation(evaluation_model, batches, config.run)]
+    callbacks: list[keras.callbacks.Callback] = [
+        Validation(evaluation_model, batches, config.run, tracker)
+    ]
     if not config.run.smoke:  # after a few steps this is expected
         callbacks.append(WarnOfOneClass(evaluation_model, config, tracker))
     return callbacks
 
 
+def _strip(
+    evaluation_model: EvaluationModel, data: TrainingData, workdir: Workdir, monitor: str
+) -> list[keras.callbacks.Callback]:
+    examples = data.shown_examples()
+    return [ValidationStrip(evaluation_model, examples, workdir, monitor)] if examples else []
+
+
 def _check_step(position: Position, steps_per_epoch: int, workdir: Workdir) -> None:
-    """Raises ValueError if the epoch in which a training stopped has no further step now."""
+    """Raises ValueError if a position cannot be that of these data: it would never end."""
     if position.step and position.step >= steps_per_epoch:
         raise ValueError(
             f"{workdir.state} was saved after {position.step} steps of an epoch, which has "
-            f"{steps_per_epoch} now: the training split has fewer images than before. Restore "
-            f"them, or start a new training from its weights: --init {workdir.last}, with another "
-            "--workdir."
+            f"{steps_per_epoch}: it is damaged. Restore it, or start a new training from its "
+            f"weights: --init {workdir.last}, with another --workdir."
         )
 
 
@@ -217,7 +278,7 @@ def _run(
 
     The tracker ends the first call with that epoch, which has fewer steps.
     """
-    while tracker.epoch < run.epochs:
+    while not tracker.is_over(run):
         network.fit(
             data.training_batches(tracker.global_step),
             initial_epoch=tracker.epoch,

@@ -11,7 +11,18 @@ from keras_fcn.files import LockedError, locked, write_text
 from .config import Config
 
 # Settings that another run of the same training may change: they change no weight.
-_FREE = ("workdir", "resume", "source", "data_dir", "save_every", "write_classes")
+_FREE = (
+    *(
+        "workdir",
+        "resume",
+        "accept_changed_data",
+        "source",
+        "data_dir",
+        "weights_dir",
+        "save_every",
+    ),
+    "write_classes",
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,11 @@ class Workdir:
     def config(self) -> Path:
         """The settings, all of them."""
         return self.path / "config.json"
+
+    @property
+    def plan(self) -> Path:
+        """The plan that the settings follow, if there is one."""
+        return self.path / "plan.json"
 
     @property
     def best(self) -> Path:
@@ -48,6 +64,11 @@ class Workdir:
     def curves(self) -> Path:
         """A picture of the log."""
         return self.path / "curves.png"
+
+    @property
+    def strip(self) -> Path:
+        """A picture of some validation images with the last predictions."""
+        return self.path / "validation.png"
 
     @property
     def tensorboard(self) -> Path:
@@ -124,7 +145,7 @@ def locked_workdir(config: Config) -> Iterator[Workdir]:
 
 def write_config(workdir: Workdir, config: Config) -> None:
     """Writes `config.json`, after which the training can be resumed."""
-    write_text(workdir.config, config.replace(resume=False).to_json())
+    write_text(workdir.config, config.replace(resume=False, accept_changed_data=False).to_json())
 
 
 def _check_same(before: Config, now: Config, workdir: Workdir) -> None:
@@ -132,6 +153,8 @@ def _check_same(before: Config, now: Config, workdir: Workdir) -> None:
     if before.optimizer.schedule == "constant" and now.run.epochs >= before.run.epochs:
         # Only with this schedule do the first epochs not depend on the number of epochs.
         free.add("epochs")
+    if now.data.dataset.startswith("folder:") and before.data.dataset.startswith("folder:"):
+        free.add("dataset")  # may have moved; the fingerprint compares what is in it
     values = before.to_flat()
     differing = [
         f"{name}={value!r} (was {values[name]!r})"

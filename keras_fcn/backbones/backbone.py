@@ -46,6 +46,7 @@ class Backbone:
     weights: str | None = None
     normalization: NormalizationMode | None = None
     mean: tuple[float, ...] | None = None
+    deviation: tuple[float, ...] | None = None
     fc_filters: int = 256
     dropout: float = 0.1
 
@@ -61,8 +62,9 @@ class Backbone:
     def __post_init__(self) -> None:
         if self.weights is not None:
             object.__setattr__(self, "weights", str(self.weights))
-        if self.mean is not None:  # a list, from JSON
-            object.__setattr__(self, "mean", tuple(self.mean))
+        for name in ("mean", "deviation"):
+            if (value := getattr(self, name)) is not None:  # a list, from JSON
+                object.__setattr__(self, name, tuple(value))
         if self.fc_filters < 0:
             raise ValueError(
                 f"`fc_filters` must be in [0, inf). Received: fc_filters={self.fc_filters}."

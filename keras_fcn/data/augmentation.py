@@ -18,6 +18,9 @@ MID_GRAY = 127.5
 # e**7.844, which a network that takes logarithms minus their mean sees as 0.
 MIDDLE_DEPTH = 2550
 
+# The key of images without a name, of any number of bands.
+BANDS = "bands"
+
 # ITU-R BT.601, the weights of JPEG's luma.
 LUMA = (0.299, 0.587, 0.114)
 
@@ -126,13 +129,14 @@ def augment(
     the image, the image is put at a random place in it, with mid-gray around it, which is labeled
     `ignore_class`.
 
-    All modalities move alike. Only `rgb` changes its colors; `depth` takes the nearest distance,
+    All modalities move alike. `bands` are NaN outside the image, and pixels without data (NaN) do
+    not blend into others. Only `rgb` changes its colors; `depth` takes the nearest distance,
     as between two surfaces there is none, with `MIDDLE_DEPTH` around it. Distances and heights
     keep their values whatever the scale.
 
     Args:
         images: Tensors by modality. `rgb`: shape `(height, width, 3)`, 0..255, any dtype; `hha`
-            like that; `depth`: shape `(height, width, 1)`.
+            like that; `depth`: shape `(height, width, 1)`; `bands`: float32, any number of them.
         labels: Label maps by head, uint8, shape `(height, width)`.
         seed: int32 tensor, shape `(2,)`.
         crop_size: Height and width of the result in pixels; `None` keeps the
@@ -141,7 +145,7 @@ def augment(
         augmentation: What may happen; `None` for nothing but the crop.
 
     Returns:
-        `(images, labels)`: uint8, depth in its own dtype.
+        `(images, labels)`: uint8, depth and bands in their own dtype.
 
     Raises:
         ValueError: If an `ignore_class` is not in [0, 255].
@@ -163,6 +167,8 @@ def augment(
         {
             name: warp.depth(image)
             if name == "depth"
+            else warp.bands(image)
+            if name == BANDS
             else _picture(image, warp, draws, augmentation, has_colors=name == "rgb")
             for name, image in images.items()
         },
@@ -276,7 +282,15 @@ class _Warp:
                 # Below a scale of 0.7 this keeps aliasing out, for 0.6 ms a crop of 288 x 288.
                 antialias=True,
             )[0]
-        return self._finish(warped, (3,))
+        return self._finish(warped, (image.shape[-1],))
+
+    def bands(self, image: Any) -> Any:
+        """Returns the warped bands, NaN outside the source and where most of it has no data."""
+        missing = tf.math.is_nan(image)
+        known = self.image(tf.where(missing, 0.0, image))
+        # The same interpolation of ones is the share of a pixel that has data.
+        share = self.image(tf.where(missing, 0.0, tf.ones_like(image)))
+        return tf.where(share > 0.5, known / tf.maximum(share, 0.5), np.nan)
 
     def label(self, label: Any, ignore_class: int) -> Any:
         """Returns the warped label map, `ignore_class` outside the source."""

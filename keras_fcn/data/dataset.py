@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from keras_fcn.data.dataset_fingerprint import DatasetFingerprint, Stamps, stamp_arrays
 from keras_fcn.labels import Heads, Labels
+from keras_fcn.modalities import ImageReading
 
 # The key of each modality (`keras_fcn.modalities`) in an example.
 IMAGE_KEYS = {"rgb": "image", "hha": "hha", "depth": "depth"}
@@ -26,7 +29,8 @@ class SegmentationDataset:
 
     An example is a dictionary with at least:
 
-    * `image`: uint8, shape `(height, width, 3)`, RGB;
+    * `image`: uint8, shape `(height, width, 3)`, RGB; where `image_reading` has another number of
+      channels, their bands, float32, NaN where there is no data;
     * `label`: uint8, shape `(height, width)`, each value a class or
       `ignore_class`; a dictionary of such maps, with the keys of `labels`,
       where `labels` is a dictionary;
@@ -46,11 +50,15 @@ class SegmentationDataset:
         decode: Function from a record to an example, in TensorFlow operations.
         description: A few sentences on its contents and origin.
         citation: BibTeX of the papers to cite, or "".
-        modalities: The modalities that every example has, of those in `IMAGE_KEYS`.
+        modalities: The modalities that every example has, of those in `IMAGE_KEYS`. None if
+            `image` has another number of channels than RGB.
         notes: What a user should know of how it is read, a sentence each.
         pixels: By split, the pixels of each class, then those ignored, where they are counted.
         find_copies: Function that looks for images nearly equal to one of another split, for at
             most so many seconds, and returns a sentence on them, or `None`.
+        image_reading: How many channels `image` has, and how it was read from files.
+        find_fingerprint: Function from splits and an earlier fingerprint to that of the dataset,
+            where it knows the contents of its examples; see `fingerprint`.
 
     Example:
         >>> import numpy as np
@@ -72,6 +80,16 @@ class SegmentationDataset:
     notes: tuple[str, ...] = field(default=(), repr=False)
     pixels: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
     find_copies: Callable[[float], str | None] = field(default=lambda seconds: None, repr=False)
+    image_reading: ImageReading = field(default_factory=ImageReading, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.image_reading.is_rgb:
+            others = tuple(name for name in self.modalities if name != "rgb")
+            object.__setattr__(self, "modalities", others)
+
+    find_fingerprint: (
+        Callable[[Sequence[str], DatasetFingerprint | None], DatasetFingerprint] | None
+    ) = field(default=None, repr=False)
 
     @property
     def heads(self) -> Heads:
@@ -89,6 +107,26 @@ class SegmentationDataset:
             self.decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
 
+    def fingerprint(
+        self, splits: Sequence[str], known: DatasetFingerprint | None = None
+    ) -> DatasetFingerprint:
+        """Returns what a later run compares to find out whether the dataset changed.
+
+        A dataset that does not know the contents of its examples, such as a generated one, has
+        their numbers and the classes only.
+
+        Args:
+            splits: The splits that are used.
+            known: An earlier fingerprint, which saves reading files that are as they were.
+        """
+        if self.find_fingerprint is not None:
+            return self.find_fingerprint(splits, known).of_splits(splits)
+        ids: dict[str, Stamps] = {
+            split: {f"{split}/{position}": () for position in range(self.splits[split])}
+            for split in splits
+        }
+        return DatasetFingerprint(ids, {"classes": self.heads.to_dict()})
+
     def check_split(self, split: str) -> None:
         """Raises ValueError, which names the splits, unless `split` is one of them."""
         if split not in self.splits:
@@ -100,6 +138,11 @@ class SegmentationDataset:
     def check_modalities(self, modalities: Sequence[str]) -> None:
         """Raises ValueError, which names the modalities, unless examples have all of these."""
         missing = [name for name in modalities if name not in self.modalities]
+        if missing and not self.image_reading.is_rgb:
+            raise ValueError(
+                f"Dataset {self.name!r} has images of {self.image_reading.num_channels} bands, "
+                f"which have no names. Received: modalities={tuple(modalities)}."
+            )
         if missing:
             raise ValueError(
                 f"Dataset {self.name!r} has no modality {missing[0]!r}. It has: "
@@ -141,14 +184,38 @@ def from_arrays(
             lambda: iter(examples), output_signature=signature
         ).apply(count)
 
+    first = next((e[0] for e in stored.values() if e), {})
+    channels = np.shape(first["image"])[-1] if "image" in first else 3
+
+    def fingerprint(splits: Sequence[str], _: DatasetFingerprint | None) -> DatasetFingerprint:
+        stamps: dict[str, Stamps] = {
+            split: {id_: stamp_arrays(id_, arrays) for id_, arrays in map(_arrays, stored[split])}
+            for split in splits
+        }
+        return DatasetFingerprint(stamps, {"classes": Heads(labels).to_dict()})
+
     return SegmentationDataset(
         name=name,
         labels=labels,
         splits={split: len(examples) for split, examples in stored.items()},
         records=records,
         decode=dict,
-        modalities=modalities_of(next((e[0] for e in stored.values() if e), {})),
+        modalities=modalities_of(first),
+        image_reading=ImageReading(None if channels == 3 else channels),
+        find_fingerprint=fingerprint,
     )
+
+
+def _arrays(example: Mapping[str, Any]) -> tuple[str, list[tuple[str, Any]]]:
+    """Returns the id of an example and its arrays with their names, label maps by head too."""
+    found: list[tuple[str, Any]] = []
+    for name, value in example.items():
+        if isinstance(value, Mapping):
+            found += [(f"{name} {head}", array) for head, array in value.items()]
+        elif name != "id":
+            found.append((name, value))
+    id_ = example["id"]
+    return id_.decode(errors="replace") if isinstance(id_, bytes) else str(id_), found
 
 
 def _spec_of_any_size(value: Any) -> tf.TensorSpec:

@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from keras_fcn.data.image_io import DEEP_MODES, opened_image
+from keras_fcn.data.bands import turned
+from keras_fcn.data.image_io import DEEP_MODES, full_pages, opened_image, orientation_of
 from keras_fcn.labels import Color, LabelSpec
 
 VOID = 255
@@ -47,6 +48,8 @@ class StoredMask:
     def read(cls, path: str | Path) -> "StoredMask":
         """Reads a mask: a palette image, a gray image of 1 to 16 bits, or RGB; alpha is dropped.
 
+        The EXIF orientation of the file is applied.
+
         Raises:
             ValueError: If the file is damaged, its compression changes values, or it is of
                 another form. The message names the file.
@@ -54,47 +57,53 @@ class StoredMask:
         """
         with opened_image(path) as image:
             _check_form(image, path)
-            path = Path(path)
-            raw_mode, maximum = _raw_mode(image)
-            if ";16" in raw_mode and not image.mode.startswith("I"):
-                raise ValueError(
-                    f"{path}: a mask with 16 bits a channel and alpha or colors cannot be read "
-                    "exactly. Export it as a gray or palette PNG, or as RGB with 8 bits a channel."
-                )
-            if image.mode == "P":
-                return cls(
-                    path,
-                    "palette",
-                    np.asarray(image),
-                    palette=_palette_codes(image),
-                    is_gif=image.format == "GIF",
-                )
-            if image.mode in ("RGBA", "LA", "RGBX", "PA"):
-                image = _without_alpha(image, path)
-            if image.mode == "RGB":
-                return cls(path, "rgb", code_of(np.asarray(image)))
-            if image.mode == "1":
-                return cls(path, "gray", np.asarray(image).astype(np.uint8), white=1)
-            if image.mode in DEEP_MODES:
-                values = np.asarray(image).astype(np.int64)
-                if maximum and maximum != 65535:  # PGM: Pillow has stretched it
-                    values = np.rint(values * maximum / 65535).astype(np.int64)
-                return cls(path, "gray", values, white=maximum or 65535)
-            if image.mode != "L":
-                raise ValueError(
-                    f"{path}: a mask of mode {image.mode!r} cannot be read. Expected a palette "
-                    "image, a gray image of labels, or RGB with a table of colors."
-                )
-            values = np.asarray(image)
-            white = maximum or 255
-            if maximum:  # PGM: Pillow has stretched it to 255
-                values = np.rint(values * (maximum / 255)).astype(np.uint8)
-            elif bits := re.match(r"L;([24])", raw_mode):
-                white = 2 ** int(bits[1]) - 1
-                values = values // (255 // white)
-            if re.match(r"L(;\d)?;?I", raw_mode):  # TIFF in which 0 is white
-                values = np.uint8(white) - values
-            return cls(path, "gray", values, white=white)
+            stored = cls._of(image, Path(path))
+            # After the pixels, for which Pillow decodes a PNG; it turns a TIFF itself.
+            orientation = 1 if image.format == "TIFF" else orientation_of(image)
+            return replace(stored, values=turned(stored.values, orientation))
+
+    @classmethod
+    def _of(cls, image: Image.Image, path: Path) -> "StoredMask":
+        raw_mode, maximum = _raw_mode(image)
+        if ";16" in raw_mode and not image.mode.startswith("I"):
+            raise ValueError(
+                f"{path}: a mask with 16 bits a channel and alpha or colors cannot be read "
+                "exactly. Export it as a gray or palette PNG, or as RGB with 8 bits a channel."
+            )
+        if image.mode == "P":
+            return cls(
+                path,
+                "palette",
+                np.asarray(image),
+                palette=_palette_codes(image),
+                is_gif=image.format == "GIF",
+            )
+        if image.mode in ("RGBA", "LA", "RGBX", "PA"):
+            image = _without_alpha(image, path)
+        if image.mode == "RGB":
+            return cls(path, "rgb", code_of(np.asarray(image)))
+        if image.mode == "1":
+            return cls(path, "gray", np.asarray(image).astype(np.uint8), white=1)
+        if image.mode in DEEP_MODES:
+            values = np.asarray(image).astype(np.int64)
+            if maximum and maximum != 65535:  # PGM: Pillow has stretched it
+                values = np.rint(values * maximum / 65535).astype(np.int64)
+            return cls(path, "gray", values, white=maximum or 65535)
+        if image.mode != "L":
+            raise ValueError(
+                f"{path}: a mask of mode {image.mode!r} cannot be read. Expected a palette "
+                "image, a gray image of labels, or RGB with a table of colors."
+            )
+        values = np.asarray(image)
+        white = maximum or 255
+        if maximum:  # PGM: Pillow has stretched it to 255
+            values = np.rint(values * (maximum / 255)).astype(np.uint8)
+        elif bits := re.match(r"L;([24])", raw_mode):
+            white = 2 ** int(bits[1]) - 1
+            values = values // (255 // white)
+        if re.match(r"L(;\d)?;?I", raw_mode):  # TIFF in which 0 is white
+            values = np.uint8(white) - values
+        return cls(path, "gray", values, white=white)
 
     @property
     def gray_levels(self) -> np.ndarray | None:
@@ -450,11 +459,11 @@ def _check_form(image: Image.Image, path: str | Path) -> None:
             f"{path}: a mask must not be {kind}, whose compression changes labels. Export it "
             "again as PNG."
         )
-    pages = getattr(image, "n_frames", 1)
-    if pages > 1:
+    pages = full_pages(image)
+    if len(pages) > 1:
         raise ValueError(
-            f"{path}: the mask has {pages} pages or frames, of which only one can be its label "
-            "map. Save that one as PNG."
+            f"{path}: the mask has {len(pages)} pages or frames, of which only one can be its "
+            "label map. Save that one as PNG."
         )
 
 

@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_fcn.data.augmentation import Augmentation, augment, keep_cells
+from keras_fcn.data.augmentation import BANDS, Augmentation, augment, keep_cells
 from keras_fcn.data.dataset import IMAGE_KEYS, SegmentationDataset
 
 # Decoded examples are kept in memory up to this many bytes in all.
 CACHE_BYTES = 2 * 2**30
+
+# Images of one size are evaluated in batches of up to this many pixels: with 21 classes, their
+# logits take 340 MiB.
+EVALUATION_PIXELS = 2**22
 
 # The images of an example by modality, and its label maps by head.
 _Pair = tuple[dict[str, Any], dict[str, Any]]
@@ -67,7 +71,8 @@ def training_batches(
             parts there are. The parts of a batch, joined, are the batch.
         cache_bytes: Memory that decoded examples may take.
         modalities: Modalities, of `"rgb"`, `"hha"` and `"depth"`, one after the other along the
-            channels, as `FCN` takes them. Empty for `image` unchanged.
+            channels, as `FCN` takes them. Empty for `image` unchanged: RGB, or any other
+            number of bands.
         loss_share: Share of the cells whose labels are kept, chosen anew for each image; the
             others get `ignore_class` (`keep_cells`). 1 keeps all.
         cell_size: Pixels along each side of such a cell.
@@ -75,8 +80,9 @@ def training_batches(
     Returns:
         A `tf.data.Dataset` of `(images, labels)`: uint8, shapes
         `(batch, height, width, 3)` and `(batch, height, width)`. Labels are
-        a dictionary if those of the dataset are. Modalities of another number of
-        channels in all are float32.
+        a dictionary if those of the dataset are. Images of another number of
+        channels in all are float32; of bands NaN where there is no data, such as outside the
+        image.
 
     Raises:
         ValueError: If an argument is out of range, there is no such split, or the examples
@@ -130,7 +136,8 @@ def training_batches(
     )
     if crop_size is None:
         padding = {head: tf.constant(label, tf.uint8) for head, label in ignored.items()}
-        black = tf.constant(0, examples.element_spec[0].dtype)
+        is_named = dataset.image_reading.is_rgb or modalities
+        black = tf.constant(0 if is_named else np.nan, examples.element_spec[0].dtype)
         batches = examples.padded_batch(
             batch_size // shard[1],
             padding_values=(black, heads.unwrapped(padding)),
@@ -158,7 +165,8 @@ def evaluation_batches(
     Args:
         dataset: The dataset.
         split: One of its splits.
-        batch_size: Largest number of examples in a batch.
+        batch_size: Largest number of examples in a batch. Of large images a batch has fewer, so
+            that it has at most `EVALUATION_PIXELS` pixels, or one image.
         modalities: As for `training_batches`.
         ids: Whether the ids of the examples are part of each batch.
 
@@ -179,8 +187,10 @@ def evaluation_batches(
     _check_at_least("batch_size", batch_size, 1)
     dataset.check_modalities(modalities)
 
+    has_bands = not dataset.image_reading.is_rgb
+
     def parts(example: dict[str, Any]) -> tuple[Any, ...]:
-        image = _joined(_images(example, modalities), modalities)
+        image = _joined(_images(example, modalities, has_bands=has_bands), modalities)
         return (image, example["label"], *([example["id"]] if ids else []))
 
     examples = dataset.examples(split).map(parts)
@@ -192,7 +202,9 @@ def evaluation_batches(
                 tf.shape(image, tf.int64)[:2], tf.constant([2**31, 1], tf.int64), 1
             ),
             reduce_func=lambda _, window: window.batch(batch_size),
-            window_size=batch_size,
+            window_size_func=lambda key: tf.clip_by_value(
+                EVALUATION_PIXELS // tf.maximum((key // 2**31) * (key % 2**31), 1), 1, batch_size
+            ),
         )
     return batches.with_options(_options()).prefetch(tf.data.AUTOTUNE)
 
@@ -232,9 +244,12 @@ def _random_access(
     count = _num_examples(dataset, split, limit)
     records = dataset.records(split).take(count)
 
+    has_bands = not dataset.image_reading.is_rgb
+
     def decode(record: Any) -> _Pair:
         example = dataset.decode(record)
-        return _images(example, modalities), dataset.heads.by_name(example["label"])
+        images = _images(example, modalities, has_bands=has_bands)
+        return images, dataset.heads.by_name(example["label"])
 
     decoded = records.map(
         decode,
@@ -298,8 +313,15 @@ def _fold(key: Any, *numbers: Any) -> Any:
     return key
 
 
-def _images(example: dict[str, Any], modalities: Sequence[str]) -> dict[str, Any]:
-    """Returns the images of an example by modality: RGB unless others are asked for."""
+def _images(
+    example: dict[str, Any], modalities: Sequence[str], *, has_bands: bool
+) -> dict[str, Any]:
+    """Returns the images of an example by modality: RGB, or bands, unless others are asked for."""
+    if has_bands and not modalities:
+        bands = tf.cast(example["image"], tf.float32)
+        return {BANDS: tf.where(tf.math.is_finite(bands), bands, np.nan)}  # no data
+    if not modalities and example["image"].shape[-1] not in (3, None):
+        return {BANDS: _finite(tf.cast(example["image"], tf.float32), "image", example)}
     return {
         name: _finite(example[IMAGE_KEYS[name]], name, example) for name in modalities or ("rgb",)
     }
@@ -328,7 +350,7 @@ def _finite(image: Any, name: str, example: dict[str, Any]) -> Any:
 
 def _joined(images: dict[str, Any], modalities: Sequence[str]) -> Any:
     """Returns the modalities as one image, as `Predictor` and exported models take it."""
-    parts = [images[name] for name in modalities or ("rgb",)]
+    parts = [images[name] for name in modalities or images]
     if not modalities or sum(part.shape[-1] for part in parts) == 3:
         return parts[0]
     return tf.concat([tf.cast(part, tf.float32) for part in parts], axis=-1)

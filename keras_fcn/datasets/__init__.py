@@ -65,7 +65,8 @@ def open_dataset(
             `keras_fcn.datasets.folder.FolderOptions`: `image_files` and `mask_files` are patterns
             of files, `ignore` lists numbers in the masks that are ignored, `num_classes` says that
             the numbers in the masks are class numbers, and `write_classes` writes a table of
-            those that occur.
+            those that occur. `channels`, `value_range`, `page` and `exif` say how images are
+            read.
 
     Raises:
         ValueError: If the name is unknown, the dataset is not prepared, or its

@@ -144,7 +144,7 @@ def _folder(name: str, seed: int, options: FolderOptions) -> _Contents:
         UnreadExample(
             split,
             str(image),
-            partial(read_image, image),
+            partial(files.read_image, image),
             {Heads.ONLY: UnreadMask(str(masks[0]), partial(files.read_label, masks))},
         )
         for split, pairs in files.splits.items()

@@ -87,9 +87,11 @@ def check_example(heads: Heads | None, example: UnreadExample) -> Findings:
     if image is not None:
         findings.size = image.shape[:2]
         findings.fingerprint = Fingerprint.of(example.split, example.image_name, image)
-        if image.min() == image.max():
+        valid = image[np.isfinite(image)]
+        if not valid.size or valid.min() == valid.max():
+            only = valid[0] if valid.size else "without data"
             findings.problems.append(
-                Problem(example.image_name, f"all pixels of the image are {image.min()}.", False)
+                Problem(example.image_name, f"all pixels of the image are {only}.", False)
             )
     for name, read in example.further_images.items():
         further = _attempt(findings, name, read)

@@ -1,17 +1,21 @@
 """Fingerprints of images, to find those that occur twice, especially in two splits."""
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from keras_fcn.data.bands import picture_of
+
 _SIDE = 16
 # Root mean square of the difference of two thumbnails, in gray levels. Measured: up to 2.4 for
 # copies resized to a half or saved as JPEG of quality 30, 3.7 for neighbors in a video of a
 # standing car, above 21 for different photographs.
 NEAR = 3.0
+_BLOCK = 1024  # thumbnails whose distances to others are in memory at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +36,11 @@ class Fingerprint:
 
     @classmethod
     def of(cls, split: str, file: str, image: np.ndarray) -> "Fingerprint":
-        """Returns the fingerprint of an image, uint8, shape `(height, width, 3)`."""
+        """Returns the fingerprint of an image: RGB, uint8, or bands, float32."""
         digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
         digest.update(np.ascontiguousarray(image).tobytes())
-        thumbnail = thumbnail_of(Image.fromarray(image)).astype(np.float32)
+        picture = image if image.dtype == np.uint8 else picture_of(image)
+        thumbnail = thumbnail_of(Image.fromarray(picture)).astype(np.float32)
         return cls(split, file, digest.digest(), thumbnail)
 
 
@@ -72,17 +77,46 @@ def find_duplicates(images: Sequence[Fingerprint]) -> list[tuple[str, str, bool]
 def _near_duplicates(
     images: Sequence[Fingerprint], others: Sequence[Fingerprint]
 ) -> list[tuple[str, str, bool]]:
+    if not images or not others:
+        return []
+    rows, columns = (np.array([each.thumbnail for each in group]) for group in (images, others))
     found = []
-    columns = np.array([other.thumbnail for other in others])
-    for start in range(0, len(images), 1024):
-        part = images[start : start + 1024]
-        rows = np.array([image.thumbnail for image in part])
-        for row, column in np.argwhere(distances(rows, columns) < NEAR):
-            image, other = part[row], others[column]
-            if image.digest != other.digest:
-                text = f"nearly the same picture is in the split {other.split!r}: {other.file}."
-                found.append((image.file, text, False))
+    for row, column in near_pairs(rows, columns):
+        image, other = images[row], others[column]
+        if image.digest != other.digest:
+            text = f"nearly the same picture is in the split {other.split!r}: {other.file}."
+            found.append((image.file, text, False))
     return found
+
+
+def near_pairs(
+    one: np.ndarray, other: np.ndarray, end: float = float("inf")
+) -> list[tuple[int, int]]:
+    """Returns the positions (row, column) of thumbnails that are nearly equal, in order.
+
+    Args:
+        one: Shape `(rows, 768)`.
+        other: Shape `(columns, 768)`.
+        end: `time.monotonic()` after which no more are compared.
+    """
+    # A root mean square is at least as large as the mean: only pictures of like brightness can be
+    # nearly equal, which are few of all pairs.
+    reach = NEAR + 0.01
+    row_means, column_means = (array.mean(axis=1, dtype=np.float64) for array in (one, other))
+    row_order, column_order = np.argsort(row_means), np.argsort(column_means)
+    sorted_means = column_means[column_order]
+    found: list[tuple[int, int]] = []
+    for start in range(0, len(row_order), _BLOCK):
+        rows = row_order[start : start + _BLOCK]
+        low = np.searchsorted(sorted_means, row_means[rows[0]] - reach)
+        high = np.searchsorted(sorted_means, row_means[rows[-1]] + reach, "right")
+        for first in range(int(low), int(high), _BLOCK):
+            columns = column_order[first : min(first + _BLOCK, int(high))]
+            table = distances(one[rows].astype(np.float32), other[columns].astype(np.float32))
+            found += [(int(rows[i]), int(columns[j])) for i, j in np.argwhere(table < NEAR)]
+        if time.monotonic() > end:
+            break
+    return sorted(found)
 
 
 def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:

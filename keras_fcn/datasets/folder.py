@@ -10,14 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
 from keras_fcn.data.dataset import Example, SegmentationDataset
-from keras_fcn.data.image_io import DEEP_MODES, check_size, read_image
+from keras_fcn.data.dataset_fingerprint import DatasetFingerprint, stamp_files
+from keras_fcn.data.image_io import check_size, depth_problem, find_orientation, read_image
 from keras_fcn.data.masks import VOID, check_labels
+from keras_fcn.data.parallel import parallel_map
 from keras_fcn.datasets.class_table import (
     ClassTable,
     has_guessed_encoding,
@@ -35,8 +38,8 @@ from keras_fcn.datasets.mask_values import (
 from keras_fcn.datasets.near_copies import copies_across_splits
 from keras_fcn.datasets.random_split import split_at_random
 from keras_fcn.labels import Color, LabelSpec
+from keras_fcn.modalities import ImageReading, image_dtype
 
-_PROBED = 16  # images that are looked at for bits that are not used
 _WRITTEN_TABLE = "classes.csv"
 
 
@@ -51,6 +54,11 @@ class FolderOptions:
         num_classes: Number of classes: the numbers in the masks are class numbers, whether
             they occur or not.
         write_classes: Whether to write a table of the values that occur, if there is none.
+        channels: Number of bands of the images, as of `ImageReading`.
+        value_range: The values of images that become 0 and 255, likewise.
+        page: Page of images with several, counted from 1.
+        exif: Whether images are turned by their EXIF orientation where their masks have none:
+            "apply" or "ignore". By default the sizes of images and masks decide.
     """
 
     image_files: str | None = None
@@ -58,6 +66,19 @@ class FolderOptions:
     ignore: Sequence[int] = ()
     num_classes: int | None = None
     write_classes: bool = False
+    channels: int | None = None
+    value_range: tuple[float, float] | None = None
+    page: int | None = None
+    exif: Literal["apply", "ignore"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.exif not in (None, "apply", "ignore"):
+            raise ValueError(f'`exif` must be "apply" or "ignore". Received: {self.exif!r}.')
+
+    @property
+    def image_reading(self) -> ImageReading:
+        """How image files are read."""
+        return ImageReading(self.channels, self.value_range, self.page)
 
 
 @dataclass(frozen=True)
@@ -72,6 +93,8 @@ class FolderFiles:
         notes: What was taken, a sentence each.
         problems: What is wrong with the files, one sentence each that names the file.
         wrong: Masks that cannot be read; reading one says why.
+        image_reading: How image files are read.
+        unturned: Images whose EXIF orientation is not applied.
     """
 
     splits: Mapping[str, Pairs]
@@ -81,6 +104,12 @@ class FolderFiles:
     notes: list[str]
     problems: list[str]
     wrong: list[Path] = field(default_factory=list)
+    image_reading: ImageReading = field(default_factory=ImageReading)
+    unturned: frozenset[Path] = frozenset()
+
+    def read_image(self, path: Path) -> np.ndarray:
+        """Returns an image; errors as of `keras_fcn.data.image_io.read_image`."""
+        return read_image(path, self.image_reading, is_turned=path not in self.unturned)
 
     def read_label(self, masks: Sequence[Path]) -> np.ndarray:
         """Returns the labels of an image from its masks.
@@ -126,16 +155,18 @@ def open_folder(
     def read(image_path: bytes, mask_paths: bytes) -> tuple[np.ndarray, np.ndarray]:
         image_file = Path(image_path.decode())
         masks = [Path(mask) for mask in mask_paths.decode().split("\n")]
-        image, label = read_image(image_file), files.read_label(masks)
+        image, label = files.read_image(image_file), files.read_label(masks)
         check_size(image_file, image.shape[:2], masks[0], label.shape)
         return image, label
 
+    dtype = image_dtype(files.image_reading.num_channels)
+
     def decode(record: Example) -> Example:
         image, label = tf.numpy_function(
-            read, [record["image"], record["label"]], (tf.uint8, tf.uint8), stateful=False
+            read, [record["image"], record["label"]], (dtype, tf.uint8), stateful=False
         )
         return {
-            "image": tf.ensure_shape(image, (None, None, 3)),
+            "image": tf.ensure_shape(image, (None, None, files.image_reading.num_channels)),
             "label": tf.ensure_shape(label, (None, None)),
             "id": record["id"],
         }
@@ -153,6 +184,7 @@ def open_folder(
             for split in files.splits
             if (pixels := files.pixels(split)) is not None
         },
+        image_reading=files.image_reading,
         find_copies=partial(
             copies_across_splits,
             root,
@@ -161,6 +193,7 @@ def open_folder(
                 for split, pairs in files.splits.items()
             },
         ),
+        find_fingerprint=partial(_fingerprint, root, files),
     )
 
 
@@ -179,7 +212,13 @@ def find_folder_files(
             be understood.
     """
     options = options or FolderOptions()
-    layout = find_layout(root, _names_in, options.image_files, options.mask_files)
+    layout = find_layout(
+        root,
+        _names_in,
+        options.image_files,
+        options.mask_files,
+        with_arrays=options.channels is not None,
+    )
     notes, problems = list(layout.notes), list(layout.problems)
     splits = dict(layout.splits)
     is_random = "trainval" in splits
@@ -213,7 +252,9 @@ def find_folder_files(
         trainval = splits.pop("trainval")
         splits = {**_split(root, trainval, seed, chosen.counts, notes, problems), **splits}
     images = [image for pairs in splits.values() for image, _ in pairs.values()]
-    problems += _check_depth(images)
+    if problem := depth_problem(images, options.image_reading):
+        problems.append(problem)
+    unturned = _unturned(splits, options.exif, notes, problems)
     places = ", ".join(f"{split} {len(pairs):,}" for split, pairs in splits.items())
     how = " (train and val at random, the same ones each time)" if is_random else ""
     notes.insert(
@@ -222,8 +263,38 @@ def find_folder_files(
         f"{places}{how}.",
     )
     return FolderFiles(
-        splits, table, chosen.reading, chosen.counts, notes + chosen.notes, problems, chosen.wrong
+        splits,
+        table,
+        chosen.reading,
+        chosen.counts,
+        notes + chosen.notes,
+        problems,
+        chosen.wrong,
+        options.image_reading,
+        unturned,
     )
+
+
+def _fingerprint(
+    root: Path, files: FolderFiles, splits: Sequence[str], known: DatasetFingerprint | None
+) -> DatasetFingerprint:
+    assert files.reading is not None
+
+    def role(mask: Path) -> str:
+        label = files.reading.class_labels.get(mask) if files.reading else None
+        return "mask" if label is None else f"mask of class {label}"
+
+    paths = {
+        split: {
+            id_: [("image", image), *((role(mask), mask) for mask in masks)]
+            for id_, (image, masks) in files.splits[split].items()
+        }
+        for split in splits
+    }
+    reading = files.reading.to_dict()
+    if files.table is not None:
+        reading["table"] = _shown(root, files.table.path)
+    return DatasetFingerprint(stamp_files(paths, root, known), reading)
 
 
 def _raise_first(files: FolderFiles, path: str | Path) -> None:
@@ -356,29 +427,52 @@ def _split(
     }
 
 
-def _check_depth(images: Sequence[Path]) -> list[str]:
-    """Returns a problem if images of 16 bits use fewer, so that their upper 8 are nearly black."""
-    highest, lowest, deep = 0, 65535, 0
-    first = None
-    for path in images[:: max(1, len(images) // _PROBED)]:
-        try:
-            with Image.open(path) as image:
-                if image.mode not in DEEP_MODES:
-                    continue
-                values = np.asarray(image)
-        except (OSError, SyntaxError, ValueError):
-            continue  # reported where it is read
-        first = first or path
-        deep += 1
-        highest, lowest = max(highest, int(values.max())), min(lowest, int(values.min()))
-    if not deep or highest >= 1 << 14:
-        return []
-    bits = highest.bit_length()
-    return [
-        f"{first}: images of 16 bits are read by their upper 8 bits, and the values go from "
-        f"{lowest} to {highest} only ({bits} bits), which would be nearly black. Save them "
-        "with 8 bits, or stretched to 0..65535."
-    ]
+def _unturned(
+    splits: Mapping[str, Pairs], exif: str | None, notes: list[str], problems: list[str]
+) -> frozenset[Path]:
+    """Returns the images whose EXIF orientation is not applied, because their masks lie so.
+
+    A file is turned by its own orientation. Where an image has one and its mask has none, the mask
+    was drawn either on the picture as it is shown or on the pixels as they are stored. The sizes
+    tell which, unless the image is square or upside down; then the other images do.
+    """
+    pairs = [pair for of_split in splits.values() for pair in of_split.values()]
+    orientations = parallel_map(lambda pair: find_orientation(pair[0]), pairs)
+    found: dict[str, list[Path]] = {"apply": [], "ignore": [], "open": []}
+    for (image, masks), orientation in zip(pairs, orientations, strict=True):
+        if orientation != 1 and find_orientation(masks[0]) == 1:
+            found[_lies_as(image, masks[0], orientation)].append(image)
+    count = sum(map(len, found.values()))
+    if not count:
+        return frozenset()
+    if exif:
+        return frozenset(p for paths in found.values() for p in paths if exif == "ignore")
+    if found["open"] and bool(found["apply"]) == bool(found["ignore"]):
+        problems.append(
+            f"{found['open'][0]}: the image has an EXIF orientation and its mask has none, and "
+            "their sizes do not tell whether the mask was drawn on the picture as it is shown or "
+            "as it is stored. Say which by --exif apply (as shown) or --exif ignore (as stored)."
+        )
+        return frozenset()
+    ignored = found["ignore"] + found["open"] * bool(found["ignore"])
+    notes.append(
+        f"{count} images have an EXIF orientation and their masks have none: by the sizes, "
+        f"{count - len(ignored)} masks lie as the picture is shown, {len(ignored)} as it is stored."
+    )
+    return frozenset(ignored)
+
+
+def _lies_as(image: Path, mask: Path, orientation: int) -> str:
+    """Returns whether an orientation must be applied for an image to have its mask's size."""
+    try:
+        with Image.open(image) as opened, Image.open(mask) as opened_mask:
+            stored, wanted = opened.size, opened_mask.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return "open"
+    shown = stored[::-1] if orientation >= 5 else stored
+    if shown == stored == wanted:
+        return "open"
+    return "ignore" if stored == wanted else "apply"
 
 
 def _records(pairs: Pairs) -> tf.data.Dataset:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_fcn.data.bands import picture_of
 from keras_fcn.data.dataset import IMAGE_KEYS, SegmentationDataset
 from keras_fcn.visualization import save_gallery
 
@@ -45,7 +46,7 @@ def save_examples(
         .map(lambda _, record: dataset.decode(record))
     )
     heads = dataset.heads
-    images = [IMAGE_KEYS[name] for name in dataset.modalities]
+    images = [IMAGE_KEYS[name] for name in dataset.modalities or ("rgb",)]
     read = list(examples.as_numpy_iterator())
     rows = [
         [_picture(key, example[key]) for key in images]
@@ -63,7 +64,9 @@ def save_examples(
 
 
 def _picture(key: str, image: np.ndarray) -> np.ndarray:
-    """Returns an image unchanged; for a depth map, the disparity as a gray picture."""
+    """Returns RGB unchanged; bands as `picture_of` shows them; of depth the disparity in gray."""
+    if key != "depth" and image.dtype != np.uint8:
+        return picture_of(image.astype(np.float32))
     if key != "depth":
         return image
     disparity = np.where(image > 0, 1000 / np.maximum(image, 1), 0.0)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from pathlib import Path, PurePosixPath
 
+from keras_fcn.data.bands import NPY
 from keras_fcn.datasets.class_table import by_preference, has_classes, is_table, may_be_table
 from keras_fcn.datasets.folder_names import (
     IMAGE_AFFIXES,
@@ -82,6 +83,8 @@ def find_layout(
     class_names: Callable[[Path], Sequence[str]],
     images: str | None = None,
     masks: str | None = None,
+    *,
+    with_arrays: bool = False,
 ) -> Layout:
     """Finds the images and masks of a folder.
 
@@ -90,20 +93,20 @@ def find_layout(
         class_names: Returns the names of the classes in a table.
         images: Pattern of the images below the folder, such as `photos/**/*.jpg`.
         masks: Pattern of the masks.
+        with_arrays: Whether images may be `.npy` arrays.
 
     Raises:
         ValueError: If there is no such folder, or nothing in it is understood.
     """
     if not root.is_dir():
         raise ValueError(f"{root}: there is no such folder.")
-    tree = _walk(root)
+    tree = _walk(root, picture_suffixes() | {NPY} if with_arrays else picture_suffixes())
     search = _Search(root, tree, images, masks)
     return search.layout(class_names)
 
 
-def _walk(root: Path) -> _Tree:
+def _walk(root: Path, suffixes: frozenset[str]) -> _Tree:
     tree = _Tree()
-    suffixes = picture_suffixes()
 
     def visit(folder: Path, above: frozenset[Path]) -> None:
         resolved = folder.resolve()
@@ -229,6 +232,8 @@ class _Search:
             return None  # the pattern alone says which files have this role
         if not by_pattern and all(self.patterns.values()):
             return None
+        if path.suffix.lower() == NPY and role == "mask":
+            return None  # only images are read from arrays
         return PlacedFile(path, parts, role, word, split, tuple(groups))
 
     def _check_folders(self, files: list[PlacedFile]) -> None:
@@ -595,6 +600,11 @@ class _Search:
         arrays = [
             path for path in self.tree.others if path.suffix.lower() in (".npy", ".npz", ".mat")
         ]
+        if any(path.suffix.lower() == NPY for path in arrays) and not num_images:
+            return (
+                f"{arrays[0]}: an array does not say what its bands are. If it is an image, say "
+                "how many bands there are by --channels N; masks are not read from arrays."
+            )
         if arrays and not any(file.role == "mask" for file in files):
             return (
                 f"{arrays[0]}: label maps in {arrays[0].suffix} files are not read, and there are "

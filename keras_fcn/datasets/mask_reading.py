@@ -7,6 +7,7 @@ of which most never occur are no class numbers.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from keras_fcn.datasets.mask_values import (
     count_numbers,
     palettes_by_level,
 )
-from keras_fcn.labels import Color, LabelSpec
+from keras_fcn.labels import Color, Heads, LabelSpec
 
 _FIRST_NAMES = ("void", "ignore", "ignored", "unlabeled", "unlabelled", "none", "other", "others")
 
@@ -61,6 +62,17 @@ class MaskReading:
         if self.gray_palettes:
             return stored.by_gray_level(self.numbers)
         return stored.by_number(self.numbers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values that are equal if masks are read equally, but `class_labels`."""
+        return {
+            "classes": Heads(self.labels).to_dict(),
+            "colors": sorted((self.colors or {}).items()),
+            "numbers": sorted((self.numbers or {}).items()),
+            "kinds": sorted(self.by_color),
+            "palettes": self.gray_palettes,
+            "rest": self.rest,
+        }
 
     def _of_classes(self, masks: Sequence[Path]) -> np.ndarray:
         label: np.ndarray | None = None

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_fcn.data.image_io import read_image
+from keras_fcn.data.bands import picture_of, turned
+from keras_fcn.data.image_io import StoredImage
 from keras_fcn.data.parallel import parallel_map
-from keras_fcn.datasets.fingerprint import NEAR, distances, thumbnail_of
+from keras_fcn.datasets.fingerprint import near_pairs, thumbnail_of
 from keras_fcn.files import replacing
+from keras_fcn.modalities import ImageReading
 
 _DRAFT = 64  # JPEG files are decoded at an eighth of their size, but not below this
 _SLOW = 2.0  # seconds; what took longer is kept
-_PAIRS = 1 << 22  # whose distances are in memory at a time
 
 
 class Thumbnails:
@@ -162,15 +163,10 @@ def _near_pairs(
     """Yields the positions of pairs that are nearly equal; of a list with itself, each once."""
     if not one or not other:
         return
-    columns = np.stack([thumbnails[path] for path in other]).astype(np.float32)
-    block = max(1, _PAIRS // len(other))
-    for start in range(0, len(one), block):
-        rows = np.stack([thumbnails[path] for path in one[start : start + block]])
-        for i, j in np.argwhere(distances(rows.astype(np.float32), columns) < NEAR):
-            if one is not other or start + i < j:
-                yield int(start + i), int(j)
-        if time.monotonic() > end:
-            return
+    arrays = [np.stack([thumbnails[path] for path in paths]) for paths in (one, other)]
+    for i, j in near_pairs(arrays[0], arrays[1], end):
+        if one is not other or i < j:
+            yield i, j
 
 
 def _thumbnail(path: Path) -> np.ndarray | None:
@@ -179,6 +175,11 @@ def _thumbnail(path: Path) -> np.ndarray | None:
             image.draft("RGB", (_DRAFT, _DRAFT))
             if image.mode in ("RGB", "L"):
                 return thumbnail_of(image.convert("RGB"))
-        return thumbnail_of(Image.fromarray(read_image(path)))
+        # The first three bands of more.
+        stored = StoredImage.read(path, ImageReading(3))
+        picture = turned(stored.values, stored.orientation)
+        if picture.dtype != np.uint8 or picture.shape[-1] != 3:
+            picture = picture_of(picture.astype(np.float32))
+        return thumbnail_of(Image.fromarray(np.ascontiguousarray(picture)))
     except (OSError, ValueError, SyntaxError):
         return None  # reported where it is read

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from keras_fcn.data.dataset import IMAGE_KEYS
+from keras_fcn.data.dataset_fingerprint import DatasetFingerprint, stamp_files
 from keras_fcn.data.image_io import check_size, read_depth, read_image
 from keras_fcn.data.masks import check_labels, read_mask
 from keras_fcn.data.parallel import parallel_map
@@ -78,6 +79,8 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
     ARCHIVES: ClassVar[Mapping[str, Sequence[Archive]]]
     # For archives without a checksum: the `pixels_digest` of splits.
     PIXELS: ClassVar[Mapping[str, str]] = {}
+
+    fingerprint: DatasetFingerprint | None = None  # after preparing: of the files that were read
 
     @classmethod
     @abc.abstractmethod
@@ -193,6 +196,8 @@ class SegmentationBuilder(tfds.core.GeneratorBasedBuilder):
             folders = [_download(dl_manager, archive) for archive in self.ARCHIVES[variant]]
         splits = self.find_files(folders, variant)
         check_present(splits)
+        # Before anything is read: what is edited meanwhile has changed since.
+        self.fingerprint = fingerprint_of(splits, folders[0], self.heads)
         if not source:
             _check_pixels(self.PIXELS, splits, folders)
         console = Console(stderr=True)
@@ -222,6 +227,24 @@ _IMAGE_FEATURES: dict[str, Callable[[], Any]] = {
         shape=(None, None, 1), dtype=np.uint16, encoding_format="png"
     ),
 }
+
+
+def fingerprint_of(
+    splits: SplitFiles, folder: Path, heads: Heads, known: DatasetFingerprint | None = None
+) -> DatasetFingerprint:
+    """Returns the fingerprint of the files of a dataset.
+
+    Args:
+        splits: The files that `find_files` found in `folder`.
+        folder: Names are relative to it.
+        heads: The classes.
+        known: An earlier fingerprint, which saves reading files that are as they were.
+    """
+    files = {
+        split: {id_: sorted(paths.items()) for id_, paths in examples.items()}
+        for split, examples in splits.items()
+    }
+    return DatasetFingerprint(stamp_files(files, folder, known), {"classes": heads.to_dict()})
 
 
 def files_digest(splits: SplitFiles) -> str:

@@ -3,7 +3,8 @@
 import contextlib
 import importlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from keras_fcn.data.dataset import Example, SegmentationDataset, modalities_of
+from keras_fcn.data.dataset_fingerprint import DatasetChanges, DatasetFingerprint, stamp_files
 from keras_fcn.data.image_io import decode_image, decode_label
 from keras_fcn.datasets.tfds_builder import (
     SegmentationBuilder,
@@ -20,9 +22,13 @@ from keras_fcn.datasets.tfds_builder import (
     SplitFiles,
     check_present,
     files_digest,
+    fingerprint_of,
 )
-from keras_fcn.files import move, temporary_folder
+from keras_fcn.files import move, temporary_folder, write_bytes, write_text
 from keras_fcn.labels import Heads
+
+_FINGERPRINT = "fingerprint.json.z"  # in a prepared copy
+_SOURCE = "source.txt"  # the folder that it was prepared from
 
 # Name -> (module of the builder, variant).
 BUILDERS = {
@@ -64,9 +70,18 @@ def prepare(
         ConnectionError: If an archive cannot be downloaded.
     """
     builder = _builder(name, source, data_dir)
-    if not builder.data_path.exists():
-        _prepare(builder)
-    return _open(name, builder.data_path)
+    if builder.data_path.exists():
+        return _open(name, builder.data_path)
+    copies = _copies_of_folders(builder) if source is not None else []
+    _prepare(builder)
+    dataset = _open(name, builder.data_path)
+    earlier = [copy for copy in copies if _source(copy) == builder.builder_config.source]
+    before = _fingerprint(earlier[0]) if earlier else None
+    if before is None or builder.fingerprint is None:
+        return dataset
+    changes = builder.fingerprint.changes_since(before)
+    note = f"Prepared again, because {source} changed since it was prepared ({changes})."
+    return replace(dataset, notes=(*dataset.notes, note)) if changes else dataset
 
 
 def _prepare(builder: SegmentationBuilder) -> None:
@@ -77,6 +92,11 @@ def _prepare(builder: SegmentationBuilder) -> None:
     with temporary_folder(root) as folder, _quiet_tfds():
         unfinished = type(builder)(config=builder.builder_config, data_dir=folder)
         unfinished.download_and_prepare(download_dir=root / "downloads", download_config=config)
+        builder.fingerprint = unfinished.fingerprint
+        if unfinished.fingerprint is not None:
+            path = Path(unfinished.data_path)
+            write_bytes(path / _FINGERPRINT, unfinished.fingerprint.to_bytes())
+            write_text(path / _SOURCE, builder.builder_config.source)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             move(Path(unfinished.data_path), target)
@@ -102,15 +122,66 @@ def open_prepared(
     builder = _builder(name, None, data_dir)
     if builder.data_path.exists():
         return _open(name, builder.data_path)
-    all_variants = Path(builder.data_path).parent.parent
-    from_folders = all_variants.glob(f"{builder.builder_config.variant}_local_*/{builder.version}")
-    newest = max(from_folders, key=lambda path: path.stat().st_mtime, default=None)
-    if newest is None:
+    copies = _copies_of_folders(builder)
+    if not copies:
         raise ValueError(
             f"Dataset {name!r} is not prepared in {builder.data_dir_root}. Run: keras-fcn "
             f"datasets prepare --dataset {name}, with --source FOLDER if you have its files."
         )
-    return _open(name, newest)
+    dataset = _open(name, copies[0])
+    changes = _changes_of_source(builder, copies[0])
+    if not changes:
+        return dataset
+    place = _source(copies[0])
+    note = (
+        f"{place} changed since it was prepared ({changes}). The copy is used as it was prepared; "
+        f"--source {place} prepares it again."
+    )
+    return replace(dataset, notes=(*dataset.notes, note))
+
+
+def _copies_of_folders(builder: SegmentationBuilder) -> list[Path]:
+    """Returns the copies that were prepared from folders, the newest first."""
+    found = Path(builder.data_path).parent.parent.glob(
+        f"{builder.builder_config.variant}_local_*/{builder.version}"
+    )
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def _changes_of_source(builder: SegmentationBuilder, copy: Path) -> DatasetChanges | str | None:
+    """Returns what changed in the folder of a copy; `None` without the folder, or its record."""
+    before, source = _fingerprint(copy), _source(copy)
+    if before is None or not source or not Path(source).is_dir():
+        return None
+    try:
+        files = builder.find_files([Path(source)], builder.builder_config.variant)
+        check_present(files)
+        now = fingerprint_of(files, Path(source), builder.heads, before)
+    except (ValueError, OSError) as error:
+        return str(error).rstrip(".")
+    return now.changes_since(before)
+
+
+def _fingerprint(copy: Path) -> DatasetFingerprint | None:
+    """Returns the fingerprint of the files that a copy was prepared from, if it has one.
+
+    Raises:
+        ValueError: If it is damaged. The text has its path.
+    """
+    path = copy / _FINGERPRINT
+    if not path.is_file():
+        return None
+    try:
+        return DatasetFingerprint.from_bytes(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}). Remove {copy} to prepare it again."
+        ) from error
+
+
+def _source(copy: Path) -> str:
+    path = copy / _SOURCE
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def find_source_files(name: str, source: str | Path) -> tuple[SegmentationBuilder, SplitFiles]:
@@ -167,6 +238,20 @@ def _open(name: str, path: Path) -> SegmentationDataset:
             read_config=read_config,
         )
 
+    def fingerprint(splits: Sequence[str], known: DatasetFingerprint | None) -> DatasetFingerprint:
+        stored = _fingerprint(path)
+        if stored is None:  # another version prepared it: its own files
+            shards = {
+                split: {
+                    Path(shard).name: [("prepared", Path(shard))]
+                    for shard in builder.info.splits[split].filepaths
+                }
+                for split in splits
+            }
+            labels = builder.info.metadata["labels"]
+            stored = DatasetFingerprint(stamp_files(shards, path, known), {"classes": labels})
+        return stored
+
     return SegmentationDataset(
         name=name,
         labels=Heads.from_json(builder.info.metadata["labels"]).labels,
@@ -176,6 +261,7 @@ def _open(name: str, path: Path) -> SegmentationDataset:
         description=builder.info.description,
         citation=builder.info.citation,
         modalities=modalities_of(decoders),
+        find_fingerprint=fingerprint,
     )
 
 

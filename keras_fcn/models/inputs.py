@@ -74,11 +74,15 @@ def normalize(
             if backbone.weights:
                 raise ValueError(
                     "With `weights` of the backbone and other images than RGB, its `normalization` "
-                    "or `modalities` must be given, because the weights expect colors of a certain "
+                    '("standardize", with the `mean` and `deviation` of each band) or `modalities` '
+                    "must be given, because the weights expect colors of a certain "
                     f"range. Received: weights={backbone.weights!r}."
                 )
             mode = "none"
-        layer = ImageNormalization(mode, mean or CAFFE_MEAN_BGR, is_rgb, name="normalization")
+        default = () if mode == "standardize" else CAFFE_MEAN_BGR
+        layer = ImageNormalization(
+            mode, mean or default, is_rgb, backbone.deviation or (), name="normalization"
+        )
         return {"": layer(images)}
 
     normalized = {}

@@ -4,23 +4,43 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from keras_fcn.data.image_io import read_channels
+from keras_fcn.data.bands import (
+    NPY,
+    TIFF_SUFFIXES,
+    BandCountError,
+    Raster,
+    has_tifffile,
+    image_of,
+    open_raster,
+    picture_of,
+    write_georeferenced,
+)
+from keras_fcn.data.image_io import depth_problem, read_image
 from keras_fcn.data.modality_files import Partners, joined, read_modalities, shown
 from keras_fcn.datasets.folder_names import is_leftover, picture_suffixes
 from keras_fcn.files import WrittenFiles, move, temporary_folder
-from keras_fcn.labels import Heads
-from keras_fcn.modalities import MODALITIES, num_channels
+from keras_fcn.labels import Heads, LabelSpec
+from keras_fcn.modalities import MODALITIES, ImageReading, num_channels
 from keras_fcn.prediction.polygons import PolygonFiles, PolygonFormat
 from keras_fcn.prediction.predictor import ImageSizeError, Predictor
+from keras_fcn.prediction.tiling import TiledPredictor
 from keras_fcn.visualization import label_image, overlay
 
+# Files with more pixels are read by windows, if their format has any.
+WINDOW_PIXELS = 4096**2
+
 _MAX_JPEG_SIDE = 65_500  # of libjpeg
+
+# Tags of a GeoTIFF, see `Raster.georeference`.
+Georeference = Sequence[tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +62,10 @@ class FilePrediction:
 
 
 def find_images(
-    inputs: Iterable[str | Path], *, on_left_out: Callable[[str], object] | None = None
+    inputs: Iterable[str | Path],
+    *,
+    with_arrays: bool = False,
+    on_left_out: Callable[[str], object] | None = None,
 ) -> list[Path]:
     """Returns the image files that files, folders and patterns name, each once.
 
@@ -52,6 +75,7 @@ def find_images(
     Args:
         inputs: Files, whether they exist or not; folders, for the images directly in them, of all
             formats that are read for training; and patterns with `*`, `?`, `[...]`, `**`.
+        with_arrays: Whether the `.npy` files in a folder are images.
         on_left_out: Called for each folder and pattern of which something was left out, with a
             sentence.
 
@@ -63,7 +87,8 @@ def find_images(
     """
     files: dict[Path, Path] = {}
     for name in inputs:
-        for path in _files_of(name, on_left_out or (lambda _: None)):
+        suffixes = picture_suffixes() | ({NPY} if with_arrays else set())
+        for path in _files_of(name, suffixes, on_left_out or (lambda _: None)):
             files.setdefault(path.absolute(), path)
     return list(files.values())
 
@@ -75,6 +100,7 @@ def predict_files(
     *,
     folders: Mapping[str, str | Path] | None = None,
     modalities: Sequence[str] | None = None,
+    image_reading: ImageReading | None = None,
     with_overlay: bool = True,
     polygons: PolygonFormat | None = None,
     overwrite: bool = False,
@@ -83,21 +109,25 @@ def predict_files(
     """Predicts the classes of image files, one file after the other.
 
     For `photo.jpg` it writes `photo.png`, the predictions as a palette image of the photo's size,
-    and `photo_overlay.jpg`. If two images had the same name that way, all outputs keep the
+    and `photo_overlay.jpg`. For a GeoTIFF it writes `photo.tif` instead, with the same
+    georeference; so it does for a TIFF or array of more than `WINDOW_PIXELS`, which it reads by
+    windows, in tiles, and of which it draws no overlay. Pixels in which all bands have no data are
+    ignored pixels there. If two images had the same name that way, all outputs keep the
     folders of their images; if that is not enough, also the suffix (`photo.jpg.png`). With
     several heads the names end in the head's (`photo_semantic.png`).
 
     Args:
         predictor: The network.
         paths: Image files. The EXIF orientation is applied. For a network of several
-            modalities those of the first. A network of 1 or 4 channels that does not name them
-            takes gray or RGBA files unchanged.
+            modalities those of the first. A network of other channels that does not name them
+            takes files of as many bands.
         output_dir: Folder to write to; created if missing. Files of an earlier run are replaced.
             Others, and those that were edited since, are not.
         folders: For a network of several modalities: by name of each further one, such as
             `"hha"`, the folder of its images, which have the names of `paths`.
         modalities: Names of the images that the network takes, in its order, such as
             `("rgb", "depth")`. By default those that its file names.
+        image_reading: How image files are read. By default as in the training.
         with_overlay: Whether to write overlays.
         polygons: A labelling tool, whose files are written instead of palette images
             (`PolygonFiles`); with several heads in a folder for each.
@@ -116,6 +146,7 @@ def predict_files(
             were edited since; nothing was predicted then.
     """
     names = _checked_modalities(predictor, modalities)
+    reading = image_reading or predictor.image_reading
     _check_folders(names, {name: Path(folder) for name, folder in (folders or {}).items()})
     others = {name: Partners(Path(folder)) for name, folder in (folders or {}).items()}
     images = [Path(path) for path in paths]
@@ -124,13 +155,16 @@ def predict_files(
     _check_inputs_stay(inputs, targets, predictor.heads)
     written = WrittenFiles()
     writers = _polygon_files(polygons, Path(output_dir), predictor.heads, images, written)
-    outputs = _all_outputs(targets, Path(output_dir), predictor.heads, with_overlay, writers)
+    outputs = _all_outputs(
+        images, targets, Path(output_dir), predictor.heads, with_overlay, writers
+    )
     written.check(outputs, overwrite=overwrite)
+    if _is_one_picture(names) and (problem := depth_problem(images, reading)):
+        raise ValueError(problem)
+    run = _Run(predictor, names, others, reading, Path(output_dir), with_overlay, writers, written)
     results = []
     for path, target in zip(images, targets, strict=True):
-        result = _predict_file(
-            predictor, path, Path(output_dir), names, others, target, with_overlay, writers, written
-        )
+        result = run.predict(path, target)
         results.append(result)
         if on_file:
             on_file(result)
@@ -159,18 +193,22 @@ def _polygon_files(
 
 
 def _all_outputs(
+    images: Sequence[Path],
     targets: Sequence[Path],
     output_dir: Path,
     heads: Heads,
     with_overlay: bool,
     polygons: Mapping[str, PolygonFiles],
 ) -> Iterator[Path]:
-    """Yields all files that are written if all images can be read."""
+    """Yields all files that may be written if all images can be read."""
     for head in heads:
-        for target in targets:
-            labels_file, overlay_file = _output_files(target, heads, head)
-            if head not in polygons:
-                yield labels_file
+        for image, target in zip(images, targets, strict=True):
+            # Which one is known when the image is read.
+            may_be_tiff = image.suffix.lower() in (*TIFF_SUFFIXES, NPY)
+            for suffix in (".png", ".tif") if may_be_tiff else (".png",):
+                labels_file, overlay_file = _output_files(target, heads, head, suffix)
+                if head not in polygons:
+                    yield labels_file
             if with_overlay:
                 yield overlay_file
     for writer in polygons.values():
@@ -188,12 +226,6 @@ def _checked_modalities(predictor: Predictor, modalities: Sequence[str] | None) 
             f"The network takes images of {predictor.num_channels} channels; {', '.join(names)} "
             f"have {channels}. Set `modalities` (`--modalities`) to those that it takes, in its "
             "order."
-        )
-    if not names and channels not in (1, 4):
-        raise ValueError(
-            f"The network takes images of {channels} channels, which image files do not have, and "
-            "its file does not name its modalities. Set `modalities` (`--modalities`) to those "
-            f"that it takes, in its order, of {', '.join(MODALITIES)}."
         )
     return names
 
@@ -217,51 +249,160 @@ def _check_folders(modalities: Sequence[str], others: Mapping[str, Path]) -> Non
             raise ValueError(f"The {name} images must be in a folder. There is none at {folder}.")
 
 
-def _predict_file(
-    predictor: Predictor,
-    path: Path,
-    output_dir: Path,
-    modalities: Sequence[str],
-    others: Mapping[str, Partners],
-    target: Path,
-    with_overlay: bool,
-    polygons: Mapping[str, PolygonFiles],
-    written_files: WrittenFiles,
-) -> FilePrediction:
-    try:
-        image, picture = _read(path, modalities, others, predictor.num_channels)
-    except FileNotFoundError:
-        return FilePrediction(path, error=f"{path}: there is no such file.")
-    except (OSError, ValueError) as error:
-        return FilePrediction(path, error=str(error))
-    try:
-        outputs = predictor.predictions_by_head(image[None])
-    except ImageSizeError as error:
-        return FilePrediction(path, error=f"{path}: {error}")
-    pictures = {}
-    for head, spec in predictor.heads.items():
-        labels_file, overlay_file = _output_files(target, predictor.heads, head)
-        if head not in polygons:
-            pictures[labels_file] = label_image(outputs[head][0], spec)
-        if with_overlay:
-            pictures[overlay_file] = overlay(picture, outputs[head][0], spec)
-    try:
-        replaced = _write_all(pictures, written_files)
-    except OSError as error:
-        return FilePrediction(path, error=f"{path}: {error}")
-    written = list(pictures)
-    try:
-        for head, writer in polygons.items():
-            name = target.relative_to(output_dir).as_posix()
-            written.append(writer.add(name, path, outputs[head][0]))
-    except OSError as error:
-        for file in written:
-            file.unlink(missing_ok=True)
-        return FilePrediction(path, error=f"{path}: {error}")
-    return FilePrediction(path, tuple(written), replaced)
+@dataclass(frozen=True)
+class _Run:
+    """What is the same for all images of one call of `predict_files`."""
+
+    predictor: Predictor
+    modalities: tuple[str, ...]
+    others: Mapping[str, Partners]
+    reading: ImageReading
+    output_dir: Path
+    with_overlay: bool
+    polygons: Mapping[str, PolygonFiles]
+    written: WrittenFiles
+
+    def predict(self, path: Path, target: Path) -> FilePrediction:
+        """Predicts an image and writes its files, whose names begin with that of `target`."""
+        try:
+            with _raster_of(path, self.reading) as raster:
+                is_large = raster and raster.height * raster.width > WINDOW_PIXELS
+                if raster and is_large and _is_one_picture(self.modalities):
+                    return self._predict_windows(path, target, raster)
+                georeference = raster.georeference if raster else ()
+            image, picture = _read(path, self.modalities, self.others, self.reading)
+        except FileNotFoundError:
+            return FilePrediction(path, error=f"{path}: there is no such file.")
+        except BandCountError as error:
+            hint = (
+                " If they are several modalities, whose names its file does not contain, set "
+                f"`modalities` (`--modalities`), in its order, of {', '.join(MODALITIES)}."
+            )
+            return FilePrediction(path, error=str(error) + hint)
+        except (OSError, ValueError) as error:
+            return FilePrediction(path, error=str(error))
+        try:
+            outputs = self.predictor.predictions_by_head(image[None])
+        except ImageSizeError as error:
+            return FilePrediction(path, error=f"{path}: {error}")
+        labels = {
+            head: _without_data_ignored(outputs[head][0], image, spec)
+            for head, spec in self.predictor.heads.items()
+        }
+        return self._write(path, target, labels, georeference, picture)
+
+    def _predict_windows(self, path: Path, target: Path, raster: Raster) -> FilePrediction:
+        """Predicts a large image tile by tile; memory does not grow with its size."""
+        if raster.orientation != 1:
+            raise ValueError(
+                f"{path}: an image of this size cannot be turned by its EXIF orientation. Save it "
+                "without one."
+            )
+        try:
+            with temporary_folder(target.parent) as folder:
+                maps = self._maps_by_windows(path, raster, folder)
+                result = self._write(path, target, maps, raster.georeference, None)
+                maps.clear()  # Windows removes no file that is open
+        except (ImageSizeError, OSError) as error:
+            return FilePrediction(path, error=f"{path}: {error}")
+        return result
+
+    def _maps_by_windows(self, path: Path, raster: Raster, folder: Path) -> dict[str, np.ndarray]:
+        """Returns the predictions of each head, which are files in a folder.
+
+        All heads are predicted at once, and a TIFF is written from its first row on.
+        """
+        size, heads = (raster.height, raster.width), self.predictor.heads
+
+        def read(rows: slice, columns: slice) -> np.ndarray:
+            return image_of(raster.read(rows, columns), raster.form, self.reading, path)
+
+        tiled = self.predictor
+        if not isinstance(tiled, TiledPredictor):
+            tiled = TiledPredictor(tiled)
+        maps: dict[str, np.ndarray] = {
+            head: np.lib.format.open_memmap(folder / f"{number}.npy", "w+", np.uint8, size)
+            for number, head in enumerate(heads)
+        }
+        for head, (rows, columns, labels) in tiled.prediction_blocks(size, read):
+            maps[head][rows, columns] = (
+                labels
+                if self.reading.is_rgb
+                else _without_data_ignored(labels, read(rows, columns), heads[head])
+            )
+        return maps
+
+    def _write(
+        self,
+        path: Path,
+        target: Path,
+        labels: Mapping[str, np.ndarray],
+        georeference: Georeference,
+        picture: np.ndarray | None,
+    ) -> FilePrediction:
+        """Writes the files of an image, all or none.
+
+        Args:
+            path: The image.
+            target: Where to, without a suffix.
+            labels: Predictions of each head.
+            georeference: The tags of a GeoTIFF, which becomes another one.
+            picture: What overlays are drawn on; `None` for an image that is read by windows,
+                which becomes a TIFF.
+        """
+        heads = self.predictor.heads
+        suffix = ".tif" if georeference or picture is None else ".png"
+        pictures: dict[Path, Image.Image | _LabelTiff] = {}
+        for head, spec in heads.items():
+            labels_file, overlay_file = _output_files(target, heads, head, suffix)
+            if head not in self.polygons:
+                pictures[labels_file] = (
+                    label_image(labels[head], spec)
+                    if suffix == ".png"
+                    else _LabelTiff(labels[head], spec, georeference)
+                )
+            if self.with_overlay and picture is not None:
+                pictures[overlay_file] = overlay(picture, labels[head], spec)
+        written = list(pictures)
+        try:
+            replaced = _write_all(pictures, self.written)
+        except OSError as error:
+            return FilePrediction(path, error=f"{path}: {error}")
+        try:
+            for head, writer in self.polygons.items():
+                name = target.relative_to(self.output_dir).as_posix()
+                written.append(writer.add(name, path, labels[head]))
+        except OSError as error:
+            for file in written:
+                file.unlink(missing_ok=True)
+            return FilePrediction(path, error=f"{path}: {error}")
+        return FilePrediction(path, tuple(written), replaced)
 
 
-def _write_all(pictures: Mapping[Path, Image.Image], written: WrittenFiles) -> int:
+@dataclass(frozen=True, eq=False)
+class _LabelTiff:
+    """Predictions to be saved as a TIFF with colors and a georeference, as Pillow saves pictures.
+
+    The labels may be a file that is mapped into memory.
+    """
+
+    labels: np.ndarray
+    spec: LabelSpec
+    georeference: Georeference
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Width and height."""
+        return self.labels.shape[::-1]
+
+    def save(self, path: Path, quality: int) -> None:
+        """Writes the file; `quality` is for pictures in JPEG."""
+        palette = label_image(np.zeros((1, 1), np.uint8), self.spec).getpalette()
+        colors = np.array(palette, np.uint8).reshape(-1, 3)
+        write_georeferenced(path, self.labels, self.georeference, colors)
+
+
+def _write_all(pictures: Mapping[Path, Image.Image | _LabelTiff], written: WrittenFiles) -> int:
     """Writes the pictures of one image, all or none; returns how many existed before.
 
     Raises:
@@ -289,7 +430,7 @@ def _write_all(pictures: Mapping[Path, Image.Image], written: WrittenFiles) -> i
     return replaced
 
 
-def _check_writable(file: Path, picture: Image.Image) -> None:
+def _check_writable(file: Path, picture: Image.Image | _LabelTiff) -> None:
     """Raises OSError for what would fail only when files are already moved, or without a cause."""
     if file.is_dir():
         raise OSError("there is a folder of this name")
@@ -300,26 +441,54 @@ def _check_writable(file: Path, picture: Image.Image) -> None:
         )
 
 
+def _is_one_picture(modalities: Sequence[str]) -> bool:
+    """Whether a network takes one file per image, whose values are no depth."""
+    return len(modalities) < 2 and tuple(modalities) != ("depth",)
+
+
+@contextmanager
+def _raster_of(path: Path, reading: ImageReading) -> Iterator[Raster | None]:
+    """Opens a file that has windows or a georeference; yields None for any other."""
+    suffix = path.suffix.lower()
+    if suffix != NPY and not (suffix in TIFF_SUFFIXES and has_tifffile() and path.is_file()):
+        yield None
+        return
+    with ExitStack() as stack:
+        raster = None
+        # Pillow may read what tifffile does not; what neither reads is an error there.
+        with suppress(ValueError):
+            raster = stack.enter_context(open_raster(path, reading))
+        yield raster
+
+
+def _without_data_ignored(labels: np.ndarray, image: np.ndarray, spec: LabelSpec) -> np.ndarray:
+    """Returns predictions in which pixels are ignored whose bands all have no data."""
+    if image.dtype == np.uint8:
+        return labels
+    missing = np.isnan(image).all(axis=-1)
+    return np.where(missing, np.uint8(spec.ignore_class), labels)
+
+
 def _read(
-    path: Path, modalities: Sequence[str], others: Mapping[str, Partners], num_channels: int
+    path: Path, modalities: Sequence[str], others: Mapping[str, Partners], reading: ImageReading
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns what the network takes, and what a viewer sees of it (RGB, uint8)."""
-    if not modalities:
-        image = read_channels(path, num_channels)
-        return image, shown(
-            {"image": image if num_channels == 1 else image[..., :3].astype("uint8")}
-        )
+    if _is_one_picture(modalities):
+        image = read_image(path, reading)
+        return image, image if reading.is_rgb else picture_of(image)
     images = read_modalities(
         {name: others[name].of(path) if name in others else path for name in modalities}
     )
     return joined(images), shown(images)
 
 
-def _files_of(name: str | Path, on_left_out: Callable[[str], object]) -> list[Path]:
+def _files_of(
+    name: str | Path, suffixes: frozenset[str], on_left_out: Callable[[str], object]
+) -> list[Path]:
     path = Path(name)
     if path.is_dir():
         found = [file for file in sorted(path.iterdir()) if not is_leftover(file.name)]
-        files, left_out = _images_among(found, of_folder=True)
+        files, left_out = _images_among(found, suffixes)
         if not files:
             raise ValueError(
                 f"There is no image in the folder {path}{left_out and f', only {left_out}'}. "
@@ -330,7 +499,7 @@ def _files_of(name: str | Path, on_left_out: Callable[[str], object]) -> list[Pa
         return [path]
     else:
         found = [file for file in sorted(_matches(path.parts)) if not is_leftover(file.name)]
-        files, left_out = _images_among(found, of_folder=False)
+        files, left_out = _images_among(found, None)
         if not files:
             written = f" that keras-fcn did not write: there are {left_out}" if left_out else ""
             raise ValueError(f"No file matches the pattern {name}{written}.")
@@ -339,12 +508,12 @@ def _files_of(name: str | Path, on_left_out: Callable[[str], object]) -> list[Pa
     return files
 
 
-def _images_among(paths: Sequence[Path], *, of_folder: bool) -> tuple[list[Path], str]:
+def _images_among(paths: Sequence[Path], suffixes: frozenset[str] | None) -> tuple[list[Path], str]:
     """Returns those of the contents of a folder, or matches of a pattern, that are predicted.
 
     Args:
         paths: The files and folders.
-        of_folder: Whether to take only the images; a pattern was meant as it is.
+        suffixes: Of the images in a folder; `None` for a pattern, which was meant as it is.
 
     Returns:
         The files, and a text with what was left out; empty if nothing was.
@@ -355,10 +524,10 @@ def _images_among(paths: Sequence[Path], *, of_folder: bool) -> tuple[list[Path]
     for path in paths:
         suffix = path.suffix.lower()
         if path.is_dir():
-            num_folders += of_folder
+            num_folders += suffixes is not None
         elif path.name in written.names(path.parent):
             num_written += 1
-        elif of_folder and suffix not in picture_suffixes():
+        elif suffixes is not None and suffix not in suffixes:
             others[suffix or "without a suffix"] += 1
         elif path.is_file():
             images.append(path)
@@ -420,7 +589,12 @@ def _check_inputs_stay(paths: Sequence[Path], targets: Sequence[Path], heads: He
     images = {path.resolve() for path in paths}
     for target in targets:
         for head in heads:
-            for file in _output_files(target, heads, head):
+            files = {
+                file
+                for suffix in (".png", ".tif")
+                for file in _output_files(target, heads, head, suffix)
+            }
+            for file in files:
                 if file.resolve() in images:
                     raise ValueError(
                         f"The prediction would overwrite the image {file}. Choose another folder "
@@ -428,7 +602,7 @@ def _check_inputs_stay(paths: Sequence[Path], targets: Sequence[Path], heads: He
                     )
 
 
-def _output_files(target: Path, heads: Heads, head: str) -> tuple[Path, Path]:
+def _output_files(target: Path, heads: Heads, head: str, suffix: str) -> tuple[Path, Path]:
     """Returns the files of a head's predictions and overlay."""
     name = target.name + heads.suffix(head)
-    return target.with_name(f"{name}.png"), target.with_name(f"{name}_overlay.jpg")
+    return target.with_name(name + suffix), target.with_name(f"{name}_overlay.jpg")

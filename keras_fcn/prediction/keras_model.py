@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_fcn.labels import Heads, LabelSpec
-from keras_fcn.modalities import image_dtype
+from keras_fcn.modalities import ImageReading, image_dtype
 from keras_fcn.models import FCN
 from keras_fcn.models.optimize import fast_argmax, inference_model
 from keras_fcn.models.receptive_field import reach_of
@@ -36,7 +36,9 @@ class KerasPredictor(Predictor):
         self.model = model
         modalities = model.modalities if isinstance(model, FCN) else ()
         input_shape = _checked_input_shape(model, path)
-        super().__init__(path, heads_of(model), input_shape, modalities)
+        super().__init__(
+            path, heads_of(model), input_shape, modalities, image_reading_of(model).to_dict()
+        )
         backend = keras.backend.backend()
         self.runtime = "Keras" if backend == "tensorflow" else f"Keras, {backend}"
         compiled = _graphs if backend == "tensorflow" else _calls
@@ -72,6 +74,13 @@ def heads_of(model: keras.Model) -> Heads:
     if isinstance(model.output, dict):
         return Heads({name: _numbered(output) for name, output in model.output.items()})
     return Heads(_numbered(model.output))
+
+
+def image_reading_of(model: keras.Model) -> ImageReading:
+    """Returns how image files are read for a model: as in its training, if that is known."""
+    settings = model.origin.get("config", {}).get("data", {}) if isinstance(model, FCN) else {}
+    has_names = bool(getattr(model, "modalities", ()))
+    return ImageReading.from_dict(settings, 3 if has_names else model.input_shape[-1])
 
 
 def _numbered(output: keras.KerasTensor) -> LabelSpec:

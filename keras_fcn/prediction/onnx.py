@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_fcn.labels import Heads
-from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
 from keras_fcn.prediction.checksum import check
 from keras_fcn.prediction.predictor import (
     LOGITS,
@@ -37,12 +37,12 @@ class ONNXPredictor(Predictor):
     runtime = "ONNX Runtime"
 
     def __init__(self, path: Path, *, num_threads: int | None = None) -> None:
-        check(path)
         self._session = _session(path, num_threads)
         texts = self._session.get_modelmeta().custom_metadata_map
         try:
             heads = Heads.from_json(texts["labels.json"])
             modalities = json.loads(texts.get(MODALITIES_FILE, "[]"))
+            reading = json.loads(texts.get(READING_FILE, "{}"))
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(
                 f"{path} must contain its classes (labels.json in the metadata). They are "
@@ -53,7 +53,13 @@ class ONNXPredictor(Predictor):
         height, width, num_channels = (
             length if isinstance(length, int) else None for length in self._input.shape[1:]
         )
-        super().__init__(path, heads, (height, width, num_channels or 0), modalities)
+        super().__init__(
+            path,
+            heads,
+            (height, width, num_channels or 0),
+            modalities,
+            reading,
+        )
         self._output_names = {output.name for output in self._session.get_outputs()}
 
     @property
@@ -88,6 +94,7 @@ def _session(path: Path, num_threads: int | None) -> Any:
         raise ImportError(
             f"{path} needs ONNX Runtime. Run: pip install 'keras_fcn[onnx]'"
         ) from error
+    check(path)
     options = onnxruntime.SessionOptions()
     if num_threads:
         options.intra_op_num_threads = num_threads

@@ -22,7 +22,8 @@ PolygonFormat = Literal["labelme", "coco"]
 _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 _LABELME_VERSION = "5.5.0"
 _LABELME_BACKGROUND = "_background_"
-_LABELME_IGNORED = "__ignore__"
+# Our imports, and labelme itself, take it for pixels without a class.
+_IGNORED = "__ignore__"
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class PolygonFiles:
     labelme has no holes: regions in a hole are drawn above the one that surrounds them, those of
     the background with the label `_background_`. In COCO a region with holes is stored as run
     lengths, others as polygons. Outside of holes a class 0 called `background` is not written.
+    Pixels with the ignored label, such as those without data, are regions called `__ignore__`.
 
     Args:
         format: The tool.
@@ -130,11 +132,14 @@ class PolygonFiles:
     def finish(self) -> None:
         """Writes what is about all images."""
         if self.format == "labelme":
-            names = [_LABELME_IGNORED, *map(self._labelme_name, range(self.labels.num_classes))]
+            names = [_IGNORED, *map(self._labelme_name, range(self.labels.num_classes))]
             write_text(self._table, "\n".join(names) + "\n")
             self.written.add(self._table)
             return
         first = 1 if self.has_background else 0
+        categories = dict(enumerate(self.labels.class_names))
+        if self._has_ignored:
+            categories[self.labels.ignore_class] = _IGNORED
         write_json(
             self.file(""),
             {
@@ -143,7 +148,7 @@ class PolygonFiles:
                 "annotations": self._annotations,
                 "categories": [
                     {"id": self._category(label), "name": name, "supercategory": ""}
-                    for label, name in enumerate(self.labels.class_names)
+                    for label, name in categories.items()
                     if label >= first
                 ],
             },
@@ -179,7 +184,14 @@ class PolygonFiles:
             "imageWidth": width,
         }
 
+    @property
+    def _has_ignored(self) -> bool:
+        ignored = self._category(self.labels.ignore_class)
+        return any(annotation["category_id"] == ignored for annotation in self._annotations)
+
     def _labelme_name(self, label: int) -> str:
+        if label == self.labels.ignore_class:
+            return _IGNORED
         if label == 0 and self.has_background:
             return _LABELME_BACKGROUND
         return self.labels.class_names[label]
@@ -223,7 +235,9 @@ class PolygonFiles:
             )
 
     def _category(self, label: int) -> int:
-        """Returns the id of a class; ids are from 1."""
+        """Returns the id of a class; ids are from 1, and the ignored label has the last one."""
+        if label == self.labels.ignore_class:
+            return self.labels.num_classes + 1
         return label if self.has_background else label + 1
 
 

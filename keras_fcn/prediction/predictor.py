@@ -14,7 +14,7 @@ import numpy as np
 from keras_fcn.data.resizing import Size, resized_images, resized_labels, resized_logits
 from keras_fcn.files import disk_error, first_line
 from keras_fcn.labels import Heads, Labels, LabelSpec
-from keras_fcn.modalities import image_dtype
+from keras_fcn.modalities import ImageReading, image_dtype
 
 # One array per head.
 Maps = dict[str, np.ndarray]
@@ -85,6 +85,8 @@ class Predictor(ABC):
         input_shape: Height, width (None if they may vary) and channels of the images.
         modalities: Names of the images (see `keras_fcn.modalities`), in their order along the
             channels.
+        image_reading: How image files are read for it, as `ImageReading.to_dict` returns it; by
+            default as RGB, or with as many bands as it has channels.
 
     Attributes:
         format: `"keras"`, `"savedmodel"`, `"tflite"` or `"onnx"`.
@@ -97,6 +99,7 @@ class Predictor(ABC):
             SavedModel can do, inside. Else None.
         num_channels: Channels of the images: 3, unless the network takes more than RGB.
         modalities: As above; empty for RGB, and where the file does not name them.
+        image_reading: An `ImageReading`.
         options: What a SavedModel does besides running the network.
     """
 
@@ -110,11 +113,15 @@ class Predictor(ABC):
         labels: LabelSpec | Mapping[str, LabelSpec],
         input_shape: tuple[int | None, int | None, int],
         modalities: Sequence[str] = (),
+        image_reading: Mapping[str, Any] | None = None,
     ) -> None:
         height, width, self.num_channels = input_shape
         self.path = path
         self.heads = Heads(labels)
         self.modalities = tuple(modalities)
+        self.image_reading = ImageReading.from_dict(
+            image_reading or {}, 3 if modalities else self.num_channels or 3
+        )
         self.fixed_size: Size | None = (height, width) if height and width else None
         self.network_size = self.fixed_size
 

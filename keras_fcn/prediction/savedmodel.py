@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_fcn.labels import Heads
-from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
 from keras_fcn.prediction.checksum import check
 from keras_fcn.prediction.predictor import (
     LOGITS,
@@ -50,6 +50,7 @@ class SavedModelPredictor(Predictor):
         try:
             heads = Heads.from_json(_text(assets / "labels.json"))
             modalities = json.loads(_text(assets / MODALITIES_FILE) or "[]")
+            reading = json.loads(_text(assets / READING_FILE) or "{}")
             self.options = ServingOptions.from_json(_text(assets / "serving.json") or "{}")
             # The object that was loaded must live as long as its functions.
             self._loaded = tf.saved_model.load(str(path))
@@ -59,7 +60,13 @@ class SavedModelPredictor(Predictor):
         except Exception as error:
             raise damaged(path, "a SavedModel", error) from error
         given = self._signatures[PREDICTIONS].structured_input_signature[1]["images"]
-        super().__init__(path, heads, tuple(given.shape[1:]), modalities)
+        super().__init__(
+            path,
+            heads,
+            tuple(given.shape[1:]),
+            modalities,
+            reading,
+        )
         self.network_size = self.options.size or self.fixed_size
 
     def _predictions(self, images: np.ndarray) -> Maps:

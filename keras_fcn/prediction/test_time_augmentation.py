@@ -44,6 +44,7 @@ class AveragedPredictor(Predictor):
             predictor.heads,
             (*size, predictor.num_channels),
             predictor.modalities,
+            predictor.image_reading.to_dict(),
         )
         self.format, self.runtime = predictor.format, predictor.runtime
         self.options = predictor.options

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_fcn.labels import Heads
-from keras_fcn.modalities import MODALITIES_FILE
+from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
 from keras_fcn.prediction.checksum import check
 from keras_fcn.prediction.predictor import (
     LOGITS,
@@ -56,7 +56,7 @@ class TFLitePredictor(Predictor):
         keep_tensors: bool = False,
     ) -> None:
         check(path)
-        heads, modalities = _description_in(path)
+        heads, modalities, reading = _description_in(path)
         self.runtime = "TFLite, XNNPACK" if use_delegate else "TFLite, no delegate"
         self._interpreter = _interpreter(path, num_threads, use_delegate, keep_tensors)
         self._lock = Lock()
@@ -68,7 +68,13 @@ class TFLitePredictor(Predictor):
             self._logits_details = self._logits_before(path)
         # An axis that may vary has the size -1.
         shape = [max(0, size) for size in self._input["shape_signature"].tolist()]
-        super().__init__(path, heads, (shape[1], shape[2], shape[3]), modalities)
+        super().__init__(
+            path,
+            heads,
+            (shape[1], shape[2], shape[3]),
+            modalities,
+            reading,
+        )
 
     @property
     def has_logits(self) -> bool:
@@ -142,19 +148,24 @@ def _interpreter(
     return interpreter
 
 
-def _description_in(path: Path) -> tuple[Heads, tuple[str, ...]]:
-    """Returns heads and modalities that a `.tflite` contains: the file is a zip archive, too."""
+def _description_in(path: Path) -> tuple[Heads, tuple[str, ...], dict[str, Any]]:
+    """Returns heads, modalities, and how images are read, that a `.tflite` contains.
+
+    The file is a zip archive, too.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             heads = Heads.from_json(archive.read("labels.json").decode())
             is_named = MODALITIES_FILE in archive.namelist()
             modalities = json.loads(archive.read(MODALITIES_FILE)) if is_named else ()
+            has_reading = READING_FILE in archive.namelist()
+            reading = json.loads(archive.read(READING_FILE)) if has_reading else {}
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
         raise ValueError(
             f"{path} must contain its classes (a member labels.json at its end). They are "
             "missing: the file was not written by `keras-fcn export`."
         ) from error
-    return heads, tuple(modalities)
+    return heads, tuple(modalities), reading
 
 
 def _has_logits(details: Details) -> bool:

@@ -2,8 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,10 @@ TILE_SIZE: Size = (1408, 1408)
 BLEND = 32
 
 # Where in a batch: an image, its rows, its columns.
-Block = tuple[int, slice, slice]
+Place = tuple[int, slice, slice]
+# Rows and columns of an image, and what they contain.
+Block = tuple[slice, slice, np.ndarray]
+ReadWindow = Callable[[slice, slice], np.ndarray]
 
 
 class TiledPredictor(Predictor):
@@ -64,6 +68,7 @@ class TiledPredictor(Predictor):
             predictor.heads,
             (None, None, predictor.num_channels),
             predictor.modalities,
+            predictor.image_reading.to_dict(),
         )
         self.format, self.runtime = predictor.format, predictor.runtime
         self.options = predictor.options
@@ -97,7 +102,7 @@ class TiledPredictor(Predictor):
 
     def _predictions(self, images: np.ndarray) -> Maps:
         maps = {head: np.empty(images.shape[:3], "uint8") for head in self.heads}
-        for head, block, logits in self._blocks(images):
+        for head, block, logits in self._blocks_of(images):
             maps[head][block] = logits.argmax(-1)
         return maps
 
@@ -106,42 +111,60 @@ class TiledPredictor(Predictor):
             head: np.empty((*images.shape[:3], spec.num_classes), "float32")
             for head, spec in self.heads.items()
         }
-        for head, block, logits in self._blocks(images):
+        for head, block, logits in self._blocks_of(images):
             maps[head][block] = logits
         return maps
 
     def _predictions_and_confidences(self, images: np.ndarray) -> tuple[Maps, Maps]:
         predictions = {head: np.empty(images.shape[:3], "uint8") for head in self.heads}
         confidences = {head: np.empty(images.shape[:3], "float32") for head in self.heads}
-        for head, block, logits in self._blocks(images):
+        for head, block, logits in self._blocks_of(images):
             predictions[head][block] = logits.argmax(-1)
             confidences[head][block] = self._confidence(logits[None])[0]
         return predictions, confidences
 
-    def _blocks(self, images: np.ndarray) -> Iterator[tuple[str, Block, np.ndarray]]:
-        """Yields the blended logits of each tile, by head, as soon as they are complete.
+    def prediction_blocks(self, size: Size, read: ReadWindow) -> Iterator[tuple[str, Block]]:
+        """Yields the predictions of an image that is read by windows, tile by tile.
 
-        Together they are the whole images, each pixel once.
+        Args:
+            size: Height and width of the image.
+            read: Returns some rows and columns of it, as `predict` takes images.
+
+        Yields:
+            The head, and the rows, the columns and the predictions of a block, uint8. Together
+            the blocks of a head are the whole image, each pixel once.
+
+        Raises:
+            ImageSizeError: If the image is smaller than the network's fixed size.
         """
-        rows, columns = (self._spans(images, axis) for axis in (1, 2))
-        for index, image in enumerate(images):
-            seams = {head: _Seams() for head in self.heads}
-            for row in rows:
-                for column in columns:
-                    tile = image[None, row.start : row.stop, column.start : column.stop]
-                    outputs = self._predictor.logits_by_head(np.ascontiguousarray(tile))
-                    for head, logits in outputs.items():
-                        block, finished = seams[head].finished(logits[0], row, column)
-                        yield head, (index, *block), finished
+        for head, (rows, columns, logits) in self._blocks(size, read):
+            yield head, (rows, columns, logits.argmax(-1).astype("uint8"))
 
-    def _spans(self, images: np.ndarray, axis: int) -> list["Span"]:
-        (height, width), length = images.shape[1:3], images.shape[axis]
-        tile = self.tile_size[axis - 1]
+    def _blocks_of(self, images: np.ndarray) -> Iterator[tuple[str, Place, np.ndarray]]:
+        for index, image in enumerate(images):
+            window = partial(_window_of, image)
+            for head, (rows, columns, logits) in self._blocks(image.shape[:2], window):
+                yield head, (index, rows, columns), logits
+
+    def _blocks(self, size: Size, read: ReadWindow) -> Iterator[tuple[str, Block]]:
+        """Yields the blended logits of each tile, by head, as soon as they are complete."""
+        seams = {head: _Seams() for head in self.heads}
+        all_columns = self._spans(size, 1)
+        for row in self._spans(size, 0):
+            for column in all_columns:
+                tile = read(slice(row.start, row.stop), slice(column.start, column.stop))
+                outputs = self._predictor.logits_by_head(np.ascontiguousarray(tile[None]))
+                for head, logits in outputs.items():
+                    (rows, columns), finished = seams[head].finished(logits[0], row, column)
+                    yield head, (rows, columns, finished)
+
+    def _spans(self, size: Size, axis: int) -> list["Span"]:
+        length, tile = size[axis], self.tile_size[axis]
         if self.is_fixed and length < tile:
             raise ImageSizeError(
                 f"Tiles of this network are {self.tile_size[0]}x{self.tile_size[1]}, and an image "
-                f"must not be smaller. Received: {height}x{width}. Leave tiles out, so that it is "
-                "resized."
+                f"must not be smaller. Received: {size[0]}x{size[1]}. Leave tiles out, so that it "
+                "is resized."
             )
         return spans_of(length, tile, self.overlap, last_is_whole=self.is_fixed)
 
@@ -247,6 +270,10 @@ class _Seams:
             self._above[column.start] = logits[-BLEND:].copy()
             logits = logits[:-BLEND]
         return (row.finished, column.finished), logits
+
+
+def _window_of(image: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+    return image[rows, columns]
 
 
 def _checked_tile_size(size: Size | None, fixed_size: Size | None) -> Size:

@@ -2,7 +2,12 @@
 
 import numpy as np
 
-from keras_fcn.layers.normalization import TORCH_MEAN_RGB, TORCH_STD_RGB, NormalizationMode
+from keras_fcn.layers.normalization import (
+    CAFFE_MEAN_BGR,
+    TORCH_MEAN_RGB,
+    TORCH_STD_RGB,
+    NormalizationMode,
+)
 
 # The modes of `ImageNormalization` that are a scale and an offset for each color.
 FOLDABLE_MODES = ("caffe", "tf", "torch", "none")
@@ -62,6 +67,37 @@ def extend_input_channels(kernel: np.ndarray, num_channels: int) -> np.ndarray:
     """
     new = [kernel.mean(axis=2, keepdims=True)] * (num_channels - kernel.shape[2])
     return np.concatenate([kernel, *new], axis=2)
+
+
+def widen_to_bands(
+    kernel: np.ndarray, num_bands: int, trained_with: NormalizationMode
+) -> np.ndarray:
+    """Returns a first convolution that takes standardized bands in place of colors.
+
+    A band minus its mean, divided by its deviation, stands for a color minus ImageNet's mean,
+    divided by ImageNet's deviation: the kernel is scaled for that. Bands 1 to 3 get the kernels of
+    red, green and blue, each further one their mean; of one or two bands each gets the mean. All
+    are multiplied by 3 / `num_bands`, so that the sum keeps its size.
+
+    Args:
+        kernel: Shape `(height, width, 3, filters)`.
+        num_bands: Number of bands wanted.
+        trained_with: `ImageNormalization` mode of the kernel's training.
+
+    Example:
+        >>> kernel = np.array([1.0, 2.0, 6.0]).reshape(1, 1, 3, 1)
+        >>> widen_to_bands(kernel, 4, "torch").ravel().tolist()
+        [0.75, 1.5, 4.5, 2.25]
+        >>> widen_to_bands(kernel, 1, "torch").ravel().tolist()
+        [9.0]
+    """
+    if trained_with in FOLDABLE_MODES:
+        no_bias = np.zeros(kernel.shape[-1], kernel.dtype)
+        # The offset that is left is below a tenth of a deviation.
+        kernel, _ = fold_normalization(kernel, no_bias, trained_with, "torch", CAFFE_MEAN_BGR)
+    kept = kernel if num_bands >= kernel.shape[2] else kernel[:, :, :0]
+    further = [kernel.mean(axis=2, keepdims=True)] * (num_bands - kept.shape[2])
+    return np.concatenate([kept, *further], axis=2) * (kernel.shape[2] / num_bands)
 
 
 def _affine(

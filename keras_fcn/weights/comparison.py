@@ -26,7 +26,10 @@ PLACEMENT = ("geometry", "border")
 # What `normalizations_of` calls channels that have no names.
 UNNAMED = "channels"
 # Settings of a backbone that change training only, and those that are compared by the layers.
-_NOT_COMPARED = ("weights", "dropout", "kernel_initializer", "normalization", "mean", "model")
+_NOT_COMPARED = (
+    *("weights", "dropout", "kernel_initializer", "model"),
+    *("normalization", "mean", "deviation"),
+)
 # Parts of the configuration of a layer that do not change what it computes.
 _INERT = (
     *("name", "dtype", "trainable", "batch_shape", "batch_input_shape", "build_config", "seed"),
@@ -64,9 +67,9 @@ def compare(source: keras.Model, target: keras.Model) -> list[Difference]:
     """Returns the settings in which two networks differ, of all that change what they compute.
 
     These are the classes, the stride, the skips, the upsampling kernels, the modalities and
-    their fusion, the normalization and the mean of each modality, and the backbone with its
-    settings. Initializers, dropout, the precision and which weights are trained are not among
-    them.
+    their fusion, the normalization, the mean and the deviation of each modality, and the backbone
+    with its settings. Initializers, dropout, the precision and which weights are trained are not
+    among them.
 
     Args:
         source: The network that weights come from.
@@ -260,8 +263,10 @@ def _normalizations(source: "FCN", target: "FCN") -> list[Difference]:
         old, new = ours[name], theirs[name]
         of_name = f" of {name}" if len(theirs) > 1 else ""
         pairs.append(Difference(f"normalization{of_name}", old.mode, new.mode, of_backbone=True))
-        if old.mode == new.mode and old.mode in ("caffe", "log"):
+        if old.mode == new.mode and old.mode in ("caffe", "log", "standardize"):
             pairs.append(Difference(f"mean{of_name}", old.mean, new.mean, of_backbone=True))
+        if old.mode == new.mode == "standardize":
+            pairs.append(Difference("deviation", old.deviation, new.deviation, of_backbone=True))
     return pairs
 
 

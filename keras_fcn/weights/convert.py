@@ -12,7 +12,12 @@ import numpy as np
 
 from keras_fcn.layers.normalization import ImageNormalization
 from keras_fcn.modalities import MODALITIES
-from keras_fcn.weights.adapt import FOLDABLE_MODES, extend_input_channels, fold_normalization
+from keras_fcn.weights.adapt import (
+    FOLDABLE_MODES,
+    extend_input_channels,
+    fold_normalization,
+    widen_to_bands,
+)
 from keras_fcn.weights.caffe import open_caffemodel
 from keras_fcn.weights.means import Mean, choose_mean, find_published
 from keras_fcn.weights.published import WeightCard
@@ -171,7 +176,7 @@ def fill_network(
             f"{published[1]}. Received: a network for {', '.join(inputs)}. Build it with "
             f"modalities={published[0].inputs}."
         )
-    if source.is_classifier and model.modalities:
+    if source.is_classifier and (model.modalities or backbone.normalization == "standardize"):
         return assign_weights(model, source)  # trained on RGB alone
     mean = choose_mean(source, num_classes, model.modalities, published, backbone.mean)
     return assign_weights(model, source, mean)
@@ -216,7 +221,9 @@ def assign_weights(
         kernel = _to_keras(stored.weight, layer)
         bias = None if stored.bias is None else stored.bias.read().reshape(-1)
         is_first = stored is source.layers.get(source.input_layer)
-        if is_first and normalization is not None and bias is not None:
+        if is_first and normalization is not None and normalization.mode == "standardize":
+            kernel = widen_to_bands(kernel, layer.kernel.shape[2], source.normalization)
+        elif is_first and normalization is not None and bias is not None:
             kernel, bias = fold_normalization(
                 kernel, bias, source.normalization, normalization.mode, normalization.mean
             )
@@ -279,7 +286,12 @@ def _plan(
                 kept.append(layer.name)
             else:
                 missing.append(f"{layer.name}: {[tuple(w.shape) for w in layer.weights]}")
-        elif problem := _mismatch(layer, stored, colors_only=_is_extendable(stored, source)):
+        elif problem := _mismatch(
+            layer,
+            stored,
+            colors_only=_is_extendable(stored, source),
+            has_bands=_has_bands(model, source),
+        ):
             mismatched.append(f"{layer.name}: {problem}")
         else:
             plan.append((layer, stored))
@@ -303,12 +315,12 @@ def _leaf_layers(model: keras.Model) -> Iterator[Any]:
             yield layer
 
 
-def _mismatch(layer: Any, stored: SourceLayer, *, colors_only: bool) -> str | None:
+def _mismatch(layer: Any, stored: SourceLayer, *, colors_only: bool, has_bands: bool) -> str | None:
     """Returns what differs between a layer and the one of the file, or None."""
     if not isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
         return f"a {type(layer).__name__}, which neither Caffe's nor PyTorch's files fill"
     wanted = _file_shape(layer)
-    if colors_only and wanted[1] > 3:
+    if colors_only and (wanted[1] > 3 or has_bands):
         wanted = (wanted[0], 3, *wanted[2:])
     if stored.weight.shape not in _equivalent_shapes(wanted):
         return f"the model needs the weight {wanted}, the file has {stored.weight.shape}"
@@ -398,12 +410,22 @@ def _other_normalization(model: keras.Model, source: WeightFile) -> ImageNormali
     return None
 
 
+def _has_bands(model: keras.Model, source: WeightFile) -> bool:
+    """Whether a classifier of colors fills a network for standardized bands."""
+    normalization = _other_normalization(model, source)
+    return (
+        source.is_classifier and normalization is not None and normalization.mode == "standardize"
+    )
+
+
 def _normalization_mismatches(model: keras.Model, source: WeightFile) -> list[str]:
     """Returns why a difference in normalization cannot be folded into the first convolution."""
     normalization = _other_normalization(model, source)
     first = source.layers.get(source.input_layer)
     if normalization is None or first is None:
         return []
+    if _has_bands(model, source):
+        return []  # widened
     is_rgb = len(model.inputs) == 1 and model.inputs[0].shape[-1] == 3 and normalization.flip
     if is_rgb and normalization.mode in FOLDABLE_MODES and first.bias is not None:
         return []
@@ -417,6 +439,8 @@ def _normalization_notes(model: keras.Model, source: WeightFile) -> tuple[str, .
     normalization = _other_normalization(model, source)
     if normalization is None:
         return ()
+    if _has_bands(model, source):
+        return (f"trained on colors: {source.input_layer} widened to standardized bands",)
     return (
         f"trained on inputs normalized as {source.normalization!r}, the model normalizes as "
         f"{normalization.mode!r}: folded into {source.input_layer}, exact but for the image's "

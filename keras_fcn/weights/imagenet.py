@@ -11,7 +11,7 @@ import numpy as np
 from keras_fcn.backbones.applications import Application
 from keras_fcn.backbones.vgg import VGG
 from keras_fcn.files import first_line
-from keras_fcn.weights.adapt import extend_input_channels
+from keras_fcn.weights.adapt import extend_input_channels, widen_to_bands
 from keras_fcn.weights.convert import READERS, fill_network, load_weight_file, open_weight_file
 from keras_fcn.weights.published import download, find_card
 
@@ -26,7 +26,7 @@ def load_backbone_weights(model: "FCN", weights: str) -> None:
     """Fills the backbones of a network with the ImageNet classifier that they come from.
 
     The first convolution of a backbone for further channels than colors is extended, see
-    `extend_input_channels`.
+    `extend_input_channels`; that of one for standardized bands is widened, see `widen_to_bands`.
 
     Args:
         model: The network.
@@ -63,7 +63,7 @@ def _load_application(model: "FCN", backbone: Application, weights: str) -> None
             new.set_weights(
                 [
                     values if values.shape == weight.shape
-                    else extend_input_channels(values, weight.shape[2])
+                    else _for_channels(values, weight.shape[2], model)
                     for values, weight in zip(old.get_weights(), new.weights, strict=True)
                 ]
             )  # fmt: skip
@@ -126,7 +126,7 @@ def convolutionalize(classifier: keras.Model, model: keras.Model, suffix: str = 
     (paper, section 3.1). Both are flattened row, column, channel in Keras, so a
     reshape moves it. fc6 and fc7 keep their random weights where the network
     has another width than the classifier. A first convolution for further
-    channels than colors is extended, see `extend_input_channels`.
+    channels than colors is extended, see `load_backbone_weights`.
 
     Args:
         classifier: `keras.applications.VGG16` or `VGG19`, with or without its top.
@@ -144,13 +144,23 @@ def convolutionalize(classifier: keras.Model, model: keras.Model, suffix: str = 
             continue
         kernel, bias = layer.get_weights()
         target = model.get_layer(target_name)
-        if kernel.ndim == 4 and kernel.shape[2] < target.kernel.shape[2]:
-            kernel = extend_input_channels(kernel, target.kernel.shape[2])
+        if kernel.ndim == 4 and kernel.shape[2] == 3:
+            kernel = _for_channels(kernel, target.kernel.shape[2], model)
         if kernel.size != np.prod(target.kernel.shape):
             continue
         target.set_weights([kernel.reshape(target.kernel.shape), bias])
         filled.append(target_name)
     return filled
+
+
+def _for_channels(kernel: np.ndarray, num_channels: int, model: keras.Model) -> np.ndarray:
+    """Returns a first convolution over colors for the images of a network."""
+    backbone = getattr(model, "backbone", None)
+    if backbone is not None and backbone.normalization == "standardize":
+        return widen_to_bands(kernel, num_channels, backbone.trained_with)
+    if num_channels <= kernel.shape[2]:
+        return kernel
+    return extend_input_channels(kernel, num_channels)
 
 
 def _load_arrays(model: keras.Model, path: Path, suffix: str) -> list[str]:
@@ -165,8 +175,8 @@ def _load_arrays(model: keras.Model, path: Path, suffix: str) -> list[str]:
             if kernel_name not in arrays or bias_name is None:
                 continue
             kernel, bias = arrays[kernel_name], arrays[bias_name]
-            if kernel.shape[2] < layer.kernel.shape[2]:
-                kernel = extend_input_channels(kernel, layer.kernel.shape[2])
+            if kernel.shape[2] == 3:
+                kernel = _for_channels(kernel, layer.kernel.shape[2], model)
             expected = [tuple(w.shape) for w in layer.weights]
             if [kernel.shape, bias.shape] != expected:
                 raise ValueError(

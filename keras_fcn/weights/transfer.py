@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_fcn.labels import Heads
-from keras_fcn.weights.adapt import extend_input_channels
+from keras_fcn.weights.adapt import extend_input_channels, widen_to_bands
 from keras_fcn.weights.classes import (
     ClassMatch,
     match_heads,
@@ -72,11 +72,13 @@ def transfer(
     the FCN-32s it came from. Where both networks name their classes, score layers keep those
     that both have, by name, else by number; new classes keep the target's initial weights. A
     network for further channels, such as depth, starts with their mean over the colors,
-    see `extend_input_channels`. Where only one of two networks scales its skips, as FCN-8s
+    see `extend_input_channels`; one for standardized bands, from colors, with what
+    `widen_to_bands` makes of them. Where only one of two networks scales its skips, as FCN-8s
     at-once does, their score layers are multiplied by the factor.
 
-    A target whose backbone names no mean gets that of the source. In all other settings that
-    change what a network computes the two must agree, see `keras_fcn.weights.comparison`.
+    A target whose backbone names no mean gets that of the source. Standardized bands keep the
+    mean and deviation of the target. In all other settings that change what a network computes
+    the two must agree, see `keras_fcn.weights.comparison`.
 
     Args:
         source: A trained network.
@@ -118,7 +120,7 @@ def transfer(
             )
             adapted.append(name)
         elif not same_shapes(old, new):
-            layer.set_weights([extend_input_channels(old[0], target.input_shape[-1]), *old[1:]])
+            layer.set_weights([_for_channels(old[0], source, target), *old[1:]])
             adapted.append(name)
         else:
             layer.set_weights(old)
@@ -162,6 +164,10 @@ def _changed_on_purpose(source: Any, target: Any, changes: Collection[str]) -> l
         allowed.add("skip_scales")  # of which the weights of the score layers can take account
     if _is_extended(source, target):
         allowed |= {"modalities", "input_shape"}
+    if _is_widened(source, target):
+        allowed |= {"modalities", "input_shape", "normalization"}
+    if _standardizes(source) and _standardizes(target):
+        allowed |= {"mean", "deviation"}  # bands of either are about zero, deviation 1
     differences = check_same(
         source,
         target,
@@ -201,14 +207,25 @@ def _is_extended(source: Any, target: Any) -> bool:
     return len(ours) < len(theirs) and theirs[: len(ours)] == ours
 
 
+def _is_widened(source: Any, target: Any) -> bool:
+    """Returns whether the target takes standardized bands in place of the colors of the source."""
+    return (
+        _standardizes(target)
+        and isinstance(getattr(source, "heads", None), Heads)
+        and tuple(normalizations_of(source)) == ("rgb",)
+        and tuple(normalizations_of(target)) == (UNNAMED,)
+    )
+
+
 def _check_shapes(source: keras.Model, target: keras.Model, matches: dict[str, ClassMatch]) -> None:
     """Raises ValueError unless layers of the same name fit, and there are some."""
     sources = dict(_layers_with_weights(source))
     channels = source.input_shape[-1], target.input_shape[-1]
+    has_bands = _standardizes(target)
     common = [(n, layer) for n, layer in _layers_with_weights(target) if n in sources]
     for name, layer in common:
         old, new = sources[name].get_weights(), layer.get_weights()
-        fits = same_shapes(old, new) or _differ_in_channels_only(old, new, channels)
+        fits = same_shapes(old, new) or _differ_in_channels_only(old, new, channels, has_bands)
         if match_of_layer(name, matches, target):
             fits = fits or _differ_in_classes_only(old, new)
         if not fits:
@@ -250,14 +267,30 @@ def _differ_in_classes_only(old: list[np.ndarray], new: list[np.ndarray]) -> boo
     )
 
 
+def _standardizes(model: keras.Model) -> bool:
+    """Whether a network takes standardized bands."""
+    backbone = getattr(model, "backbone", None)
+    return backbone is not None and backbone.normalization == "standardize"
+
+
+def _for_channels(kernel: np.ndarray, source: keras.Model, target: keras.Model) -> np.ndarray:
+    """Returns a first convolution of the source for the channels of the target."""
+    backbone = getattr(source, "backbone", None)
+    num_channels = target.input_shape[-1]
+    if backbone is not None and source.input_shape[-1] == 3 and _standardizes(target):
+        trained_with = backbone.normalization or backbone.trained_with
+        return widen_to_bands(kernel, num_channels, trained_with)
+    return extend_input_channels(kernel, num_channels)
+
+
 def _differ_in_channels_only(
-    old: list[np.ndarray], new: list[np.ndarray], channels: tuple[int, int]
+    old: list[np.ndarray], new: list[np.ndarray], channels: tuple[int, int], has_bands: bool
 ) -> bool:
-    """Whether these are a first convolution over colors and one over more channels."""
+    """Whether these are a first convolution over colors and one over more channels, or bands."""
     kernels = old[0].shape, new[0].shape
     return (
-        channels[0] < channels[1]
-        and [w.shape for w in old[1:]] == [w.shape for w in new[1:]]
+        (channels[0] < channels[1] or (channels[0] == 3 != channels[1] and has_bands))
+        and same_shapes(old[1:], new[1:])
         and [len(shape) for shape in kernels] == [4, 4]
         and tuple(shape[2] for shape in kernels) == channels
         and kernels[0][:2] + kernels[0][3:] == kernels[1][:2] + kernels[1][3:]

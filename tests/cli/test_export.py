@@ -29,6 +29,21 @@ def test_without_its_data_set_it_is_compared_on_the_sample(run, channel_model, t
     assert open_predictor(tmp_path / "m.tflite").fixed_size == (32, 48)
 
 
+def test_a_file_for_mediapipe_outputs_logits(run, channel_model, tmp_path):
+    pytest.importorskip("mediapipe")
+
+    result = run(
+        "export", "--model", channel_model, "--format", "tflite", "--output", "m.tflite",
+        "--for", "mediapipe", "--size", "32x48", "--images", "1",
+    )  # fmt: skip
+
+    assert result.exit_code == 0, result.stderr
+    assert "Passed" in result.stdout
+    # That MediaPipe opens it is in tests/export/test_mediapipe.py.
+    predictor = open_predictor(tmp_path / "m.tflite")
+    assert predictor.fixed_size == (32, 48) and predictor.has_logits
+
+
 def test_the_comparison_can_be_left_out(run, channel_model, tmp_path):
     result = run(
         "export", "--model", channel_model, "--format", "savedmodel", "--output", tmp_path / "s",
@@ -45,6 +60,12 @@ def test_the_comparison_can_be_left_out(run, channel_model, tmp_path):
         (["--format", "tflite", "--calibration", "sample"], "--quantize int8 needs --calibration"),
         (["--format", "savedmodel", "--quantize", "float16"], "are for --format tflite"),
         (["--format", "onnx", "--precision", "bfloat16"], "are for --format savedmodel"),
+        (["--format", "onnx", "--for", "mediapipe"], "are for --format tflite"),
+        (["--format", "tflite", "--for", "mediapipe"], "--for mediapipe needs --size HxW"),
+        (
+            "--format tflite --for mediapipe --size 8x8 --output-type predictions".split(),
+            "--for mediapipe needs --size HxW and outputs logits",
+        ),
     ],
 )
 def test_options_that_contradict_each_other_are_wrong_usage(run, channel_model, arguments, text):

@@ -12,6 +12,11 @@ from keras_fcn_train import (
     recipe_names,
 )
 from keras_fcn_train.config import settings
+from keras_fcn_train.fingerprint import ClassFingerprint, Fingerprint
+from keras_fcn_train.plan import choose
+from keras_fcn_train.probe import Probe, Trial
+
+RANDOM = ("--backbone-weights", "none")
 
 
 @pytest.fixture
@@ -19,7 +24,7 @@ def trained(monkeypatch):
     """Instead of training, keeps the configurations that it was to train."""
     configs = []
 
-    def fit(config):
+    def fit(config, plan=None):
         configs.append(config)
         workdir = Path(config.run.workdir)
         return TrainingResult(
@@ -51,7 +56,7 @@ def test_options_have_their_names(run):
 
 
 def test_defaults_are_those_of_the_configuration(run, trained):
-    result = run("train")
+    result = run("train", "--no-plan")
 
     assert trained == [Config()], result.stderr
     assert "Best epoch 3: mean_iou 0.5000" in result.output
@@ -72,7 +77,7 @@ def test_defaults_are_those_of_the_configuration(run, trained):
     ],
 )
 def test_options_become_settings(run, trained, arguments, settings):
-    result = run("train", *arguments)
+    result = run("train", "--no-plan", *arguments)
 
     assert trained == [Config().replace(**settings)], result.stderr
 
@@ -84,6 +89,86 @@ def test_options_go_before_the_recipe_and_the_recipe_before_defaults(run, traine
     recipe = load_recipe("sample_quickstart")
     assert recipe.data.crop_size is not None
     assert trained == [recipe.replace(crop_size=None, epochs=2)]
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """Plans at once: on a machine that needs no trial, for two classes."""
+    calls = []
+
+    def make(base, given, dataset, memory, say):
+        calls.append((given, dataset.name, memory))
+        return plan_of(given)
+
+    monkeypatch.setattr("keras_fcn_train.plan.make_plan", make)
+    return calls
+
+
+def plan_of(given):
+    classes = tuple(ClassFingerprint(name, 0.5, 1.0, 50.0) for name in ("sky", "road"))
+    fingerprint = Fingerprint(
+        "sample", 40, 40, 0, 10, (96, 96), (96, 96), 3, ("rgb",), {"segmentation": classes}
+    )
+    return choose(fingerprint, Probe("CPU", 2, 4.0, (), (Trial("train", 8, (96, 96), 1.0),)), given)
+
+
+def test_a_dataset_alone_is_trained_by_a_plan(run, trained, planned):
+    result = run("train", "--dataset", "sample", *RANDOM, "--memory", "3", "--epochs", "5")
+
+    given = {"dataset": "sample", "backbone_weights": None, "epochs": 5}
+    assert planned == [(given, "sample", 3.0)], result.stderr
+    assert trained == [plan_of(given).apply(Config()).replace(**given)]
+    # Every choice is printed with its reason.
+    assert re.search(r"epochs +5 +given by you", result.output)
+    assert re.search(r"optimizer +adamw +its steps do not", result.output)
+
+
+def test_a_plan_is_written_and_followed(run, trained, planned, tmp_path):
+    path = tmp_path / "plan.json"
+    result = run("plan", "--dataset", "sample", *RANDOM, "--time", "30m", "--output", path)
+    assert result.exit_code == 0, result.stderr
+    given, *_ = planned.pop()
+
+    result = run("train", "--plan", path, "--workdir", tmp_path / "run", "--batch-size", "2")
+
+    expected = plan_of(given).apply(Config())
+    own = {"batch_size": 2, "workdir": str(tmp_path / "run")}
+    assert trained == [expected.replace(**own)], result.stderr
+    assert not planned
+
+
+def test_recipes_resumed_and_smoke_trainings_make_no_plan(run, trained, planned, tmp_path):
+    (tmp_path / "config.json").write_text(Config().to_json())
+
+    for arguments in (
+        ("--recipe", "sample_quickstart"),
+        ("--resume", "--workdir", tmp_path),
+        ("--smoke",),
+    ):
+        assert run("train", *arguments).exit_code == 0
+
+    assert len(trained) == 3 and not planned
+
+
+def test_a_plan_excludes_other_sources_of_all_settings(run, tmp_path):
+    path = tmp_path / "plan.json"
+    path.write_text("{}")
+
+    for arguments in (("--recipe", "sample_quickstart"), ("--no-plan",), ("--resume",)):
+        result = run("train", "--plan", path, *arguments)
+        assert result.exit_code == 2
+        assert f"--plan and {arguments[0]} exclude each other" in result.stderr
+    result = run("train", "--plan", path)
+    assert f"{path}: A plan must be the JSON that `keras-fcn plan` writes" in result.stderr
+
+
+def test_a_workdir_of_another_training_is_refused_before_the_plan(run, planned, tmp_path):
+    (tmp_path / "best.keras").touch()
+
+    result = run("train", "--dataset", "sample", *RANDOM, "--workdir", tmp_path)
+
+    assert "is not empty, and was not changed" in result.stderr
+    assert not planned
 
 
 def test_a_training_is_resumed_with_its_own_settings(run, trained, tmp_path):
@@ -101,9 +186,12 @@ def test_a_training_is_resumed_with_its_own_settings(run, trained, tmp_path):
         (["--epochs", "0"], "`epochs` must be at least 1. Received: epochs=0."),
         (["--recipe", "sample_quickstrat"], "Did you mean 'sample_quickstart'?"),
         (["--resume", "--workdir", "nothing"], "There is no training to resume in nothing"),
-        (["--dataset", "sampel"], "Unknown dataset 'sampel'. Did you mean sample?"),
-        (["--dataset", "folder:nothing"], "nothing: there is no such folder."),
-        (["--init", "nothing.keras"], "nothing.keras"),
+        ([*RANDOM, "--dataset", "sampel"], "Unknown dataset 'sampel'. Did you mean sample?"),
+        ([*RANDOM, "--dataset", "folder:nothing"], "nothing: there is no such folder."),
+        ([*RANDOM, "--no-plan", "--dataset", "sampel"], "Did you mean sample?"),
+        (["--no-plan", "--init", "nothing.keras"], "nothing.keras"),
+        (["--loss", "iou"], "`loss` must be crossentropy, focal, dice, or several"),
+        (["--time", "soon"], "`time` must be such as 30m"),
     ],
 )
 def test_mistakes_are_explained(run, arguments, text):
@@ -120,7 +208,7 @@ def test_a_training_that_is_stopped_fails_with_its_reason(run, monkeypatch):
 
     monkeypatch.setattr(keras_fcn_train, "fit", fit, raising=False)
 
-    result = run("train")
+    result = run("train", "--no-plan")
 
     assert result.exit_code == 1
     assert result.stderr == "Error: Stopped after step 7; go on with --resume.\n"

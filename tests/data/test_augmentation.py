@@ -562,6 +562,50 @@ def test_settings_may_be_as_large_as_documented(settings_):
 CELLS = np.arange(12 * 20, dtype="uint8").reshape(12, 20) % 5
 
 
+def band_image():
+    """Bands of which the first is the row, the second 1000 times the column, and a label map."""
+    rows, columns = np.mgrid[:24, :32].astype("float32")
+    image = np.stack([rows, 1000 * columns, -rows, columns, rows], axis=-1)
+    return image, rows.astype("uint8")
+
+
+def augmented_bands(image, label, seed, crop_size, augmentation):
+    images, labels = augment(
+        {"bands": image}, {"": label}, (7, seed), crop_size, {"": 255}, augmentation
+    )
+    return images["bands"].numpy(), labels[""].numpy()
+
+
+def test_bands_move_with_the_label_and_keep_their_values():
+    image, label = band_image()
+    colors = only(brightness=1, contrast=1, saturation=1, hue=0.5, grayscale=1, flip=True)
+
+    for seed in range(6):
+        bands, moved = augmented_bands(image, label, seed, (16, 20), colors)
+
+        assert bands.shape == (16, 20, 5) and bands.dtype == np.float32
+        np.testing.assert_allclose(bands[..., 0], moved, atol=1e-4)
+        np.testing.assert_allclose(bands[..., 2], -bands[..., 0])
+        np.testing.assert_allclose(bands[..., 1], 1000 * bands[..., 3], rtol=1e-5)
+
+
+@pytest.mark.parametrize("settings_", [{}, {"scale": (0.6, 1.7)}, {"rotation": 40}])
+def test_bands_have_no_data_outside_and_missing_pixels_do_not_blend(settings_):
+    image, label = band_image()
+    image = np.full_like(image, 5000.0)
+    image[8:12, 10:20, 1] = np.nan
+
+    for seed in range(6):
+        bands, moved = augmented_bands(image, label, seed, (60, 70), only(**settings_))
+
+        outside = np.isnan(bands).all(axis=-1)
+        # Bilinear weights at the border make it uncertain by a pixel.
+        near = (moved == 255) != outside
+        assert near.mean() < 0.1 and outside.any() and not outside.all()
+        assert np.isnan(bands[..., 1]).sum() > outside.sum()
+        np.testing.assert_allclose(bands[~np.isnan(bands)], 5000, rtol=1e-5)
+
+
 def kept(label, seed, share, cell_size):
     """The labels as an array, and which pixels still have theirs."""
     maps = keep_cells({"": tf.constant(label)}, seed, share, cell_size, {"": 255})

@@ -16,13 +16,13 @@ from keras_fcn.data.image_io import (
     decode_image,
     decode_label,
     labels_from_one,
-    read_channels,
     read_depth,
     read_image,
     read_mat_labels,
 )
 from keras_fcn.data.masks import check_labels, read_mask
 from keras_fcn.labels import voc_palette
+from keras_fcn.modalities import ImageReading
 
 
 @pytest.fixture
@@ -130,18 +130,22 @@ def test_channels_are_read_in_the_range_of_the_file(tmp_path):
     deep = saved(tmp_path / "deep.png", Image.fromarray(257 * values.astype(np.uint16)))
     four = saved(tmp_path / "four.png", Image.fromarray(np.dstack([values] * 4), "RGBA"))
 
-    np.testing.assert_array_equal(read_channels(gray, 1), values[..., None])
-    np.testing.assert_array_equal(read_channels(deep, 1), 257.0 * values[..., None])
-    np.testing.assert_array_equal(read_channels(four, 4), np.dstack([values] * 4))
-    assert read_channels(gray, 1).dtype == np.float32
+    np.testing.assert_array_equal(read_image(gray, ImageReading(channels=1)), values[..., None])
+    np.testing.assert_array_equal(
+        read_image(deep, ImageReading(channels=1)), 257.0 * values[..., None]
+    )
+    np.testing.assert_array_equal(
+        read_image(four, ImageReading(channels=4)), np.dstack([values] * 4)
+    )
+    assert read_image(gray, ImageReading(channels=1)).dtype == np.float32
     for path, num_channels in ((gray, 4), (four, 1)):
         with pytest.raises(
             ValueError, match=f"{path.name}: the network takes images of {num_channels}"
         ):
-            read_channels(path, num_channels)
+            read_image(path, ImageReading(channels=num_channels))
     palette = saved(tmp_path / "p.png", palette_image(values, [(1, 2, 3)] * 256))
-    with pytest.raises(ValueError, match=r"p\.png: .* an image of mode 'P'"):
-        read_channels(palette, 1)
+    with pytest.raises(ValueError, match=r"p\.png: .* an image with a palette"):
+        read_image(palette, ImageReading(channels=1))
 
 
 def test_depth_has_16_bits(tmp_path):

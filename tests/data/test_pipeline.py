@@ -238,6 +238,19 @@ def test_evaluation_batches_hold_one_size_and_every_example_once():
     assert_equal_batches(batches, again)
 
 
+def test_evaluation_batches_of_large_images_are_smaller(monkeypatch):
+    # Images of 54, 54 and 49 pixels: two of each are above 107.
+    for most, sizes in ((10, {1}), (107, {1, 2}), (108, {2}), (10**6, {4})):
+        monkeypatch.setattr("keras_fcn.data.pipeline.EVALUATION_PIXELS", most)
+
+        batches = list(evaluation_batches(numbered(12), "train", batch_size=4))
+
+        assert {len(images) for images, _ in batches} == sizes
+        assert sorted(int(image[0, 0, 0]) for images, _ in batches for image in images) == [
+            *range(1, 13)
+        ]
+
+
 def test_evaluation_one_by_one_keeps_the_order():
     batches = evaluation_batches(numbered(7), "train")
 
@@ -390,3 +403,19 @@ def test_a_share_of_the_loss_is_a_function_of_seed_epoch_and_example():
 def test_a_share_of_the_loss_outside_its_range_is_refused(share):
     with pytest.raises(ValueError, match="`loss_share` must be in"):
         training_batches(noisy(2), batch_size=1, loss_share=share)
+
+
+@pytest.mark.parametrize("batches", [training_batches, evaluation_batches])
+def test_values_of_bands_that_are_no_numbers_mean_that_there_is_no_data(batches):
+    image = np.arange(40, dtype="float32").reshape(2, 4, 5)
+    image[0, 1, 2:] = np.nan, np.inf, -np.inf
+    example = {"image": image, "label": np.zeros((2, 4), "uint8")}
+    dataset = from_arrays("bands", LabelSpec.numbered(2), {"train": [example]})
+    arguments = {"split": "train", "batch_size": 1}
+    settings = {} if batches is evaluation_batches else {"augmentation": Augmentation.none()}
+
+    images, _ = next(iter(batches(dataset, **arguments, **settings)))
+
+    expected = image.copy()
+    expected[0, 1, 2:] = np.nan
+    np.testing.assert_array_equal(images[0], expected)

@@ -61,3 +61,19 @@ def test_near_copies_within_a_split_are_no_matter():
 
     pair = [Fingerprint.of("train", "a", image), Fingerprint.of("train", "b", other)]
     assert find_duplicates(pair) == []
+
+
+def test_pairs_are_those_that_comparing_all_finds(monkeypatch):
+    from keras_fcn.datasets import fingerprint
+
+    monkeypatch.setattr(fingerprint, "_BLOCK", 7)
+    random = np.random.default_rng(0)
+    one = random.integers(0, 256, (40, 12), "uint8").repeat(64, axis=1)
+    noise = random.integers(0, 6, (60, 768))  # a root mean square around 3
+    other = np.clip(one[random.integers(0, 40, 60)] + noise, 0, 255).astype("uint8")
+
+    apart = one[:, None].astype(float) - other[None]
+    rms = np.sqrt((apart**2).mean(axis=-1))
+    expected = [(int(i), int(j)) for i, j in np.argwhere(rms < fingerprint.NEAR)]
+    assert 0 < len(expected) < 60
+    assert fingerprint.near_pairs(one, other) == expected

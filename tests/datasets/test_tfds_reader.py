@@ -1,6 +1,7 @@
 """Preparing, checking and reading the sets that tfds stores, on tiny folders in their layouts."""
 
 import importlib
+import os
 import re
 import shutil
 from pathlib import Path
@@ -90,6 +91,75 @@ def test_changed_source_is_prepared_again(camvid, data_dir):
     # Without a source, what was prepared last.
     again = by_id(open_dataset("camvid", data_dir=data_dir), "train")
     np.testing.assert_array_equal(np.unique(again["train_00001"]["label"]), [4])
+
+
+def repaint(camvid: Path, value: int = 4) -> None:
+    mask = camvid / "trainannot" / "train_00001.png"
+    Image.fromarray(np.full(devkits.PHOTO_SIZE, value, np.uint8)).save(mask)
+
+
+def test_a_mask_edited_after_it_was_prepared_is_told(camvid, data_dir):
+    assert open_dataset("camvid", camvid, data_dir).notes == ()
+    assert open_dataset("camvid", data_dir=data_dir).notes == ()
+    repaint(camvid)
+    devkits.write_camvid(camvid, {"test": 1})
+
+    (note,) = open_dataset("camvid", data_dir=data_dir).notes
+    assert note == (
+        f"{camvid} changed since it was prepared (train: 1 changed (trainannot/train_00001.png); "
+        f"test: 1 added (test_00000)). The copy is used as it was prepared; --source {camvid} "
+        "prepares it again."
+    )
+    (note,) = open_dataset("camvid", camvid, data_dir).notes
+    assert note.startswith(f"Prepared again, because {camvid} changed since it was prepared (train")
+    assert open_dataset("camvid", data_dir=data_dir).notes == ()
+
+
+def test_a_source_that_is_damaged_after_it_was_prepared_is_told(camvid, data_dir):
+    open_dataset("camvid", camvid, data_dir)
+    (camvid / "train" / "train_00001.png").unlink()
+
+    (note,) = open_dataset("camvid", data_dir=data_dir).notes
+    assert "train_00001.png is missing" in note
+
+
+def test_files_with_other_times_are_no_change(camvid, data_dir):
+    before = open_dataset("camvid", camvid, data_dir).fingerprint(["train", "val"])
+    for path in camvid.rglob("*.png"):
+        os.utime(path, (1e9, 1e9))
+
+    assert open_dataset("camvid", data_dir=data_dir).notes == ()
+    again = open_dataset("camvid", camvid, data_dir)
+    assert again.notes == ()
+    assert not again.fingerprint(["train", "val"]).changes_since(before)
+
+
+def test_a_prepared_copy_has_the_fingerprint_of_its_files(camvid, data_dir):
+    before = open_dataset("camvid", camvid, data_dir).fingerprint(["train", "val"])
+    stamp = before.splits["train"]["train_00001"][1]
+    assert (stamp.role, stamp.name) == ("label", "trainannot/train_00001.png")
+    repaint(camvid)
+
+    # As the copy was prepared, and as it is prepared again.
+    old = open_dataset("camvid", data_dir=data_dir).fingerprint(["train", "val"])
+    new = open_dataset("camvid", camvid, data_dir).fingerprint(["train", "val"])
+    assert not old.changes_since(before)
+    assert str(new.changes_since(before)) == "train: 1 changed (trainannot/train_00001.png)"
+
+
+def test_a_copy_without_a_fingerprint_has_that_of_its_own_files(camvid, data_dir):
+    open_dataset("camvid", camvid, data_dir)
+    (path,) = data_dir.rglob("fingerprint.*")
+    path.unlink()
+
+    dataset = open_dataset("camvid", data_dir=data_dir)
+    fingerprint = dataset.fingerprint(["train", "val"])
+    assert [list(ids) for ids in fingerprint.splits.values()] == [
+        [f"camvid-{split}.tfrecord-00000-of-00001"] for split in ("train", "val")
+    ]
+    path.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"fingerprint\..* is damaged .*Remove .* to prepare it"):
+        open_dataset("camvid", data_dir=data_dir)
 
 
 def test_unprepared_set_says_what_to_do(data_dir):

@@ -1,6 +1,7 @@
 """Every backbone and variant as TFLite: built-in operators, right numbers, no floats in int8."""
 
 import keras
+import numpy as np
 import pytest
 from keras_fcn_export import export_tflite, list_operators, verify
 from keras_fcn_export.operators import float_islands
@@ -9,6 +10,7 @@ import keras_fcn
 from keras_fcn.backbones import BACKBONES, PaperBackbone, TappedModel, backbone_names, create
 
 from ..helpers import picture, randomize_logits
+from .test_tflite import run, run_batch
 
 SIZE = (64, 96)
 IMAGES = [picture(*SIZE, seed=300), picture(*SIZE, seed=301)]
@@ -48,6 +50,10 @@ def check_on_tflite(model, backbone, tmp_path):
         for row in verify(path, model, IMAGES).comparisons:
             assert row.equal_predictions > 0.995, row
             assert row.max_logit_difference < 1e-3 * max(row.max_logit, 1), row
+    # A batch may have any size as well, in a file of any size.
+    batch = np.stack([picture(50, 70, seed=302), picture(50, 70, seed=303)])
+    one_by_one = [run(any_size, image) for image in batch]
+    assert np.mean(run_batch(any_size, batch) == one_by_one) > 0.995
     assert set(float_islands(list_operators(integers))) <= ALLOWED_ISLANDS.get(backbone, set())
 
 

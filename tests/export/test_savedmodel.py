@@ -152,7 +152,7 @@ def test_versions_count_up_and_leave_nothing_else(model, tmp_path):
 
 
 def test_a_failed_export_leaves_nothing(model, tmp_path, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("disk full")
 
     monkeypatch.setattr("keras_fcn_export.savedmodel.write_warmup_requests", fail)

@@ -1,6 +1,8 @@
 """What a server sees: the SavedModel in a process of its own, without Keras."""
 
+import importlib.metadata
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from keras_fcn_export import export_savedmodel
+import tensorflow as tf
+from keras_fcn_export import export_savedmodel, serving
 from PIL import Image
 
 import keras_fcn
@@ -70,3 +73,18 @@ def test_a_session_without_keras_on_real_images(shared_data, tmp_path):
     files = [path.read_bytes() for path in (*street[:1], *animals)]
 
     check_answers(model, folder, images, files, tmp_path)
+
+
+def test_the_server_is_not_older_than_the_exporter():
+    pytest.importorskip("tensorflow_serving")
+    text = Path(serving.__file__).with_name("docker-compose.yml").read_text()
+    (pinned,) = re.findall(r"image: tensorflow/serving:(\d+\.\d+)\.\d+$", text, re.MULTILINE)
+
+    # The Python package is released with the server, which may come later than TensorFlow.
+    newest_server = importlib.metadata.version("tensorflow-serving-api")
+    needed = min(minor_version(newest_server), minor_version(tf.__version__))
+    assert minor_version(pinned) >= needed
+
+
+def minor_version(version):
+    return tuple(int(number) for number in version.split(".")[:2])

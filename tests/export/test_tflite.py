@@ -15,16 +15,20 @@ CALIBRATION = [picture(64, 96, seed) for seed in range(100)]
 
 
 def run(path, image, *, delegate=True):
+    return run_batch(path, image[None], delegate=delegate)[0]
+
+
+def run_batch(path, images, *, delegate=True):
     resolver = OpResolverType.AUTO if delegate else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(str(path), experimental_op_resolver_type=resolver)
     (details,) = interpreter.get_input_details()
     assert details["dtype"] == np.uint8
-    interpreter.resize_tensor_input(details["index"], (1, *image.shape))
+    interpreter.resize_tensor_input(details["index"], images.shape)
     interpreter.allocate_tensors()
-    interpreter.set_tensor(details["index"], image[None])
+    interpreter.set_tensor(details["index"], images)
     interpreter.invoke()
     (output,) = interpreter.get_output_details()
-    return interpreter.get_tensor(output["index"])[0]
+    return interpreter.get_tensor(output["index"])
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,45 @@ def test_any_size_gets_the_predictions_of_the_model(model, float32, size, delega
 
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels, predictions_of(model, image))
+
+
+@pytest.mark.parametrize("delegate", [True, False])
+@pytest.mark.parametrize("size", [(64, 96), (37, 50)])
+def test_any_batch_gets_the_predictions_of_the_model(model, float32, size, delegate):
+    images = np.stack([picture(*size, seed) for seed in range(3)])
+
+    labels = run_batch(float32, images, delegate=delegate)
+
+    np.testing.assert_array_equal(labels, [predictions_of(model, image) for image in images])
+
+
+def test_a_batch_of_int8_gets_the_predictions_of_its_images(model, tmp_path):
+    path = export_tflite(model, tmp_path / "m.tflite", quantize="int8", calibration=CALIBRATION)
+    images = np.stack([picture(50, 70, seed) for seed in (200, 201)])
+
+    labels = run_batch(path, images)
+
+    np.testing.assert_array_equal(labels, [run(path, image) for image in images])
+
+
+@pytest.mark.parametrize("output_type", ["predictions", "logits"])
+def test_a_compiled_model_of_fixed_size_predicts_as_the_model(model, tmp_path, output_type):
+    compiled_model = pytest.importorskip("ai_edge_litert.compiled_model")
+    path = export_tflite(model, tmp_path / "m.tflite", size=(64, 96), output_type=output_type)
+    image = picture(64, 96, seed=3)
+
+    with compiled_model.CompiledModel.from_file(
+        str(path), compiled_model.HardwareAccelerator.CPU
+    ) as compiled:
+        inputs, outputs = compiled.create_input_buffers(0), compiled.create_output_buffers(0)
+        inputs[0].write(image[None])
+        compiled.run_by_index(0, inputs, outputs)
+        if output_type == "logits":
+            labels = outputs[0].read(image.size // 3 * 4, np.float32).reshape(-1, 4).argmax(-1)
+        else:
+            labels = outputs[0].read(image.size // 3, np.uint8)
+
+    np.testing.assert_array_equal(np.reshape(labels, (64, 96)), predictions_of(model, image))
 
 
 @pytest.mark.parametrize("quantize", ["none", "float16", "dynamic"])

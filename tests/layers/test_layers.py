@@ -74,6 +74,25 @@ def test_normalization_with_a_mean_of_ones_own():
     assert np.asarray(normalized).ravel().tolist() == [29, 18, 7]
 
 
+def test_bands_are_standardized_and_missing_ones_are_zero():
+    images = np.random.default_rng(0).normal(300, 50, (2, 3, 4, 5)).astype("float32")
+    mean, deviation = (100.0, 200, 300, 400, 500), (1.0, 2, 3, 4, 5)
+    expected = (images - np.array(mean)) / np.array(deviation)
+    images[0, 1, 2, 3] = np.nan
+    expected[0, 1, 2, 3] = 0
+    layer = ImageNormalization("standardize", mean, deviation=deviation)
+
+    copy = ImageNormalization.from_config(layer.get_config())
+
+    np.testing.assert_allclose(layer(images), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(copy(images), layer(images))
+    with pytest.raises(ValueError, match="must have 5 channels"):
+        layer.build((None, None, None, 4))
+    for wrong in ((1.0,), (1.0, 1, 1, 1, 0)):
+        with pytest.raises(ValueError, match='`mode="standardize"` takes a `mean`'):
+            ImageNormalization("standardize", mean, deviation=wrong)
+
+
 def test_errors_name_the_argument():
     with pytest.raises(ValueError, match="`stride` must be at least 1. Received: stride=0"):
         PadToStride(0)

@@ -142,7 +142,7 @@ def test_a_head_with_the_name_of_a_stream_is_transferred_by_name():
         ),
         (
             {"input_shape": (None, None, 4), "backbone": VGG16(weights="x.h5")},
-            "`normalization` or `modalities` must be given",
+            "`normalization`.* or `modalities` must be given",
         ),
     ],
 )

@@ -5,11 +5,15 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from keras_fcn.data.image_io import read_image
 from keras_fcn.data.masks import read_mask
+from keras_fcn.datasets.importers import import_annotations
 from keras_fcn.files import RECORD
-from keras_fcn.prediction import KerasPredictor
+from keras_fcn.modalities import ImageReading
+from keras_fcn.prediction import KerasPredictor, TiledPredictor, image_files
 from keras_fcn.prediction.image_files import find_images, predict_files
 
 from ..helpers import channel_model, two_headed_model
@@ -228,8 +232,11 @@ def test_gray_and_four_channels_without_names_are_read_as_they_are(tmp_path):
     with Image.open(tmp_path / "out4" / "rgba_overlay.jpg") as overlay:
         assert overlay.size == (9, 6)
     assert [bool(result.error) for result in results] == [False, True, True, False]
-    assert "takes images of 1 channels. Received: an image of mode 'RGBA'" in results[1].error
-    assert "gray.png: the network takes images of 4 channels" in results[2].error
+    assert (
+        "takes images of 1 band (`--channels 1`). Received: 4 bands, the last of"
+        in results[1].error
+    )
+    assert "gray.png: the network takes images of 4 bands" in results[2].error
 
 
 def test_modalities_can_be_named_for_a_file_that_does_not(tmp_path):
@@ -241,8 +248,9 @@ def test_modalities_can_be_named_for_a_file_that_does_not(tmp_path):
 
     with pytest.raises(ValueError, match="does not name its modalities. Set `modalities`.*depth"):
         predict_files(channels_predictor(4), [image], tmp_path / "out", folders=folders)
-    with pytest.raises(ValueError, match="of 5 channels, which image files do not have.*hha"):
-        predict_files(channels_predictor(5), [image], tmp_path / "out")
+    (refused,) = predict_files(channels_predictor(5), [image], tmp_path / "out")
+    assert "takes images of 5 bands (`--channels 5`). Received: 3 bands." in refused.error
+    assert "set `modalities` (`--modalities`), in its order, of rgb, hha, depth" in refused.error
     with pytest.raises(ValueError, match="of 5 channels; depth, rgb have 4"):
         predict_files(channels_predictor(5), [image], tmp_path / "out", modalities=names)
     (result,) = predict_files(
@@ -295,3 +303,180 @@ def test_folders_whose_names_are_patterns_are_searched(tmp_path):
     write_image(tmp_path / "a[1]" / "b" / "1.png", random_pixels())
 
     assert find_images([f"{tmp_path}/**/*.png"]) == [tmp_path / "a[1]" / "b" / "1.png"]
+
+
+# Bands, georeferences and windows
+
+GEOREFERENCE = [
+    (33550, "d", 3, (0.5, 0.5, 0.0), True),
+    (33922, "d", 6, (0.0, 0.0, 0.0, 30.0, 50.0, 0.0), True),
+    (34735, "H", 8, (1, 1, 0, 1, 2048, 0, 1, 4326), True),
+]
+
+
+def write_bands(path: Path, array: np.ndarray, **options: object) -> Path:
+    options = {"photometric": "minisblack", "planarconfig": "contig", "metadata": None, **options}
+    tifffile.imwrite(path, array, **options)
+    return path
+
+
+def georeference_of(path: Path) -> list:
+    with tifffile.TiffFile(path) as file:
+        tags = file.pages[0].tags
+        return [tags[code].value for code, *_ in GEOREFERENCE if code in tags]
+
+
+def test_a_geotiff_becomes_a_tiff_with_its_georeference(tmp_path, predictor):
+    pixels = random_pixels()
+    geo = write_bands(
+        tmp_path / "geo.tif", pixels, photometric="rgb", extratags=GEOREFERENCE, compression="lzw"
+    )
+    plain = write_bands(tmp_path / "plain.tif", pixels, photometric="rgb")
+
+    results = predict_files(predictor, [geo, plain], tmp_path / "out")
+    again = predict_files(predictor, [geo], tmp_path / "out")
+
+    names = [[file.name for file in result.written] for result in results]
+    assert names == [["geo.tif", "geo_overlay.jpg"], ["plain.png", "plain_overlay.jpg"]]
+    for name in ("geo.tif", "plain.png"):
+        np.testing.assert_array_equal(read_mask(tmp_path / "out" / name), pixels.argmax(-1))
+    assert georeference_of(tmp_path / "out" / "geo.tif") == [
+        value for _, _, _, value, _ in GEOREFERENCE
+    ]
+    # Any program shows the classes in their colors.
+    with Image.open(tmp_path / "out" / "geo.tif") as mask, Image.open(results[1].written[0]) as png:
+        assert mask.mode == "P"
+        np.testing.assert_array_equal(mask.convert("RGB"), png.convert("RGB"))
+    assert again[0].replaced == 2
+    with pytest.raises(ValueError, match=r"would overwrite the image .*geo\.tif"):
+        predict_files(predictor, [geo], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"compression": "zlib", "tile": (48, 48)}, {"compression": "lzw", "rowsperstrip": 7}],
+    ids=["plain", "tiles", "strips"],
+)
+def test_large_files_are_read_by_windows(tmp_path, monkeypatch, options):
+    monkeypatch.setattr(image_files, "WINDOW_PIXELS", 1000)
+    bands = np.random.default_rng(0).integers(0, 5000, (270, 333, 5)).astype("uint16")
+    missing = bands.copy()
+    missing[40:80, 90:200] = 65535
+    files = [
+        write_bands(tmp_path / "a.tif", bands, extratags=GEOREFERENCE, **options),
+        # The tag in which GDAL notes the value of pixels without data.
+        write_bands(
+            tmp_path / "b.tif", missing, extratags=[(42113, "s", 0, "65535", True)], **options
+        ),
+    ]
+    np.save(tmp_path / "c.npy", np.moveaxis(bands, -1, 0))
+    tiled = TiledPredictor(channels_predictor(5), tile_size=(64, 96), overlap=32)
+
+    results = predict_files(tiled, [*files, tmp_path / "c.npy"], tmp_path / "out")
+
+    assert [result.error for result in results] == [None] * 3
+    assert [[file.name for file in r.written] for r in results] == [["a.tif"], ["b.tif"], ["c.tif"]]
+    expected = bands.argmax(-1)
+    for name in ("a", "c"):
+        np.testing.assert_array_equal(read_mask(tmp_path / "out" / f"{name}.tif"), expected)
+    expected[40:80, 90:200] = 255
+    np.testing.assert_array_equal(read_mask(tmp_path / "out" / "b.tif"), expected)
+    assert len(georeference_of(tmp_path / "out" / "a.tif")) == 3
+    assert georeference_of(tmp_path / "out" / "c.tif") == []
+
+
+def test_large_rgb_files_too_and_with_several_heads(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_files, "WINDOW_PIXELS", 1000)
+    pixels = np.random.default_rng(0).integers(0, 256, (130, 170, 3)).astype("uint8")
+    path = write_bands(tmp_path / "a.tif", pixels, photometric="rgb", tile=(64, 64))
+
+    two_heads = KerasPredictor(two_headed_model())
+    (result,) = predict_files(TiledPredictor(two_heads, tile_size=(64, 64)), [path], tmp_path / "o")
+
+    expected = two_heads.predictions_by_head(pixels[None])
+    assert result.error is None and len(result.written) == 2
+    for head, labels in expected.items():
+        np.testing.assert_array_equal(read_mask(tmp_path / "o" / f"a_{head}.tif"), labels[0])
+
+
+def test_pages_and_ranges_other_than_in_the_training(tmp_path, predictor):
+    deep = np.random.default_rng(0).integers(0, 4096, (6, 9, 3)).astype("uint16")
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for page in (deep[::-1], deep):
+            writer.write(page, photometric="rgb", contiguous=False, metadata=None)
+
+    (refused,) = predict_files(predictor, [path], tmp_path / "out")
+    with pytest.raises(ValueError, match=r"a\.tif: images of 16 bits .*--value-range 0,4095"):
+        predict_files(predictor, [path], tmp_path / "out", image_reading=ImageReading(page=2))
+    reading = ImageReading(value_range=(0, 4095), page=2)
+    predict_files(predictor, [path], tmp_path / "out", image_reading=reading)
+
+    assert "the file has 2 pages" in refused.error
+    rgb = np.rint(deep / 4095 * 255).argmax(-1)
+    np.testing.assert_array_equal(read_mask(tmp_path / "out" / "a.png"), rgb)
+
+
+def test_arrays_in_a_folder_are_images_of_networks_for_bands(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 2, 5)))
+    write_image(tmp_path / "b.png", random_pixels())
+
+    assert [p.name for p in find_images([tmp_path])] == ["b.png"]
+    assert [p.name for p in find_images([tmp_path], with_arrays=True)] == ["a.npy", "b.png"]
+
+
+def test_depth_in_millimeters_is_no_dark_picture(tmp_path):
+    depth = np.random.default_rng(1).integers(0, 1000, (6, 9)).astype("uint16")
+    image = write_image(tmp_path / "room.png", depth)
+
+    (result,) = predict_files(
+        channels_predictor(1), [image], tmp_path / "out", modalities=("depth",)
+    )
+
+    assert result.error is None
+    np.testing.assert_array_equal(read_mask(tmp_path / "out" / "room.png"), depth < 500)
+
+
+def test_the_files_of_an_image_are_all_written_or_none(tmp_path, monkeypatch):
+    bands = np.random.default_rng(0).integers(0, 5000, (70, 90, 5)).astype("uint16")
+    files = [write_bands(tmp_path / f"{name}.tif", bands, extratags=GEOREFERENCE) for name in "ab"]
+    (tmp_path / "out" / "a.tif").mkdir(parents=True)
+
+    for window_pixels in (1000, 10_000):
+        monkeypatch.setattr(image_files, "WINDOW_PIXELS", window_pixels)
+        failed, result = predict_files(channels_predictor(5), files, tmp_path / "out")
+
+        assert f"a.tif: {tmp_path / 'out' / 'a.tif'} cannot be written (there is a" in failed.error
+        assert failed.written == () and result.error is None
+        written = {path.name for path in (tmp_path / "out").iterdir()}
+        assert written == {RECORD, "a.tif", *(path.name for path in result.written)}
+
+
+@pytest.mark.parametrize("tool", ["labelme", "coco"])
+@pytest.mark.parametrize("window_pixels", [100, 10**6])
+def test_images_of_bands_become_polygons(tmp_path, monkeypatch, tool, window_pixels):
+    monkeypatch.setattr(image_files, "WINDOW_PIXELS", window_pixels)
+    blocks = np.random.default_rng(0).integers(0, 5000, (5, 6, 3)).repeat(8, 0).repeat(8, 1)
+    pixels = np.concatenate([blocks, blocks[..., :1] * 0], axis=-1).astype("float32")
+    pixels[8:16, 16:30] = np.nan
+    (tmp_path / "scenes").mkdir()
+    path = write_bands(tmp_path / "scenes" / "a.tif", pixels, extratags=GEOREFERENCE)
+
+    (result,) = predict_files(
+        channels_predictor(4), [path], tmp_path / "out", polygons=tool, with_overlay=False
+    )
+
+    assert [file.suffix for file in result.written] == [".json"]
+    import_annotations(
+        tool,
+        tmp_path / "out",
+        tmp_path / "imported",
+        images=tmp_path / "scenes" if tool == "coco" else None,
+        background=False,
+    )
+    expected = pixels.argmax(-1).astype("uint8")
+    expected[8:16, 16:30] = 255
+    (mask,) = (tmp_path / "imported").glob("masks/**/*.png")
+    np.testing.assert_array_equal(read_mask(mask), expected)
+    copied = tmp_path / "imported" / "images" / "a.tif"
+    np.testing.assert_array_equal(read_image(copied, ImageReading(4)), pixels)

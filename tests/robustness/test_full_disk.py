@@ -74,7 +74,7 @@ def test_training_names_the_path(photos, tmp_path):
     done = run_limited(
         20_000, "train", "--dataset", f"folder:{photos}", "--workdir", workdir, "--epochs", 1,
         "--batch-size", 1, "--crop", "32x32", "--backbone", "small_resnet", "--fc-filters", 8,
-        "--backbone-weights", "none",
+        "--backbone-weights", "none", "--no-plan",
     )  # fmt: skip
 
     assert done.returncode == 1

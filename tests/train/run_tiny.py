@@ -1,6 +1,7 @@
 """Trains the tiny network in a process of its own: `python run_tiny.py '{"settings": {...}}'`.
 
-Keys: `settings` of the configuration; `num_cpus` to split the CPU into;
+Keys: `settings` of the configuration; `folder`, true where `dataset` is one; `num_cpus` to
+split the CPU into;
 `send`, a signal that the process sends itself, and `at_step`, after which.
 """
 
@@ -40,6 +41,6 @@ if "send" in order:
 
 try:
     config = tiny_training.tiny_config(**order["settings"])
-    keras_fcn_train.fit(config, tiny_training.tiny_dataset())
+    keras_fcn_train.fit(config, None if order.get("folder") else tiny_training.tiny_dataset())
 except keras_fcn_train.TrainingStopped as error:
     sys.exit(str(error))

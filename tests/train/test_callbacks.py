@@ -3,17 +3,19 @@ import math
 import numpy as np
 import pytest
 from keras_fcn_train import TrainingDiverged
-from keras_fcn_train.callbacks import StopOnDivergence, Tracker, WarnOfOneClass
+from keras_fcn_train.callbacks import StopOnDivergence, Tracker, ValidationStrip, WarnOfOneClass
 from keras_fcn_train.callbacks.guards import one_predicted_class
 from keras_fcn_train.callbacks.log import CsvLog, TensorBoardLog, read_log
 from keras_fcn_train.state import Position
+from keras_fcn_train.training import open_data
 from keras_fcn_train.workdir import Workdir
+from PIL import Image
 
 from keras_fcn import LabelSpec
 from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.labels import Heads
 
-from .tiny_training import tiny_config
+from .tiny_training import tiny_config, tiny_dataset
 
 
 class FixedCopy:
@@ -159,7 +161,7 @@ def test_tracker_measures_without_the_first_step(monkeypatch):
         now[0] = seconds
         tracker.on_train_batch_end(step)
     assert tracker.global_step == 10
-    assert tracker.position == Position(epoch=1, step=5, best=0.3, seconds=114.0)
+    assert tracker.position == Position(epoch=1, step=5, best=0.3, seconds=114.0, elapsed=14.0)
     now[0] = 20
     logs = {}
     tracker.on_epoch_end(1, logs)
@@ -167,3 +169,37 @@ def test_tracker_measures_without_the_first_step(monkeypatch):
     # Two steps of 4 images in the 4 seconds after the first; 100 s before the interruption.
     assert logs == {"learning_rate": 0.5, "images_per_second": 2.0, "seconds": 120.0}
     assert (tracker.epoch, tracker.step) == (2, 0)
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny_heads"])
+def test_the_strip_shows_the_same_images_after_each_validation(name, tmp_path):
+    import tensorflow as tf
+
+    dataset = tiny_dataset(name)
+    config = tiny_config(dataset=name, validation_limit=2)
+    examples = open_data(config, dataset).shown_examples()
+    assert [example.name for example in examples] == ["val/0", "val/1"]
+    # A network whose logits are the colors, so that its predictions are known.
+    heads = dataset.heads
+    copy = FixedCopy(dataset.labels)
+    copy.network = lambda images, training: heads.unwrapped(
+        {head: tf.cast(images[..., : spec.num_classes], tf.float32) for head, spec in heads.items()}
+    )
+    strip = ValidationStrip(copy, examples, Workdir(tmp_path), "val_mean_iou")
+
+    strip.on_epoch_end(0, {"loss": 0.5})
+    assert not Workdir(tmp_path).strip.exists()
+    strip.on_epoch_end(1, {"val_mean_iou": 0.5})
+    strip.on_train_end()
+
+    png = Workdir(tmp_path).strip.read_bytes()
+    with Image.open(Workdir(tmp_path).strip) as picture:
+        size = picture.size
+    (file,) = (tmp_path / "tensorboard" / "validation").iterdir()
+    records = list(tf.data.TFRecordDataset(str(file)).as_numpy_iterator())
+    event = tf.compat.v1.Event.FromString(records[-1])
+    (value,) = event.summary.value
+    assert (event.step, value.tag) == (1, "predictions")
+    assert value.metadata.plugin_data.plugin_name == "images"
+    width, height, stored = tf.make_ndarray(value.tensor)
+    assert (int(width), int(height), stored) == (*size, png)

@@ -9,10 +9,10 @@ from keras_fcn_train import (
     LossConfig,
     OptimizerConfig,
 )
-from keras_fcn_train.config import settings
+from keras_fcn_train.config import LOSS_NAMES, settings
 
 from keras_fcn.data.augmentation import Augmentation
-from keras_fcn.losses import REDUCTIONS
+from keras_fcn.losses import LOSSES, REDUCTIONS
 from keras_fcn.models import VARIANTS
 
 
@@ -26,7 +26,7 @@ def test_unknown_setting_stops_with_the_nearest_names():
 def test_setting_far_from_all_lists_them():
     with pytest.raises(ValueError, match=r"Unknown setting 'xyz'\. Expected one of: dataset, "):
         Config().replace(xyz=1)
-    with pytest.raises(ValueError, match=r"Expected one of: reduction, class_weights, "):
+    with pytest.raises(ValueError, match=r"Expected one of: name, reduction, class_weights, "):
         LossConfig(xyz=1)
 
 
@@ -70,7 +70,7 @@ def test_replace_takes_settings_and_sections():
     )
 
     assert config == Config(
-        loss=LossConfig("sum"),
+        loss=LossConfig(reduction="sum"),
         optimizer=OptimizerConfig("sgd", power=2.0),
         backbone=BackboneConfig("vgg16"),
     )
@@ -106,6 +106,9 @@ def test_wrong_type_is_refused(settings, message):
         ({"momentum": 1.0}, r"`momentum` must be in \[0, 1\)"),
         ({"ema_decay": 1.0}, "`ema_decay` must be in"),
         ({"reduction": "valid"}, "`reduction` must be one of mean, per_image, sum"),
+        ({"loss": "iou"}, "`loss` must be crossentropy, focal, dice, or several joined by"),
+        ({"loss": "dice+dice"}, "`loss` must be crossentropy, focal, dice, or several joined by"),
+        ({"loss": "focal+dice", "reduction": "sum"}, "`reduction` must be 'mean' where `loss`"),
         ({"crop_size": (0, 32)}, "`crop_size` must be a height and a width above 0"),
         ({"init_streams": ("a.keras", "b.keras")}, "`init_streams` must be None without"),
         (
@@ -170,4 +173,5 @@ def test_augmentation_is_that_of_the_library_field_for_field():
 
 def test_choices_are_those_of_the_library():
     assert settings()["reduction"].type.__args__ == REDUCTIONS
+    assert tuple(LOSSES) == LOSS_NAMES
     assert set(settings()["variant"].type.__args__) == set(VARIANTS)

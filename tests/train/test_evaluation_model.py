@@ -10,6 +10,7 @@ from keras_fcn.datasets import from_arrays
 from keras_fcn.labels import Heads
 
 from ..helpers import Tiny
+from ..test_losses import expected_dice
 from .tiny_training import HEADS, SPEC
 
 
@@ -82,3 +83,19 @@ def test_the_loss_of_no_valid_pixel_is_zero():
     logs = EvaluationModel(network, nothing.heads).evaluate(evaluation_batches(nothing, "val"))
 
     assert logs["loss"] == 0
+
+
+def test_dice_in_the_logs_is_the_mean_over_the_images_with_a_valid_pixel():
+    dataset = dataset_of(SPEC)
+    network = keras_fcn.FCN8s(3, backbone=Tiny(), labels=SPEC)
+    examples = list(dataset.examples("val").as_numpy_iterator())
+    labels = np.stack([example["label"] for example in examples])
+    logits = np.asarray(network(np.stack([example["image"] for example in examples])))
+    totals = sums_by_hand(network, dataset)
+    expected = expected_dice(labels, logits, "mean") + totals[Heads.ONLY][0] / totals[Heads.ONLY][1]
+
+    for batch_size in (1, 4):
+        evaluation_model = EvaluationModel(network, dataset.heads, loss="crossentropy+dice")
+        logs = evaluation_model.evaluate(evaluation_batches(dataset, "val", batch_size))
+
+        assert logs["loss"] == pytest.approx(expected, rel=1e-5)

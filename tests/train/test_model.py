@@ -1,7 +1,8 @@
 import keras
 import numpy as np
 import pytest
-from keras_fcn_train.model import build_network, freeze_batchnorm
+from keras_fcn_train.model import build_backbone, build_network, freeze_batchnorm
+from keras_fcn_train.starts import fill, find_start
 
 from keras_fcn import LabelSpec
 from keras_fcn.labels import Heads
@@ -13,7 +14,11 @@ pytestmark = pytest.mark.usefixtures("tiny_backbones")
 
 def built(labels=SPEC, **settings):
     config = tiny_config(**settings)
-    return build_network(config.model, config.backbone, Heads(labels))
+    backbone = build_backbone(config.backbone)
+    start = find_start(config.model, config.backbone, backbone)
+    network = build_network(config.model, backbone, Heads(labels))
+    print(fill(network, config.model, start)[0])
+    return network
 
 
 def test_settings_reach_the_network():

@@ -109,6 +109,71 @@ def test_adamw_decays_kernels_only():
     np.testing.assert_array_equal(gamma, START["gamma"])
 
 
+def with_factors(name, steps=1, **settings):
+    """An optimizer for three variables, of which the second is pretrained: a tenth of the rate."""
+    config = OptimizerConfig(
+        name, learning_rate=0.1, pretrained_factor=0.1, schedule="constant", momentum=0.5,
+        gradient_accumulation_steps=steps, **settings,
+    )  # fmt: skip
+    variables = [keras.Variable(np.ones((2, 2), "float32"), name="kernel") for _ in range(3)]
+    return build_optimizer(config, 100, variables, pretrained={1}), variables
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_pretrained_layers_learn_as_with_another_learning_rate(name, steps):
+    optimizer, variables = with_factors(name, steps, weight_decay=0.2)
+    gradients = [RANDOM.normal(size=(2, 2)).astype("float32") for _ in range(6)]
+    step = tf.function(lambda gradient: optimizer.apply([gradient] * 3, variables))
+    for gradient in gradients:
+        step(tf.constant(gradient))
+
+    # Each variable alone, under an optimizer that has its learning rate for everything.
+    for variable, rate in zip(variables, (0.1, 0.01, 0.1), strict=True):
+        alone = keras.Variable(np.ones((2, 2), "float32"), name="kernel")
+        config = OptimizerConfig(
+            name, learning_rate=rate, schedule="constant", momentum=0.5, weight_decay=0.2,
+            gradient_accumulation_steps=steps,
+        )  # fmt: skip
+        single = build_optimizer(config, 100, [alone])
+        for gradient in gradients:
+            single.apply([tf.constant(gradient)], [alone])
+        np.testing.assert_allclose(np.asarray(variable), np.asarray(alone), rtol=1e-5)
+
+
+def test_adamw_is_that_of_keras_where_all_factors_are_one():
+    config = OptimizerConfig("adamw", learning_rate=0.1, weight_decay=0.2, schedule="constant")
+    ours, theirs = (keras.Variable(START["kernel"], name="kernel") for _ in range(2))
+    optimizer = build_optimizer(config, 10, [ours])
+    reference = keras.optimizers.AdamW(0.1, weight_decay=0.2, beta_1=0.9)
+    reference.build([theirs])
+
+    for gradients in GRADIENTS:
+        optimizer.apply([tf.constant(gradients["kernel"])], [ours])
+        reference.apply([tf.constant(gradients["kernel"])], [theirs])
+
+    np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_factors_are_part_of_the_state_of_the_optimizer(name):
+    optimizer, variables = with_factors(name)
+    _, again = with_factors(name)
+    # A resumed training does not know which layers were pretrained.
+    config = OptimizerConfig(
+        name, learning_rate=0.1, pretrained_factor=0.1, schedule="constant", momentum=0.5
+    )
+    fresh = build_optimizer(config, 100, again, pretrained=())
+    for target, source in zip(fresh.variables, optimizer.variables, strict=True):
+        target.assign(np.asarray(source))
+    for one, those in ((optimizer, variables), (fresh, again)):
+        one.apply([tf.ones((2, 2))] * 3, those)
+
+    for ours, theirs in zip(variables, again, strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+    assert float(variables[1][0, 0]) > float(variables[0][0, 0])
+
+
 def test_accumulated_gradients_are_averaged():
     config = OptimizerConfig(
         "sgd",
@@ -220,6 +285,16 @@ def test_rate_rises_then_falls_by_hand():
     # 0.8 * min(1, (s + 1) / 2) * (1 - s / 8) ** 2, and 0 from step 8 on
     expected = [0.4, *(0.8 * (k / 8) ** 2 for k in (7, 6, 5, 4, 3, 2, 1)), 0.0, 0.0]
     assert rates == pytest.approx(expected, abs=1e-7)
+
+
+def test_the_schedule_follows_the_time_where_it_is_shorter_than_the_steps():
+    schedule = WarmupPolynomialDecay(0.8, total_steps=8, power=2.0)
+
+    schedule.time_share.assign(0.5)
+    rates = [float(schedule(step)) for step in (0, 4, 6)]
+
+    # Half of the time has passed: (1 - 1/2) ** 2, until more than half of the steps are done.
+    assert rates == pytest.approx([0.2, 0.2, 0.05])
 
 
 def test_power_zero_is_constant_after_the_warmup():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from keras_fcn_train import Config, describe_recipe, load_recipe, recipe_names
-from keras_fcn_train.model import build_network
+from keras_fcn_train.model import build_backbone, build_network
 from keras_fcn_train.recipes import check_needs
 from keras_fcn_train.smoke import smoke_config
 from keras_fcn_train.training import compile_network, open_data
@@ -130,7 +130,7 @@ def test_smoke_has_the_inputs_and_heads_of_the_data_set():
 def test_narrow_network_takes_a_step(name):
     config = smoke_config(load_recipe(name)).replace(alpha=0.05, fc_filters=4, learning_rate=1e-3)
     data = open_data(config)
-    network = build_network(config.model, config.backbone, data.heads)
+    network = build_network(config.model, build_backbone(config.backbone), data.heads)
     compile_network(network, config, data)
     ((images, labels),) = data.training_batches().take(1)
     scores = [layer for layer in network.layers if "score_fr" in layer.name and layer.weights]

@@ -19,6 +19,7 @@ CONFIG = tiny_config(
     dataset="tiny_heads",
     backbone="tiny",
     epochs=2,
+    loss="crossentropy+dice",
     class_weights="balanced",
     ema_decay=None,
 )

@@ -18,8 +18,9 @@ from keras_fcn_train import (
     load_recipe,
     recipe_names,
 )
-from keras_fcn_train.callbacks import SaveState, Tracker
+from keras_fcn_train.callbacks import SaveState, StopOnDivergence, Tracker
 from keras_fcn_train.callbacks.log import read_log
+from keras_fcn_train.state import Position
 from keras_fcn_train.workdir import Workdir, locked_workdir
 
 from keras_fcn.confusion_matrix import ConfusionMatrix
@@ -71,7 +72,7 @@ def test_workdir_contains_what_was_promised(finished):
 
     assert names == {
         *("best.keras", "last.keras", "config.json", "log.csv", "curves.png"),
-        *("tensorboard", "state"),
+        *("validation.png", "tensorboard", "state"),
     }
     config = Config.from_json((finished.workdir / "config.json").read_text())
     assert config == tiny_config(workdir=str(finished.workdir))
@@ -290,6 +291,13 @@ def test_weights_that_are_not_finite_are_not_trained(finished, tmp_path):
         pytest.raises(ValueError, match=r"spoiled\.keras.* must have weights that are numbers"),
     ):
         fit(config, tiny_dataset())
+    # Those that come otherwise, such as from a state.
+    guard = StopOnDivergence(config, Workdir(tmp_path), Tracker(Position(), 1, 1))
+    guard.set_model(network)
+    with pytest.raises(
+        TrainingDiverged, match=r"fc6/kernel \(576 of 576\) are NaN or infinite bef"
+    ):
+        guard.on_train_begin()
 
 
 def test_a_workdir_is_for_one_training_at_a_time(tmp_path):
@@ -331,10 +339,31 @@ def test_a_training_split_that_has_shrunk_does_not_train_for_ever(tmp_path, monk
     press_ctrl_c_after(5, monkeypatch)
     with pytest.raises(TrainingInterrupted):
         fit(config, tiny_dataset())  # 6 steps per epoch
+    monkeypatch.undo()
 
     for num_train in (10, 8):  # 5 and 4
-        with pytest.raises(ValueError, match=f"after 5 steps.* has {num_train // 2} now"):
-            fit(config.replace(resume=True), tiny_dataset(num_train=num_train))
+        dataset = tiny_dataset(num_train=num_train)
+        with pytest.raises(ValueError, match=rf"train: {12 - num_train} removed.*; val: 3 changed"):
+            fit(config.replace(resume=True), dataset)
+    result = fit(config.replace(resume=True, accept_changed_data=True), dataset)
+
+    assert [row["epoch"] for row in result.log] == [1, 2]
+
+
+def test_a_position_behind_the_end_of_the_epoch_does_not_train_for_ever(tmp_path, monkeypatch):
+    config = tiny_config(workdir=str(tmp_path / "run"))
+    press_ctrl_c_after(1, monkeypatch)
+    with pytest.raises(TrainingInterrupted):
+        fit(config, tiny_dataset())
+    monkeypatch.undo()
+    path = tmp_path / "run" / "state" / "state.npz"
+    with np.load(path) as file:
+        values = dict(file)
+    values["position"] = json.dumps({"epoch": 0, "step": 7})
+    np.savez(path, **values)
+
+    with pytest.raises(ValueError, match="after 7 steps of an epoch, which has 3: it is damaged"):
+        fit(config.replace(resume=True), tiny_dataset())
 
 
 def test_mixed_precision_leaves_a_float32_network(tmp_path):

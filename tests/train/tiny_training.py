@@ -45,6 +45,7 @@ def tiny_config(**settings: Any) -> Config:
         **{
             "dataset": "tiny",
             "backbone": "tiny_batchnorm",
+            "backbone_weights": None,
             "fc_filters": 8,
             "dropout": 0.5,
             "crop_size": (32, 32),

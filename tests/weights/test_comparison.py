@@ -221,6 +221,47 @@ def test_channels_without_names_extend_the_colors():
     assert "input_shape: (None, None, 3) there, (None, None, 4) here" in str(report)
 
 
+def bands(mean, deviation):
+    settings = {"normalization": "standardize", "mean": mean, "deviation": deviation}
+    return build(**settings, input_shape=(None, None, len(mean)))
+
+
+def test_standardized_bands_are_compared(tmp_path):
+    source = bands((1.0, 2.0), (3.0, 4.0))
+    source.save(tmp_path / "m.keras")
+    differ = (
+        r"mean: \(1.0, 2.0\) there, \(1.0, 5.0\) here\n  deviation: .* there, \(3.0, 6.0\) here"
+    )
+
+    assert compare(source, bands((1.0, 2.0), (3.0, 4.0))) == []
+    with pytest.raises(ValueError, match=differ):
+        keras_fcn.weights.load(bands((1.0, 5.0), (3.0, 6.0)), tmp_path / "m.keras")
+    build().save(tmp_path / "rgb.keras")
+    with pytest.raises(ValueError, match="normalization: 'caffe' there, 'standardize' here"):
+        keras_fcn.weights.load(source, tmp_path / "rgb.keras")
+
+
+def test_transfer_keeps_the_statistics_of_the_bands_it_is_for():
+    source, target = bands((1.0, 2.0), (3.0, 4.0)), bands((1.0, 5.0), (3.0, 6.0))
+
+    report = str(transfer(source, target))
+
+    assert "mean: (1.0, 2.0) there, (1.0, 5.0) here" in report
+    assert target.backbone.mean == target.get_layer("normalization").mean == (1.0, 5.0)
+    with pytest.raises(ValueError, match=r"input_shape: \(None, None, 2\) there"):
+        transfer(source, bands((1.0,), (2.0,)))
+    with pytest.raises(ValueError, match="normalization: 'standardize' there, 'caffe' here"):
+        transfer(source, build())
+
+
+@pytest.mark.parametrize("num_bands", [2, 5])
+def test_colors_start_standardized_bands_on_purpose(num_bands):
+    report = transfer(build(), bands((1.0,) * num_bands, (2.0,) * num_bands))
+
+    assert report.adapted == ("block1_conv1",)
+    assert "normalization: 'caffe' there, 'standardize' here" in str(report)
+
+
 def test_a_file_of_another_kind_of_network_is_named(tmp_path):
     images = keras.Input((None, None, 3))
     keras.Model(images, keras.layers.Conv2D(2, 3)(images)).save(tmp_path / "m.keras")
@@ -258,7 +299,7 @@ def test_every_setting_is_compared_or_known_to_change_no_logits():
     assert arguments == compared | inert
     for backbone in (*BACKBONES.values(), TappedModel):
         names = {field.name for field in fields(backbone)}
-        layers = {"normalization", "mean", "model"}
+        layers = {"normalization", "mean", "deviation", "model"}
         assert names <= layers | {
             *("alpha", "fc_filters", "geometry", "border", "taps"),  # compared by value
             *("weights", "dropout", "kernel_initializer"),  # change no logits

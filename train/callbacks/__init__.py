@@ -3,6 +3,8 @@
 from .guards import StopOnDivergence, WarnOfOneClass
 from .log import CsvLog, Curves, TensorBoardLog
 from .saving import SaveConfig, SaveState
+from .stopping import StopOutOfPatience, StopOutOfTime
+from .strip import ValidationStrip
 from .tracking import MeanOverHeads, Tracker
 from .validation import Checkpoints, Validation
 
@@ -14,8 +16,11 @@ __all__ = [
     "SaveConfig",
     "SaveState",
     "StopOnDivergence",
+    "StopOutOfPatience",
+    "StopOutOfTime",
     "TensorBoardLog",
     "Tracker",
     "Validation",
+    "ValidationStrip",
     "WarnOfOneClass",
 ]

@@ -108,7 +108,7 @@ class WarnOfOneClass(keras.callbacks.Callback):
     def _check(self, head: str, matrix: ConfusionMatrix) -> None:
         predicted = one_predicted_class(matrix.counts)
         self._seen_in_a_row[head] = 0 if predicted is None else self._seen_in_a_row[head] + 1
-        is_last = self._tracker.epoch == self._config.run.epochs
+        is_last = self._tracker.is_over(self._config.run)
         if predicted is None or not (is_last or self._seen_in_a_row[head] == 2):
             return
         if head not in self._warned:

@@ -6,6 +6,7 @@ import keras
 
 from ..config import Config, RunConfig
 from ..interrupts import Interrupts, TrainingInterrupted
+from ..plan import Plan
 from ..state import State
 from ..workdir import Workdir, write_config
 from .guards import StopOnDivergence
@@ -13,7 +14,7 @@ from .tracking import Tracker
 
 
 class SaveConfig(keras.callbacks.Callback):
-    """Writes `config.json` before the first file that is saved.
+    """Writes `config.json`, and `plan.json` of a plan, before the first file that is saved.
 
     A training that ends before that, because of a damaged mask for example, leaves nothing in
     its workdir, so that the same command starts it again.
@@ -21,20 +22,24 @@ class SaveConfig(keras.callbacks.Callback):
     Args:
         workdir: Where to write.
         config: The settings.
+        plan: The plan that they follow.
     """
 
-    def __init__(self, workdir: Workdir, config: Config) -> None:
+    def __init__(self, workdir: Workdir, config: Config, plan: Plan | None = None) -> None:
         super().__init__()
         self._workdir = workdir
         self._config = config
+        self._plan = plan
         self._is_written = False
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.write()
 
     def write(self) -> None:
-        """Writes the file, unless this training did so before."""
+        """Writes the files, unless this training did so before."""
         if not self._is_written:
+            if self._plan:
+                self._plan.save(self._workdir.plan)
             write_config(self._workdir, self._config)
             self._is_written = True
 
@@ -94,7 +99,7 @@ class SaveState(keras.callbacks.Callback):
     def _save(self) -> None:
         self._settings.write()
         self._state.save(self._tracker.position)
-        is_over = self._tracker.epoch == self._run.epochs
+        is_over = self._tracker.is_over(self._run)
         if self._interrupts.requested and not is_over:
             raise TrainingInterrupted(
                 f"Stopped after {self._tracker.epoch} epochs and {self._tracker.step} steps, and "

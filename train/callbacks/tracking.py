@@ -7,6 +7,7 @@ import keras
 
 from keras_fcn.labels import Heads
 
+from ..config import RunConfig
 from ..heads import mean_over_heads
 from ..state import Position
 
@@ -28,13 +29,25 @@ class Tracker(keras.callbacks.Callback):
         super().__init__()
         self.epoch = position.epoch
         self.step = position.step
-        self.best = position.best
+        self.best, self.best_epoch = position.best, position.best_epoch
+        self.stopped = position.stopped
+        self._elapsed_before = position.elapsed
         self.steps_per_epoch = steps_per_epoch
         self._batch_size = batch_size
         self._is_partial_epoch = position.step > 0
         self._seconds_before = position.seconds
         self._begin = self._first_step_end = self._last_step_end = time.monotonic()
         self._steps_now = 0
+        self._start = self._begin
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of the training so far, with validation and before interruptions."""
+        return self._elapsed_before + time.monotonic() - self._start
+
+    def is_over(self, run: RunConfig) -> bool:
+        """Returns whether the epoch that ended is the last."""
+        return bool(self.stopped) or self.epoch >= run.epochs
 
     @property
     def global_step(self) -> int:
@@ -44,7 +57,15 @@ class Tracker(keras.callbacks.Callback):
     @property
     def position(self) -> Position:
         """The current position."""
-        return Position(self.epoch, self.step, self.best, self._seconds())
+        return Position(
+            self.epoch,
+            self.step,
+            self.best,
+            self._seconds(),
+            self.best_epoch,
+            self.elapsed,
+            self.stopped,
+        )
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._begin = time.monotonic()
@@ -68,7 +89,7 @@ class Tracker(keras.callbacks.Callback):
         self._begin = time.monotonic()
         self.epoch, self.step = epoch + 1, 0
         # The next epoch has more steps than this one had, which takes another `fit`.
-        self.model.stop_training = self._is_partial_epoch
+        self.model.stop_training = self._is_partial_epoch or bool(self.stopped)
         self._is_partial_epoch = False
 
     def _seconds(self) -> float:

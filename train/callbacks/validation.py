@@ -23,19 +23,24 @@ class Validation(keras.callbacks.Callback):
         evaluation_model: The network that is validated.
         batches: The validation split.
         run: How often to validate.
+        tracker: Knows which epoch is the last.
     """
 
     def __init__(
-        self, evaluation_model: EvaluationModel, batches: tf.data.Dataset, run: RunConfig
+        self,
+        evaluation_model: EvaluationModel,
+        batches: tf.data.Dataset,
+        run: RunConfig,
+        tracker: Tracker,
     ) -> None:
         super().__init__()
         self._evaluation_model = evaluation_model
         self._batches = batches
         self._run = run
+        self._tracker = tracker
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        count = epoch + 1
-        if count % self._run.validate_every and count != self._run.epochs:
+        if (epoch + 1) % self._run.validate_every and not self._tracker.is_over(self._run):
             return
         begin = time.monotonic()
         self._evaluation_model.refresh(epoch, measure=True)
@@ -76,5 +81,5 @@ class Checkpoints(keras.callbacks.Callback):
         self._evaluation_model.save(self._workdir.last, self._origin(logs))
         value = logs.get(self._monitor)
         if value is not None and value > self._tracker.best:
-            self._tracker.best = float(value)
+            self._tracker.best, self._tracker.best_epoch = float(value), epoch + 1
             self._evaluation_model.save(self._workdir.best, self._origin(logs))

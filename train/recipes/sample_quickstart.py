@@ -19,7 +19,7 @@ from ..config import (
 CONFIG = Config(
     data=DataConfig(dataset="sample", batch_size=8, crop_size=(96, 96)),
     model=ModelConfig(variant="fcn8s"),
-    backbone=BackboneConfig("small_resnet"),
+    backbone=BackboneConfig("small_resnet", weights=None),
     augmentation=AugmentationConfig(scale=(0.9, 1.1), brightness=0.0, contrast=0.0, saturation=0.0),
     optimizer=OptimizerConfig("adamw", learning_rate=4e-3, warmup_steps=100, ema_decay=0.99),
     run=RunConfig(epochs=20, validate_every=2, workdir="runs/quickstart"),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from keras_fcn.data.bands import has_tifffile, is_tiff, open_raster
 from keras_fcn.data.parallel import parallel_map
 from keras_fcn.datasets.importers.annotations import (
     RECORD,
@@ -27,6 +28,7 @@ from keras_fcn.datasets.importers.annotations import (
 from keras_fcn.datasets.importers.drawing import draw
 from keras_fcn.files import move, temporary_folder, write_json
 from keras_fcn.labels import LabelSpec
+from keras_fcn.modalities import ImageReading
 from keras_fcn.visualization import label_image
 
 _IGNORED = 255
@@ -297,11 +299,33 @@ def _write_image(
 
 def _properties(image: AnnotatedImage) -> tuple[tuple[int, int], int, str]:
     """Returns the stored height and width, the EXIF orientation and the suffix to write."""
+    if isinstance(image.file, Path) and (size := _size_of_bands(image.file)):
+        return size, 1, image.file.suffix
     with _opened(image) as picture:
         orientation = picture.getexif().get(_ORIENTATION, 1)
         known = _SUFFIX_OF_FORMAT.get(picture.format or "", f".{(picture.format or 'png').lower()}")
         suffix = image.file.suffix if isinstance(image.file, Path) else known
         return picture.size[::-1], orientation, ".png" if orientation in range(2, 9) else suffix
+
+
+def _size_of_bands(path: Path) -> tuple[int, int] | None:
+    """Returns height and width of a TIFF that Pillow does not open; `None` of other files."""
+    try:
+        with Image.open(path):
+            return None
+    except UnidentifiedImageError:
+        if not has_tifffile() or not is_tiff(path):
+            return None
+    except (OSError, SyntaxError, Image.DecompressionBombError):
+        return None  # reported where it is read
+    # Its pages, of one band each, are no matter here.
+    with open_raster(path, ImageReading(page=1)) as raster:
+        if raster.orientation != 1:
+            raise ValueError(
+                f"{path}: an image of these bands cannot be turned by its EXIF orientation. Save "
+                "it without one."
+            )
+        return raster.height, raster.width
 
 
 def _write_upright(image: AnnotatedImage, path: Path, orientation: int) -> None:

@@ -102,8 +102,10 @@ def test_fcn32s_has_no_inner_upsampling():
 
 
 def test_a_data_set_must_have_the_name_in_the_configuration(tmp_path):
+    config = Config().replace(workdir=str(tmp_path / "run"), backbone_weights=None)
+
     with pytest.raises(ValueError, match="must have the name.*named 'tiny'.*'sample'"):
-        fit(Config().replace(workdir=str(tmp_path / "run")), dataset_of(1))
+        fit(config, dataset_of(1))
 
     assert not (tmp_path / "run").exists()
 
