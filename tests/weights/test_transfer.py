@@ -123,6 +123,23 @@ def test_other_backbones_are_refused():
         transfer(source, other)
 
 
+def test_score_layers_over_other_features_are_refused_before_anything_is_copied():
+    source = build(keras_fcn.FCN32s)
+    other = keras_fcn.FCN32s(3, backbone=MobileNetV2(alpha=0.35, fc_filters=9))
+    before = other.get_weights()
+
+    # The score layer alone has the same name in both.
+    with pytest.raises(ValueError, match="'score_fr' must have the same shape in both networks"):
+        transfer(
+            source,
+            other,
+            changes=("backbone", "fc_filters", "alpha", "normalization", "mean", "dropout"),
+        )
+
+    for old, new in zip(before, other.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 def test_layers_of_other_shapes_are_refused():
     def plain(filters):
         images = keras.Input((8, 8, 3))
