@@ -7,7 +7,7 @@ import pytest
 
 from keras_fcn.datasets.class_table import ClassTable
 from keras_fcn.datasets.mask_reading import Reading, choose_reading
-from keras_fcn.datasets.mask_values import MaskSummary
+from keras_fcn.datasets.mask_values import MaskSummary, palettes_by_level
 from keras_fcn.labels import LabelSpec
 
 BLACK, WHITE, RED, BLUE = (0, 0, 0), (255, 255, 255), (200, 40, 40), (0, 0, 255)
@@ -50,6 +50,30 @@ def test_palettes_are_read_by_color_only_if_all_of_them_fit():
     assert not both.reading.by_color and not both.wrong
     assert both.counts[Path("2.png")][[0, 1, 2]].tolist() == [10, 0, 10]
     assert "the colors in classes.txt are for pictures only" in both.notes[0]
+
+
+def test_one_color_of_the_table_in_a_palette_says_that_its_colors_count():
+    # Red is of the table and the gray is not: the mask is wrong, not one of the numbers 0 to 2.
+    reading = read(
+        mask("p.png", [0, 1, 2], "palette", [BLACK, RED, (7, 7, 7)]),
+        table=table_of([BLACK, RED, BLUE]),
+    )
+
+    assert reading.reading.by_color == {"palette"}
+    assert reading.wrong == [Path("p.png")]
+
+
+def test_gray_masks_are_read_by_gray_colors_if_the_numbers_of_one_do_not_fit():
+    grays = table_of([BLACK, (5, 5, 5), (9, 9, 9)])
+    # 9 is a color and no number from 0 to 2; 1 is a number and no color.
+    reading = read(mask("1.png", [0, 1]), mask("2.png", [0, 9]), table=grays)
+    # 3 is neither, and no brightness of a color.
+    neither = read(mask("3.png", [0, 3]), table=grays)
+    colored = read(mask("3.png", [0, 3]), table=table_of([BLACK, RED, (9, 9, 9)]))
+
+    assert reading.reading.by_color == neither.reading.by_color == {"gray"}
+    assert reading.wrong == [Path("1.png")]
+    assert not colored.reading.by_color
 
 
 @pytest.mark.parametrize(
@@ -149,6 +173,24 @@ def test_lines_are_a_sign_of_loss_in_more_than_half_of_the_masks(num_thin, num_m
     assert not read(*masks, num_classes=3).problems
 
 
+def test_white_of_gray_masks_is_ignored_where_no_class_has_it():
+    grays = table_of([BLACK, (9, 9, 9), RED])
+
+    reading = read(mask("1.png", [0, 9, 255]), table=grays)
+
+    assert reading.reading.by_color == {"gray"} and not reading.wrong
+    assert np.flatnonzero(reading.counts[Path("1.png")]).tolist() == [0, 1, 255]
+
+
+def test_what_ignored_numbers_change_is_noted():
+    reading = read(mask("1.png", [0, 1, 2, 4]), ignore=(0, 3))
+
+    # 1, 2 and 4 are left, of which 1 is the first.
+    assert reading.notes == ["Ignored: 0, 3. The number 1 becomes label 0, 4 label 2."]
+    assert reading.reading.labels.class_names == ("class 1", "class 2", "class 4")
+    assert reading.reading.numbers == {1: 0, 2: 1, 4: 2, 0: 255, 3: 255}
+
+
 def test_a_gray_value_with_two_meanings_is_refused_among_masks_in_color():
     color = mask("rgb.png", [200 * 65536 + 40 * 256 + 40], "rgb", [RED])
     # (1, 1, 1) is the color of class 2, and 1 the number of class 1; 7 is no color.
@@ -170,12 +212,24 @@ def test_a_gray_value_with_two_meanings_is_refused_among_masks_in_color():
 
 
 @pytest.mark.parametrize(
-    ("levels", "by_level"), [([0, 9], True), ([0, 255], True), ([0, 8], False)]
+    ("levels", "by_level"),
+    [([0, 9], True), ([0, 255], True), ([0, 8], False), ([0, 9, 255], True), ([0, 9, 8], False)],
 )
 def test_gray_palettes_are_read_by_level_if_those_are_numbers_of_other_masks(levels, by_level):
-    # Indices 0 and 1 in a palette, beside a gray mask of the numbers 0 and 9.
-    palette = mask("p.png", [0, 1], "palette", [(level,) * 3 for level in levels])
+    # Indices 0, 1, ... in a palette, beside a gray mask of the numbers 0 and 9.
+    indices = list(range(len(levels)))
+    palette = mask("p.png", indices, "palette", [(level,) * 3 for level in levels])
 
-    reading = read(palette, mask("gray.png", [0, 9])).reading
+    assert palettes_by_level([palette, mask("gray.png", [0, 9])], None, []) == by_level
+    # Without other masks there is nothing but the indices.
+    assert not palettes_by_level([palette], None, [])
+    assert not palettes_by_level([mask("white.png", [0], "palette", [WHITE])], None, [])
 
-    assert reading.gray_palettes == by_level
+
+def test_a_mask_that_cannot_be_read_has_no_values(tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    for name, cause in (("none.png", "the file is missing"), ("text.png", "not an image")):
+        summary = MaskSummary.of(tmp_path / name)
+
+        assert f"{name}: {cause}" in summary.error
+        assert summary.values.size == summary.counts.size == summary.codes.size == 0

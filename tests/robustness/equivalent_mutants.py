@@ -33,4 +33,15 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "return self.sources == self.targets == tuple(range(len(self.old))) and len(self.old) >= "
         "len(self.new)",
     ): "Where all old classes have a target, there are as many new ones or more.",
+    (
+        "keras_fcn/losses.py",
+        "classes = ops.cast(ops.where(counted, labels, 1.0), 'int32')",
+    ): "The loss of these pixels is multiplied by 0, whatever their class.",
+    (
+        "keras_fcn/weights/transfer.py",
+        "return channels[0] <= channels[1] and [w.shape for w in old[1:]] == "
+        "[w.shape for w in new[1:]] and ([len(shape) for shape in kernels] == [4, 4]) and "
+        "(tuple((shape[2] for shape in kernels)) == channels) and (kernels[0][:2] + "
+        "kernels[0][3:] == kernels[1][:2] + kernels[1][3:])",
+    ): "Kernels with equally many channels that agree in all else have equal shapes, which fit.",
 }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_fcn
-from keras_fcn.backbones import BACKBONES, VGG16, TappedModel
+from keras_fcn.backbones import BACKBONES, VGG16, MobileNetV2, TappedModel
 from keras_fcn.labels import LabelSpec
 from keras_fcn.weights import transfer
 from keras_fcn.weights.comparison import compare
@@ -160,6 +160,22 @@ def test_a_network_that_names_no_mean_gets_that_of_its_weights(tmp_path, how):
     assert np.ravel(pixel).tolist() == [-1, -20, -90]
     image = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype("float32")
     np.testing.assert_array_equal(target(image), source(image))
+
+
+def test_backbones_of_two_streams_are_copied_each():
+    # The layers of the two have the same names.
+    backbone = MobileNetV2(alpha=0.35, fc_filters=4)
+    late = {"modalities": ("rgb", "hha"), "fusion": "late", "backbone": backbone}
+    source, target = build(**late), build(**late)
+    first, second = (la for la in source.layers if isinstance(la, keras.Model))
+    one, other = (model.get_layer("Conv1").get_weights()[0] for model in (first, second))
+    assert (one != other).any()
+
+    report = transfer(source, target)
+
+    assert not report.new and not report.unused
+    for old, new in zip(source.get_weights(), target.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
 def test_weights_of_scaled_skips_are_multiplied():
