@@ -68,12 +68,6 @@ def by_preference(paths: Iterable[Path]) -> list[Path]:
     return [path for _, path in sorted(ranked)]
 
 
-def find_class_table(folder: Path) -> ClassTable | None:
-    """Returns the first table of classes in a folder, or `None`."""
-    tables = by_preference(path for path in folder.iterdir() if path.is_file())
-    return read_class_table(tables[0]) if tables else None
-
-
 def read_class_table(path: Path) -> ClassTable:
     """Reads a table of classes.
 
