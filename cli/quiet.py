@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,12 +49,22 @@ def quiet_stderr() -> Iterator[None]:
     if not _is_quiet:
         yield
         return
-    from keras_fcn.native_output import quiet_native_output
-
+    # Not by `keras_fcn.native_output`: importing it imports TensorFlow, whose lines would show.
+    sys.stderr.flush()
+    kept = os.dup(2)
     caught: list[warnings.WarningMessage] = []
     try:
-        with warnings.catch_warnings(record=True) as caught, quiet_native_output():
-            yield
+        with tempfile.TemporaryFile() as sink, warnings.catch_warnings(record=True) as caught:
+            os.dup2(sink.fileno(), 2)
+            try:
+                yield
+            except BaseException:
+                sink.seek(0)
+                os.write(kept, sink.read())
+                raise
+            finally:
+                os.dup2(kept, 2)
+                os.close(kept)
     finally:
         for warning in caught:
             warnings.showwarning(
