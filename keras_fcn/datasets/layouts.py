@@ -41,12 +41,14 @@ from keras_fcn.datasets.split_lists import (
     other_split_files,
     unknown_list_problem,
 )
+from keras_fcn.datasets.unpaired import missing_image, missing_mask, why_no_mask
 
 _CHOOSE = '--images "*/images/*" --masks "*/masks/*", for example'
 _CHOOSE_SPLITS = '--images "images/{train,val}/*" --masks "masks/{train,val}/*", for example'
 _LOSSY_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif"}
 
 # Id of an example -> its image and its masks: one, or one per class.
+_MOST_CAUSES = 20  # files whose cause is searched for among all others
 Pairs = dict[str, tuple[Path, tuple[Path, ...]]]
 
 
@@ -162,7 +164,8 @@ class _Search:
                 names = ()  # reported where the table is read
         pairs = self._pairs(images, masks, names, bool(lists.files))
         splits = self._splits(images, pairs, lists)
-        used = {path.parent for found in splits.values() for i, ms in found.values() for path in ms}
+        pairs_read = [pair for found in splits.values() for pair in found.values()]
+        used = {path.parent for image, masks in pairs_read for path in (image, *masks)}
         unread = {f"Not read: {self._shown(folder)}." for folder in used}
         notes = [note for note in self.notes if note not in unread]
         return Layout(splits, tables, self.class_masks, notes, self.problems)
@@ -398,6 +401,7 @@ class _Search:
         class_names: Sequence[str],
         are_listed: bool,
     ) -> dict[PlacedFile, tuple[Path, ...]]:
+        all_masks = masks
         masks = [mask for mask in masks if not NO_MASK.search(mask.path.stem)]
         masks = self._chosen_masks(images, masks)
         matching = Matching(images, masks).by_names()
@@ -418,16 +422,14 @@ class _Search:
                 )
             else:
                 result[image] = tuple(mask.path for mask in found)
-        self._check_missing(missing, images, masks, are_listed)
+        self._check_missing(missing, images, masks, all_masks, are_listed)
         if not are_listed:
             places = {image.path.parent for image in images}
             shown = _common(self.root, places)
             for mask in masks:
                 if mask.path not in used:
-                    self._problem(
-                        f"{mask.path}: there is no image of that name in {shown}. If it is "
-                        "no mask, move it, or choose the masks by --masks GLOB."
-                    )
+                    others = self.tree.others if len(self.problems) < _MOST_CAUSES else ()
+                    self._problem(missing_image(mask, shown, others))
         return result
 
     def _check_missing(
@@ -435,6 +437,7 @@ class _Search:
         missing: list[PlacedFile],
         images: list[PlacedFile],
         masks: list[PlacedFile],
+        all_masks: list[PlacedFile],
         are_listed: bool,
     ) -> None:
         if are_listed:
@@ -463,8 +466,11 @@ class _Search:
                     " Are there masks per class? They are read if a table (classes.txt) names "
                     "the classes as the files do."
                 )
+            elif len(self.problems) < _MOST_CAUSES:
+                has_split = image.split in splits_with_masks
+                hint = why_no_mask(image, all_masks, self.tree.others, has_split)
             place = next((m.path.parent for m in masks if m.split == image.split), Path(places))
-            self._problem(_missing_mask(image, f" in {place}") + hint)
+            self._problem(missing_mask(image, f" in {place}") + hint)
         if skipped:
             self.notes.append(
                 f"{count(skipped, 'image')} of the split 'test' without masks: left out."
@@ -530,7 +536,11 @@ class _Search:
         problems += reader.other_masks(pairs, self.tree.pictures)
         left = set(images).difference(*listed.values())
         for found in listed.values():
-            problems += [_missing_mask(image) for image in found if image in self.missing]
+            problems += [
+                missing_mask(image) + _named(reader.named_mask(image))
+                for image in found
+                if image in self.missing
+            ]
         if left and not problems and not self.problems:
             self.notes.append(f"{count(left, 'image')} in no list: left out.")
         for problem in problems:
@@ -671,10 +681,13 @@ def count(items: Sized, name: str) -> str:
     return f"{len(items):,} {name}{'s' * (len(items) != 1)}"
 
 
-def _missing_mask(image: PlacedFile, where: str = "") -> str:
+def _named(mask: str | None) -> str:
+    """Returns the way out where a list names a mask that is not found by its name."""
     return (
-        f"{image.path}: there is no mask of that name{where} (expected {image.path.stem}.png, for "
-        "example)."
+        f" The list names {mask!r}, and masks are found by names and folders: rename it as its "
+        "image, in a folder masks/, or choose with --masks GLOB."
+        if mask
+        else ""
     )
 
 
