@@ -20,6 +20,7 @@ _BINARY = (
     *(".pkl", ".pickle", ".npz", ".npy", ".mat", ".parquet", ".feather", ".arrow"),
     *(".xlsx", ".xls", ".ods", ".db", ".sqlite", ".sqlite3"),
 )
+_DATA = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".yaml", ".yml", ".xml", ".toml")
 # Programs, texts and what else is called `train` and lists no images.
 _NO_SPLITS = (
     *(".py", ".pyc", ".ipynb", ".sh", ".bat", ".md", ".rst", ".log", ".html", ".pdf", ".doc"),
@@ -126,18 +127,26 @@ def other_split_files(texts: Sequence[Path], pictures: Sequence[Path]) -> Iterat
     )
     for path in texts:
         suffix = path.suffix.lower()
-        if not may_be_split(path.stem) or suffix in _NO_SPLITS:
+        is_called_so = may_be_split(path.stem)
+        of_image = {composed(path.stem), PurePosixPath(composed(path.stem)).stem} & stems
+        if suffix in _NO_SPLITS or (not is_called_so and (suffix not in _DATA or of_image)):
             continue
         if suffix in _BINARY:
             yield f"{path}: the file may say in which split the images are; {way_out}"
         elif path.stat().st_size <= _MOST_BYTES:
             words = set(re.findall(r"[^\s\"',;/\\\[\]{}<>:]+", composed(decoded(path))))
             named = {PurePosixPath(word).stem for word in words} & stems
-            if len(named) >= 2:
+            if len(named) >= 2 and (is_called_so or _has_splits({word.lower() for word in words})):
                 yield (
                     f"{path}: the file names {len(named)} images and may say in which split they "
                     f"are; {way_out}"
                 )
+
+
+def _has_splits(words: Collection[str]) -> bool:
+    """Returns whether words of a file name two splits, or are those of a column for them."""
+    splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+    return len(splits) > 1 or not {"split", "is_valid", "is_val", "fold"}.isdisjoint(words)
 
 
 class ListReader:

@@ -650,6 +650,28 @@ def test_texts_of_other_formats_that_may_say_the_split_are_named(tmp_path, name)
     refused(tmp_path, rf"{name}: the file names 2 images and may say in which split")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metadata.jsonl", '{"file": "a1.png", "x": "train"}\n{"file": "b2.png", "x": "val"}\n'),
+        ("meta.tsv", "name\tis_valid\na1.png\tTrue\nb2.png\tFalse\n"),
+        ("dataset.json", '[{"id": "a1", "split": 0}, {"id": "b2", "split": 1}]'),
+    ],
+)
+def test_tables_that_say_the_split_of_images_are_named(tmp_path, name, text):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "")] * 2)
+    (tmp_path / name).write_text(text)
+
+    refused(tmp_path, rf"{name}: the file names 2 images and may say in which split")
+
+
+def test_tables_about_images_without_splits_are_no_problem(tmp_path):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "*")] * 2)
+    (tmp_path / "metadata.jsonl").write_text('{"file": "a1.png", "train": 1}\n{"file": "b2.png"}\n')
+
+    assert len(read(tmp_path)) == 4
+
+
 @pytest.mark.parametrize("name", ["train.py", "train.log", "best.h5"])
 def test_programs_beside_the_images_are_no_splits(tmp_path, name):
     write(tmp_path, [("images/*.png", "masks/*.png", "", "*")] * 2)
