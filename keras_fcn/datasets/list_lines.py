@@ -67,7 +67,7 @@ def list_lines(path: Path, most: int | None = None) -> list[ListLine]:
             row[column] if column < len(row) else "",
             tuple(f for i, f in enumerate(row) if i != column and is_picture(f)),
             SPLIT_WORDS.get(row[at].lower()) if at is not None and at < len(row) else None,
-            number == numbered[0][0],
+            number == numbered[0][0] and not any(map(is_picture, row)),
         )
         for (number, text), row in zip(numbered, rows, strict=True)
     ]
@@ -100,7 +100,7 @@ def _of_text(number: int, text: str, may_be_heading: bool) -> ListLine:
     names = [name.strip("\"' \t,;") for name in _ends().findall(text)]
     if not names:
         return ListLine(number, text, text, (), None, may_be_heading)
-    return ListLine(number, text, names[0], tuple(names[1:]), None, may_be_heading)
+    return ListLine(number, text, names[0], tuple(names[1:]))
 
 
 @cache

@@ -616,6 +616,15 @@ def test_lists_with_a_column_of_other_splits_are_refused(tmp_path):
     refused(tmp_path, r"train\.csv, line 3: the line is of the split 'val'")
 
 
+@pytest.mark.parametrize("line", ["missing.png", "missing.png,x.png", '"a1.png,a1.png'])
+def test_a_first_line_that_names_a_picture_is_no_heading(tmp_path, line):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "")] * 2)
+    (tmp_path / "train.csv").write_text(f"{line}\nb2.png\n")
+    (tmp_path / "val.csv").write_text("name\na3.png\n")
+
+    refused(tmp_path, r"train\.csv, line 1: there is no image ")
+
+
 def test_a_list_without_images_is_named(tmp_path):
     write(tmp_path, [("images/*.png", "masks/*.png", "", "")] * 2)
     (tmp_path / "train.txt").write_text("a1\n")
