@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
-from fnmatch import translate
 from pathlib import Path, PurePosixPath
 
 from keras_fcn.data.bands import NPY
@@ -24,6 +23,8 @@ from keras_fcn.datasets.folder_names import (
     SPLITS,
     WEAK_IMAGE_WORDS,
     is_leftover,
+    is_wild,
+    matches_pattern,
     may_be_split,
     name_forms,
     parse_folder,
@@ -41,7 +42,7 @@ from keras_fcn.datasets.split_lists import (
     other_split_files,
     unknown_list_problem,
 )
-from keras_fcn.datasets.unpaired import missing_image, missing_mask, why_no_mask
+from keras_fcn.datasets.unpaired import missing_image, missing_mask, named_elsewhere, why_no_mask
 
 _CHOOSE = '--images "*/images/*" --masks "*/masks/*", for example'
 _CHOOSE_SPLITS = '--images "images/{train,val}/*" --masks "masks/{train,val}/*", for example'
@@ -209,9 +210,9 @@ class _Search:
         role, word, split, groups = None, "", None, []
         literal: set[str] = set()
         for wanted, pattern in self.patterns.items():
-            if pattern and _matches(relative, pattern):
+            if pattern and matches_pattern(relative, pattern):
                 role, word = wanted, ""
-                literal |= {part for part in PurePosixPath(pattern).parts if not _is_wild(part)}
+                literal |= {part for part in PurePosixPath(pattern).parts if not is_wild(part)}
         by_pattern = role is not None
         for part in parts:
             if re.sub(r"[^a-z]", "", part.lower()) in OTHER_WORDS and not by_pattern:
@@ -537,7 +538,7 @@ class _Search:
         left = set(images).difference(*listed.values())
         for found in listed.values():
             problems += [
-                missing_mask(image) + _named(reader.named_mask(image))
+                missing_mask(image) + named_elsewhere(reader.named_mask(image))
                 for image in found
                 if image in self.missing
             ]
@@ -681,41 +682,9 @@ def count(items: Sized, name: str) -> str:
     return f"{len(items):,} {name}{'s' * (len(items) != 1)}"
 
 
-def _named(mask: str | None) -> str:
-    """Returns the way out where a list names a mask that is not found by its name."""
-    return (
-        f" The list names {mask!r}, and masks are found by names and folders: rename it as its "
-        "image, in a folder masks/, or choose with --masks GLOB."
-        if mask
-        else ""
-    )
-
-
 def _covered(images: Sequence[PlacedFile], masks: Sequence[PlacedFile]) -> set[PlacedFile]:
     """Returns the images that have one of these masks."""
     return set(Matching(images, masks).by_names().by_single_names().masks_of)
-
-
-def _matches(relative: Path, pattern: str) -> bool:
-    """Returns whether a pattern of `*`, `?`, `**` and `{a,b}` matches a path."""
-    braces = re.search(r"\{([^{}]*)\}", pattern)
-    if braces:
-        return any(
-            _matches(relative, pattern[: braces.start()] + word + pattern[braces.end() :])
-            for word in braces[1].split(",")
-        )
-    if "**" in pattern:
-        pieces = [translate(piece)[4:-3] if piece != "**" else None for piece in pattern.split("/")]
-        text = "".join(
-            "(?:[^/]+/)*" if piece is None else piece.replace(".*", "[^/]*") + "/"
-            for piece in pieces
-        )
-        return re.fullmatch(text.removesuffix("/"), relative.as_posix()) is not None
-    return len(PurePosixPath(pattern).parts) == len(relative.parts) and relative.match(pattern)
-
-
-def _is_wild(part: str) -> bool:
-    return any(sign in part for sign in "*?[{")
 
 
 def _starts_alike(mask: str, image: str) -> bool:

@@ -58,6 +58,16 @@ def why_no_mask(
     return ""
 
 
+def named_elsewhere(mask: str | None) -> str:
+    """Returns the way out where a list names a mask that is not found by its name."""
+    return (
+        f" The list names {mask!r}, and masks are found by names and folders: rename it as its "
+        "image, in a folder masks/, or choose with --masks GLOB."
+        if mask
+        else ""
+    )
+
+
 def missing_image(mask: PlacedFile, place: str, others: Iterable[Path]) -> str:
     """Returns that a mask has no image, with the cause if the files show it."""
     text = f"{mask.path}: there is no image of that name in {place}. "
