@@ -255,11 +255,16 @@ def _temporary_folder(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Gives the errors of a full disk their path, which those of `write` do not have."""
+    """Gives errors the path that is written.
+
+    Those of `write` on a full disk have none, and others have that of the temporary folder.
+    """
     try:
         yield
     except Exception as error:
         code = disk_error(error)
+        if code is None and isinstance(error, OSError) and error.errno is not None:
+            code = error.errno if ".incomplete-" in str(error.filename) else None
         if code is None or (isinstance(error, OSError) and error.filename == str(path)):
             raise
         named = error.filename if isinstance(error, OSError) else None

@@ -567,3 +567,20 @@ def test_a_file_that_may_not_be_read_is_the_users(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "_sha256", forbidden)
     with pytest.raises(FileExistsError, match="a.png exists"):
         WrittenFiles().check([path])
+
+
+def test_errors_have_the_path_that_is_written(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+
+    make = Path.mkdir
+
+    def forbidden(self, *arguments, **options):
+        if self.name.startswith(".incomplete-"):
+            raise PermissionError(13, "Permission denied", str(self))
+        make(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", forbidden)
+    with pytest.raises(PermissionError) as caught:
+        write_text(path, "x")
+
+    assert caught.value.filename == str(path)

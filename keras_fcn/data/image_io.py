@@ -445,9 +445,23 @@ def opened_image(path: str | Path) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             yield image
     except UnidentifiedImageError as error:
-        raise ValueError(f"{path}: not an image that can be read.") from error
+        text = f"{path}: not an image that can be read.{_what_it_is(Path(path))}"
+        raise ValueError(text) from error
     except FileNotFoundError:
         raise
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         # Pillow reports damaged PNG chunks as SyntaxError.
         raise ValueError(f"{path}: the image cannot be read ({error}).") from error
+
+
+def _what_it_is(path: Path) -> str:
+    """Returns what a file is that is no image, a sentence with a space before it, if known."""
+    with path.open("rb") as file:
+        start = file.read(200).lstrip().lower()
+    if not start:
+        return " It is empty."
+    if start.startswith(b"version https://git-lfs"):
+        return " It is a pointer of Git LFS; `git lfs pull` gets the file itself."
+    if start.startswith((b"<!doctype html", b"<html")):
+        return " It is a page of HTML, such as the error of a download: get the file again."
+    return ""

@@ -195,6 +195,11 @@ class StoredMask:
     def _labels(self, values: np.ndarray, numbers: Mapping[int, int] | None) -> np.ndarray:
         lowest, highest = int(values.min(initial=0)), int(values.max(initial=0))
         if numbers is None:
+            if highest == self.white > 255 and set(np.unique(values).tolist()) == {0, highest}:
+                raise ValueError(
+                    f"{self.path}: the mask contains only 0 and {highest}. If {highest} is a "
+                    f"class, write a classes.csv of two lines: `0,background`, `{highest},object`."
+                )
             if lowest < 0 or highest > 255:
                 raise ValueError(
                     f"{self.path}: labels must be in [0, 255]. Received: {lowest} to {highest} in "

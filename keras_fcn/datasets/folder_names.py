@@ -3,8 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from fnmatch import translate
 from functools import cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -156,6 +157,29 @@ def role_of(word: str) -> str | None:
     if word in IMAGE_WORDS or word in WEAK_IMAGE_WORDS:
         return "image"
     return "mask" if word in MASK_WORDS else None
+
+
+def matches_pattern(relative: Path, pattern: str) -> bool:
+    """Returns whether a pattern of `*`, `?`, `**` and `{a,b}` matches a path."""
+    braces = re.search(r"\{([^{}]*)\}", pattern)
+    if braces:
+        return any(
+            matches_pattern(relative, pattern[: braces.start()] + word + pattern[braces.end() :])
+            for word in braces[1].split(",")
+        )
+    if "**" in pattern:
+        pieces = [translate(piece)[4:-3] if piece != "**" else None for piece in pattern.split("/")]
+        text = "".join(
+            "(?:[^/]+/)*" if piece is None else piece.replace(".*", "[^/]*") + "/"
+            for piece in pieces
+        )
+        return re.fullmatch(text.removesuffix("/"), relative.as_posix()) is not None
+    return len(PurePosixPath(pattern).parts) == len(relative.parts) and relative.match(pattern)
+
+
+def is_wild(part: str) -> bool:
+    """Returns whether a part of a path is a pattern."""
+    return any(sign in part for sign in "*?[{")
 
 
 def _unglued(token: str) -> list[str]:

@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
-from fnmatch import translate
 from pathlib import Path, PurePosixPath
 
 from keras_fcn.data.bands import NPY
@@ -24,6 +23,8 @@ from keras_fcn.datasets.folder_names import (
     SPLITS,
     WEAK_IMAGE_WORDS,
     is_leftover,
+    is_wild,
+    matches_pattern,
     may_be_split,
     name_forms,
     parse_folder,
@@ -41,12 +42,14 @@ from keras_fcn.datasets.split_lists import (
     other_split_files,
     unknown_list_problem,
 )
+from keras_fcn.datasets.unpaired import missing_image, missing_mask, named_elsewhere, why_no_mask
 
 _CHOOSE = '--images "*/images/*" --masks "*/masks/*", for example'
 _CHOOSE_SPLITS = '--images "images/{train,val}/*" --masks "masks/{train,val}/*", for example'
 _LOSSY_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif"}
 
 # Id of an example -> its image and its masks: one, or one per class.
+_MOST_CAUSES = 20  # files whose cause is searched for among all others
 Pairs = dict[str, tuple[Path, tuple[Path, ...]]]
 
 
@@ -162,7 +165,8 @@ class _Search:
                 names = ()  # reported where the table is read
         pairs = self._pairs(images, masks, names, bool(lists.files))
         splits = self._splits(images, pairs, lists)
-        used = {path.parent for found in splits.values() for i, ms in found.values() for path in ms}
+        pairs_read = [pair for found in splits.values() for pair in found.values()]
+        used = {path.parent for image, masks in pairs_read for path in (image, *masks)}
         unread = {f"Not read: {self._shown(folder)}." for folder in used}
         notes = [note for note in self.notes if note not in unread]
         return Layout(splits, tables, self.class_masks, notes, self.problems)
@@ -206,9 +210,9 @@ class _Search:
         role, word, split, groups = None, "", None, []
         literal: set[str] = set()
         for wanted, pattern in self.patterns.items():
-            if pattern and _matches(relative, pattern):
+            if pattern and matches_pattern(relative, pattern):
                 role, word = wanted, ""
-                literal |= {part for part in PurePosixPath(pattern).parts if not _is_wild(part)}
+                literal |= {part for part in PurePosixPath(pattern).parts if not is_wild(part)}
         by_pattern = role is not None
         for part in parts:
             if re.sub(r"[^a-z]", "", part.lower()) in OTHER_WORDS and not by_pattern:
@@ -398,6 +402,7 @@ class _Search:
         class_names: Sequence[str],
         are_listed: bool,
     ) -> dict[PlacedFile, tuple[Path, ...]]:
+        all_masks = masks
         masks = [mask for mask in masks if not NO_MASK.search(mask.path.stem)]
         masks = self._chosen_masks(images, masks)
         matching = Matching(images, masks).by_names()
@@ -418,16 +423,14 @@ class _Search:
                 )
             else:
                 result[image] = tuple(mask.path for mask in found)
-        self._check_missing(missing, images, masks, are_listed)
+        self._check_missing(missing, images, masks, all_masks, are_listed)
         if not are_listed:
             places = {image.path.parent for image in images}
             shown = _common(self.root, places)
             for mask in masks:
                 if mask.path not in used:
-                    self._problem(
-                        f"{mask.path}: there is no image of that name in {shown}. If it is "
-                        "no mask, move it, or choose the masks by --masks GLOB."
-                    )
+                    others = self.tree.others if len(self.problems) < _MOST_CAUSES else ()
+                    self._problem(missing_image(mask, shown, others))
         return result
 
     def _check_missing(
@@ -435,6 +438,7 @@ class _Search:
         missing: list[PlacedFile],
         images: list[PlacedFile],
         masks: list[PlacedFile],
+        all_masks: list[PlacedFile],
         are_listed: bool,
     ) -> None:
         if are_listed:
@@ -463,8 +467,11 @@ class _Search:
                     " Are there masks per class? They are read if a table (classes.txt) names "
                     "the classes as the files do."
                 )
+            elif len(self.problems) < _MOST_CAUSES:
+                has_split = image.split in splits_with_masks
+                hint = why_no_mask(image, all_masks, self.tree.others, has_split)
             place = next((m.path.parent for m in masks if m.split == image.split), Path(places))
-            self._problem(_missing_mask(image, f" in {place}") + hint)
+            self._problem(missing_mask(image, f" in {place}") + hint)
         if skipped:
             self.notes.append(
                 f"{count(skipped, 'image')} of the split 'test' without masks: left out."
@@ -530,7 +537,11 @@ class _Search:
         problems += reader.other_masks(pairs, self.tree.pictures)
         left = set(images).difference(*listed.values())
         for found in listed.values():
-            problems += [_missing_mask(image) for image in found if image in self.missing]
+            problems += [
+                missing_mask(image) + named_elsewhere(reader.named_mask(image))
+                for image in found
+                if image in self.missing
+            ]
         if left and not problems and not self.problems:
             self.notes.append(f"{count(left, 'image')} in no list: left out.")
         for problem in problems:
@@ -671,38 +682,9 @@ def count(items: Sized, name: str) -> str:
     return f"{len(items):,} {name}{'s' * (len(items) != 1)}"
 
 
-def _missing_mask(image: PlacedFile, where: str = "") -> str:
-    return (
-        f"{image.path}: there is no mask of that name{where} (expected {image.path.stem}.png, for "
-        "example)."
-    )
-
-
 def _covered(images: Sequence[PlacedFile], masks: Sequence[PlacedFile]) -> set[PlacedFile]:
     """Returns the images that have one of these masks."""
     return set(Matching(images, masks).by_names().by_single_names().masks_of)
-
-
-def _matches(relative: Path, pattern: str) -> bool:
-    """Returns whether a pattern of `*`, `?`, `**` and `{a,b}` matches a path."""
-    braces = re.search(r"\{([^{}]*)\}", pattern)
-    if braces:
-        return any(
-            _matches(relative, pattern[: braces.start()] + word + pattern[braces.end() :])
-            for word in braces[1].split(",")
-        )
-    if "**" in pattern:
-        pieces = [translate(piece)[4:-3] if piece != "**" else None for piece in pattern.split("/")]
-        text = "".join(
-            "(?:[^/]+/)*" if piece is None else piece.replace(".*", "[^/]*") + "/"
-            for piece in pieces
-        )
-        return re.fullmatch(text.removesuffix("/"), relative.as_posix()) is not None
-    return len(PurePosixPath(pattern).parts) == len(relative.parts) and relative.match(pattern)
-
-
-def _is_wild(part: str) -> bool:
-    return any(sign in part for sign in "*?[{")
 
 
 def _starts_alike(mask: str, image: str) -> bool:

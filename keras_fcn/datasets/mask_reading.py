@@ -234,6 +234,8 @@ def _kinds_by_color(
             chosen.add("gray")
         elif by_number and chosen:
             _check_agreement(result, gray, codes, table)
+        elif by_number:
+            _check_white(result, gray, codes, table)
     if not chosen:
         result.notes.append(
             f"The masks contain numbers; the colors in {table.path.name} are for pictures only."
@@ -302,6 +304,23 @@ def _check_agreement(
                     "all masks in color."
                 )
                 return
+
+
+def _check_white(
+    result: Reading, gray: Sequence[MaskSummary], codes: Mapping[int, int], table: ClassTable
+) -> None:
+    """Adds a problem if some masks contain numbers, and others black and white of the table."""
+    if table.has_ids or not {0, 0xFFFFFF} <= set(codes):
+        return
+    for summary in gray:
+        if {int(code) for code in summary.codes} == {0, 0xFFFFFF}:
+            result.problems.append(
+                f"{summary.path}: the mask contains 0 and {summary.values.max()}, which are colors "
+                f"of {table.path.name}; others contain numbers, among which 255 is ignored. Save "
+                "all masks in one way, or leave the colors out of the table if they are all "
+                "numbers."
+            )
+            return
 
 
 def _meaning(

@@ -47,12 +47,30 @@ def read_entries(path: Path, text: str) -> list[Entry]:
     """
     if path.suffix.lower() == ".json" or text.lstrip()[:2] in ("[{", '["', '{"'):
         return _json_entries(path, text)
-    if path.suffix.lower() in (".yaml", ".yml"):
+    is_python = text.lstrip()[:2] in ("['", "{'")  # a printed list, which YAML reads too
+    if path.suffix.lower() in (".yaml", ".yml") or is_python:
         return _yaml_entries(path, text)
-    return _line_entries(path, text)
+    entries = _line_entries(path, text)
+    _check_first(entries)
+    return entries
 
 
 # Text and CSV
+
+
+def _check_first(entries: Sequence[Entry]) -> None:
+    """Raises ValueError if the first of some names is how many there are."""
+    names = [entry.name for entry in entries]
+    if (
+        len(names) > 1
+        and names[0] == str(len(names) - 1)
+        and not any(name.isdecimal() for name in names[1:])
+        and not any(entry.parts or entry.number is not None for entry in entries)
+    ):
+        raise ValueError(
+            f"{entries[0].place}: {names[0]!r} would be the first class, and is how many lines "
+            "follow. Remove it if it is their number."
+        )
 
 
 def _line_entries(path: Path, text: str) -> list[Entry]:
@@ -61,6 +79,8 @@ def _line_entries(path: Path, text: str) -> list[Entry]:
         for number, raw in enumerate(text.splitlines(), 1)
         if (line := _without_comment(raw))
     ]
+    if lines and re.fullmatch(r'"?sep=.?"?', lines[0][1]):  # for Excel
+        lines = lines[1:]
     if not lines:
         return []
     if sum(bool(_CVAT.fullmatch(line)) for _, line in lines) * 2 > len(lines):

@@ -519,7 +519,7 @@ def _images_among(paths: Sequence[Path], suffixes: frozenset[str] | None) -> tup
         The files, and a text with what was left out; empty if nothing was.
     """
     written = WrittenFiles()
-    images, num_folders, num_written = [], 0, 0
+    images, num_folders, num_written, num_broken = [], 0, 0, 0
     others: Counter[str] = Counter()
     for path in paths:
         suffix = path.suffix.lower()
@@ -531,9 +531,13 @@ def _images_among(paths: Sequence[Path], suffixes: frozenset[str] | None) -> tup
             others[suffix or "without a suffix"] += 1
         elif path.is_file():
             images.append(path)
+        else:
+            num_broken += 1
     parts = [f"{count:,} {suffix}" for suffix, count in sorted(others.items())]
     if num_written:
         parts.append(f"{num_written:,} written by keras-fcn")
+    if num_broken:
+        parts.append(f"{num_broken:,} link{'s' * (num_broken > 1)} to no file")
     if num_folders:
         parts.append(f"{num_folders:,} folder{'s' * (num_folders > 1)} (not searched)")
     return images, ", ".join(parts)

@@ -305,13 +305,14 @@ def test_a_folder_gives_every_format_and_names_the_rest(run, channel_model, tmp_
         (folder / name).write_text("x")
     for name in ("below", "more", ".ipynb_checkpoints", "@eaDir"):
         (folder / name).mkdir()
+    (folder / "moved.png").symlink_to("nowhere.png")
 
     result = run("predict", "--model", channel_model, "--output", "out", "--no-overlay", "in")
 
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines() == [
-        "Note: Left out of in: 1 .pdf, 2 .txt, 1 .xml, 1 without a suffix, 2 folders (not "
-        "searched).",
+        "Note: Left out of in: 1 .pdf, 2 .txt, 1 .xml, 1 without a suffix, 1 link to no file, 2 "
+        "folders (not searched).",
         "15 of 15 images predicted, in out.",
     ]
     for suffix in (*lossless, *lossy):

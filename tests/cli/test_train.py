@@ -123,6 +123,28 @@ def test_a_dataset_alone_is_trained_by_a_plan(run, trained, planned):
     assert re.search(r"optimizer +adamw +its steps do not", result.output)
 
 
+def test_a_plan_that_was_edited_and_other_files_are_not_replaced(run, planned, tmp_path):
+    path = tmp_path / "plan.json"
+    path.write_text("of the user")
+    arguments = ("plan", "--dataset", "sample", *RANDOM, "--output", path)
+
+    refused = run(*arguments)
+
+    assert refused.exit_code == 1
+    assert "plan.json exists, and keras-fcn did not write it" in refused.stderr
+    assert planned == [] and path.read_text() == "of the user"
+
+    assert run(*arguments, "--overwrite").exit_code == 0
+    assert run(*arguments).exit_code == 0  # its own
+    edited = path.read_text() + "\n"
+    path.write_text(edited)
+
+    refused = run(*arguments)
+
+    assert refused.exit_code == 1
+    assert "was changed afterwards" in refused.stderr and path.read_text() == edited
+
+
 def test_a_plan_is_written_and_followed(run, trained, planned, tmp_path):
     path = tmp_path / "plan.json"
     result = run("plan", "--dataset", "sample", *RANDOM, "--time", "30m", "--output", path)

@@ -102,6 +102,24 @@ def test_folder_without_a_readable_mask_is_reported(folder):
     ] * 6
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "It is empty."),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "`git lfs pull`"),
+        (b"\n<!DOCTYPE html><html><title>404", "It is a page of HTML"),
+    ],
+)
+def test_what_is_no_image_is_said_where_it_is_known(folder, content, expected):
+    for name in ("images", "masks"):
+        (folder / "train" / name / "1.png").write_bytes(content)
+
+    problems = {file: text for file, text, severe in found(folder) if severe}
+
+    assert list(problems) == ["train/images/1.png", "train/masks/1.png"]
+    assert all(expected in text for text in problems.values())
+
+
 def test_void_masks_and_missing_classes_are_hints(folder):
     void = np.full(devkits.PHOTO_SIZE, 255, np.uint8)
     for number in (4, 5):

@@ -40,6 +40,36 @@ def test_names_with_colors(tmp_path, text):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "['sky', 'my car', 'x']\n",
+        "{'sky': 0, 'my car': 1, 'x': 2}\n",
+        "{'0': 'sky', '1': 'my car', '2': 'x'}\n",
+    ],
+)
+def test_lists_that_python_printed(tmp_path, text):
+    read = table(tmp_path, text)
+
+    assert read.labels.class_names == ("sky", "my car", "x")
+    assert read.numbers == {0: 0, 1: 1, 2: 2}
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"'])
+def test_the_line_that_tells_excel_the_separator_is_no_class(tmp_path, first):
+    read = table(tmp_path, f"{first}\nid;name\n3;sky\n7;car\n", "classes.csv")
+
+    assert read.labels.class_names == ("sky", "car")
+    assert read.numbers == {3: 0, 7: 1}
+
+
+def test_the_number_of_classes_is_no_class(tmp_path):
+    with pytest.raises(ValueError, match=r"line 1: '3' would be the first class.*Remove it"):
+        table(tmp_path, "3\nsky\ncar\nroad\n")
+    assert table(tmp_path, "2\n1\n0\n").labels.class_names == ("2", "1", "0")
+    assert table(tmp_path, "4\nsky\ncar\n").labels.class_names == ("4", "sky", "car")
+
+
+@pytest.mark.parametrize(
     ("file", "expected"), [("classes.txt", ("name", "sky", "car")), ("classes.csv", ("sky", "car"))]
 )
 def test_a_class_called_name_is_no_heading(tmp_path, file, expected):

@@ -549,6 +549,146 @@ def test_lists_that_name_another_mask_than_is_read_are_refused(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("train.csv", "image,mask,weight\nimages/a1.png,masks/b2.png,1\n"),
+        ("train.csv", "image;mask\na1.png;b2.png\n"),
+        ("train.csv", ",image,mask\n0,a1.png,b2.png\n"),
+        ("train.csv", '"images/a1.png","masks/b2.png"\n'),
+        ("train.csv", "mask,image\nb2.png,a1.png\n"),
+        ("train.txt", "images/a1.png,\tmasks/b2.png 7\n"),
+        ("train.txt", "/home/My Data/x/images/a1.png /home/My Data/x/masks/b2.png\n"),
+        ("train.txt", "C:\\My Data\\images\\a1.png C:\\My Data\\masks\\b2.png\n"),
+        ("train.txt", "imgs/a1.png annos/b2.png\n"),
+    ],
+)
+def test_lines_that_name_the_mask_of_another_image_are_refused(tmp_path, name, lines):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "")] * 2)
+    (tmp_path / name).write_text(lines)
+    (tmp_path / "val.txt").write_text("a3\nb4\n")
+
+    refused(tmp_path, rf"{name}, line \d: the line names the mask '[^']*b2\.png', but .*a1\.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("train.csv", "id,image_filename,mask_filename\n3,a1.png,a1.png\n4,b2.png,b2.png\n"),
+        (
+            "train.csv",
+            "mask_path,rgb\nmasks/a1.png,images/a1.png\nmasks/b2.png,images/b2.png\n",
+        ),
+        ("train.csv", "3,a1.png\n4,b2.png\n"),
+        ("train.csv", "width,file_name,height\n3,a1,5\n4,b2,5\n"),
+        ("train.txt", "/home/My Data/x/images/a1.png\n/home/My Data/x/images/b2.png\n"),
+        ("train.txt", "'images/a1.png' 'masks/a1.png'\n'images/b2.png' 'masks/b2.png'\n"),
+        ("train.txt", "a1 1\nb2 -1\n"),
+    ],
+)
+def test_images_are_found_in_the_columns_of_lists(tmp_path, name, lines):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "*")] * 2)
+    for number in (3, 4, 5):  # what a column of numbers would name
+        write_mask(tmp_path / "masks" / f"{number}.png", 0)
+        write_mask(tmp_path / "images" / f"{number}.png", 0)
+    (tmp_path / name).write_text(lines)
+    (tmp_path / "val.txt").write_text("a3\nb4\n")
+
+    dataset = open_dataset(f"folder:{tmp_path}")
+
+    ids = {example["id"].decode() for example in dataset.examples("train").as_numpy_iterator()}
+    assert ids == {"a1", "b2"}
+
+
+def test_names_with_spaces_are_not_read_as_their_last_words(tmp_path):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "")] * 2)
+    (tmp_path / "train.txt").write_text("a1.png\nmy b2.png\nb2 old.png\n")
+    (tmp_path / "val.txt").write_text("a3\nb4\n")
+
+    refused(tmp_path, "line 2: there is no image 'my b2.png'")
+
+
+def test_lists_with_a_column_of_other_splits_are_refused(tmp_path):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "")] * 2)
+    (tmp_path / "train.csv").write_text("image,split\na1.png,train\nb2.png,valid\n")
+    (tmp_path / "val.txt").write_text("a3\n")
+
+    refused(tmp_path, r"train\.csv, line 3: the line is of the split 'val'")
+
+
+@pytest.mark.parametrize("line", ["missing.png", "missing.png,x.png", '"a1.png,a1.png'])
+def test_a_first_line_that_names_a_picture_is_no_heading(tmp_path, line):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "")] * 2)
+    (tmp_path / "train.csv").write_text(f"{line}\nb2.png\n")
+    (tmp_path / "val.csv").write_text("name\na3.png\n")
+
+    refused(tmp_path, r"train\.csv, line 1: there is no image ")
+
+
+def test_a_list_without_images_is_named(tmp_path):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "")] * 2)
+    (tmp_path / "train.txt").write_text("a1\n")
+    (tmp_path / "val.txt").write_text("\n")
+
+    refused(tmp_path, r"val\.txt: the list of the split 'val' names no image")
+
+
+def test_a_list_that_names_masks_of_other_names_says_the_way_out(tmp_path):
+    write_mask(tmp_path / "images" / "a.png", 0)
+    write_mask(tmp_path / "masks" / "mask_of_a.png", 1)
+    (tmp_path / "train.csv").write_text("image,mask\nimages/a.png,masks/mask_of_a.png\n")
+
+    refused(tmp_path, r"a\.png: there is no mask .*The list names 'masks/mask_of_a\.png'.*rename")
+
+
+@pytest.mark.parametrize(
+    "name", ["splits.pkl", "train.parquet", "split.npz", "folds.xlsx", "dev.db"]
+)
+def test_files_that_cannot_be_read_and_may_say_the_split_are_named(tmp_path, name):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "")] * 2)
+    (tmp_path / name).write_bytes(b"\x80\x04\x00")
+
+    refused(tmp_path, rf"{name}: the file may say in which split .* train\.txt and val\.txt")
+
+
+@pytest.mark.parametrize("name", ["train", "train.jsonl", "split.xml", "val.toml"])
+def test_texts_of_other_formats_that_may_say_the_split_are_named(tmp_path, name):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "")] * 2)
+    (tmp_path / name).write_text('{"x": "a1.png"}\n<y>b2</y>\n')
+
+    refused(tmp_path, rf"{name}: the file names 2 images and may say in which split")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metadata.jsonl", '{"file": "a1.png", "x": "train"}\n{"file": "b2.png", "x": "val"}\n'),
+        ("meta.tsv", "name\tis_valid\na1.png\tTrue\nb2.png\tFalse\n"),
+        ("dataset.json", '[{"id": "a1", "split": 0}, {"id": "b2", "split": 1}]'),
+    ],
+)
+def test_tables_that_say_the_split_of_images_are_named(tmp_path, name, text):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "")] * 2)
+    (tmp_path / name).write_text(text)
+
+    refused(tmp_path, rf"{name}: the file names 2 images and may say in which split")
+
+
+def test_tables_about_images_without_splits_are_no_problem(tmp_path):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "*")] * 2)
+    (tmp_path / "metadata.jsonl").write_text('{"file": "a1.png", "train": 1}\n{"file": "b2.png"}\n')
+
+    assert len(read(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("name", ["train.py", "train.log", "best.h5"])
+def test_programs_beside_the_images_are_no_splits(tmp_path, name):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "*")] * 2)
+    (tmp_path / name).write_text("a1.png b2.png\n")
+
+    assert len(read(tmp_path)) == 4
+
+
 def test_lists_of_unknown_splits_are_named(tmp_path):
     write(tmp_path, LAYOUTS["plain"])
     (tmp_path / "holdout.txt").write_text("a1\n")
@@ -868,3 +1008,37 @@ def test_images_without_any_masks_say_how_to_choose(tmp_path):
 )
 def test_words_of_folders(name, expected):
     assert parse_folder(name) == expected
+
+
+@pytest.mark.parametrize("ending", ["instanceIds", "color"])
+def test_masks_of_cityscapes_that_are_no_label_maps_are_named(tmp_path, ending):
+    for name in ("a", "b"):
+        write_mask(tmp_path / f"leftImg8bit/train/x/{name}_leftImg8bit.png", 0)
+        write_mask(tmp_path / f"gtFine/train/x/{name}_gtFine_{ending}.png", 1)
+
+    refused(tmp_path, rf"a_gtFine_{ending}\.png contains instances or colors.*_labelTrainIds")
+
+
+def test_masks_of_one_name_in_two_folders_are_named(tmp_path):
+    for name in ("a", "b"):
+        for folder in ("img", "masks_human", "masks_machine"):
+            write_mask(tmp_path / "x" / folder / f"{name}.png", 1)
+
+    refused(tmp_path, r"Several folders .*masks_human/ and masks_machine/.*--masks GLOB")
+
+
+def test_files_of_formats_that_are_not_read_are_named(tmp_path):
+    write(tmp_path, [("images/*.png", "masks/*.png", "", "")] * 2)
+    (tmp_path / "images" / "e.heic").write_bytes(b"x")
+    write_mask(tmp_path / "masks" / "e.png", 1)
+
+    refused(tmp_path, r"masks/e\.png: .*e\.heic is of a format that is not read: convert it")
+
+
+def test_a_split_without_any_masks_is_named(tmp_path):
+    for name in ("a", "b"):
+        write_mask(tmp_path / "images" / "train" / f"{name}.png", 0)
+        write_mask(tmp_path / "masks" / "train" / f"{name}.png", 1)
+    write_mask(tmp_path / "images" / "val" / "c.png", 0)
+
+    refused(tmp_path, r"val/c\.png: .*No image of the split 'val' has a mask\. Add them, or move")

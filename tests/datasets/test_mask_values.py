@@ -264,6 +264,28 @@ def test_numbers_with_a_table_whose_colors_are_for_pictures(tmp_path):
     assert "the colors in classes.txt are for pictures only" in notes(tmp_path)
 
 
+def test_black_and_white_of_16_bits_says_the_way_out(tmp_path):
+    half = BLOCKS % 2
+    masks = {name: Image.fromarray((65535 * half).astype(np.uint16)) for name in "ab"}
+    write(tmp_path, masks)
+
+    refused(tmp_path, r"a\.png: the mask contains only 0 and 65535.*`65535,object`")
+
+    (tmp_path / "classes.csv").write_text("0,background\n65535,object\n")
+    np.testing.assert_array_equal(read(tmp_path)["a"], half)
+
+
+def test_numbers_beside_black_and_white_of_the_table_are_refused(tmp_path):
+    half = BLOCKS % 2
+    write(tmp_path, {"a": gray(half), "b": gray(255 * half), "c": gray(half)})
+    (tmp_path / "classes.txt").write_text("background 0 0 0\nobject 255 255 255\n")
+
+    refused(tmp_path, r"b\.png: the mask contains 0 and 255, which are colors of classes\.txt; oth")
+
+    (tmp_path / "classes.txt").write_text("background\nobject\n")
+    assert set(np.unique(read(tmp_path)["b"])) == {0, 255}
+
+
 def test_indices_with_a_palette_of_other_colors(tmp_path):
     image = indexed(LABELS, [(0, 0, 0), (1, 2, 3), (4, 5, 6)])
     write(tmp_path, {"a": image, "b": image})
