@@ -7,7 +7,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from .options import check_writable
+from .options import check_output, overwrite_option, written
 from .quiet import load_tensorflow
 from .screen import output, say
 from .settings import SettingsCommand, given_settings, setting_options
@@ -36,18 +36,23 @@ memory_option = click.option(
     metavar="JSON",
     help="File of the plan to write.",
 )
+@overwrite_option
 @memory_option
 @setting_options()
 @click.pass_context
-def command(context: click.Context, /, path: Path, memory: float | None, **_: Any) -> None:
+def command(
+    context: click.Context, /, path: Path, overwrite: bool, memory: float | None, **_: Any
+) -> None:
     """Plan a training: look at the dataset, try some steps, choose the settings.
 
     Settings that are given as options are kept, and the others chosen to fit them. The plan
-    contains the reason of each; `keras-fcn train --plan` follows it. Values in it may be edited.
+    contains the reason of each; `keras-fcn train --plan` follows it. Values in it may be edited;
+    a file that was edited is not replaced, except with --overwrite.
     """
-    check_writable(path)
+    check_output(path, overwrite=overwrite)
     plan = planned(given_settings(context), memory)
     plan.save(path)
+    written(path)
     show(plan)
     say(f"Plan: {path}")
 
