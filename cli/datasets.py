@@ -62,6 +62,8 @@ def clean(data_dir: Path | None) -> None:
     `keras-fcn datasets list` shows what is removed. What a running process prepares is left; do
     not clean while a training reads an older copy.
     """
+    if data_dir is not None and not data_dir.expanduser().is_dir():
+        raise Failure(f"{data_dir}: there is no such folder. Nothing was removed.")
     load_tensorflow()
     from keras_fcn.datasets.leftovers import remove_leftovers
 

@@ -59,18 +59,49 @@ def command(workdir: Path, smoke: bool, overwrite: bool) -> None:
 
 
 def _train(workdir: Path, smoke: bool) -> Path:
-    from keras_fcn_train import TrainingInterrupted, TrainingStopped, fit, load_recipe
+    from keras_fcn_train import TrainingInterrupted, TrainingStopped, fit
 
-    started = (workdir / "config.json").is_file()
-    config = load_recipe("sample_quickstart").replace(
-        workdir=str(workdir), smoke=smoke, resume=started
-    )
     try:
-        return fit(config).best
+        return fit(_settings(workdir, smoke)).best
     except TrainingInterrupted as error:
         raise Failure("The quickstart was stopped. Run it again to continue.") from error
     except TrainingStopped as error:
         raise Failure(str(error)) from error
+
+
+def _settings(workdir: Path, smoke: bool) -> Any:
+    """Returns the settings of the training, which goes on if it was interrupted.
+
+    Raises:
+        Failure: If the folder has other files. The errors of `fit` name options of `train`.
+    """
+    from keras_fcn_train import Config, load_recipe
+    from keras_fcn_train.workdir import open_workdir
+
+    config = load_recipe("sample_quickstart").replace(workdir=str(workdir), smoke=smoke)
+    stored = workdir / "config.json"
+    if not stored.is_file():
+        try:
+            open_workdir(config)
+        except ValueError as error:
+            raise Failure(
+                f"The workdir {workdir} is not empty, and was not changed. Choose another "
+                "--workdir."
+            ) from error
+        return config
+    before = Config.from_file(stored).run
+    if before.recipe != config.run.recipe:
+        raise Failure(
+            f"The workdir {workdir} is that of another training, and was not changed. Choose "
+            "another --workdir."
+        )
+    if before.smoke != smoke:
+        made = "with" if before.smoke else "without"
+        raise Failure(
+            f"The workdir {workdir} is that of a quickstart {made} --smoke, and was not changed. "
+            f"Continue it {made} --smoke, or choose another --workdir."
+        )
+    return config.replace(resume=True)
 
 
 def _evaluate(predictor: Any, dataset: Any, workdir: Path) -> float:
@@ -144,7 +175,7 @@ def _what_lies_where(workdir: Path) -> str:
 In {workdir}:
   best.keras             the network
   log.csv, curves.png    loss and mean IoU of each epoch
-  metrics.json            the table above, and confusion_matrix.png
+  metrics.json           the table above, and confusion_matrix.png
   gallery.png            images, their labels, and the predictions
   savedmodel/{version}           for TensorFlow Serving
   model.tflite           for phones and small machines

@@ -137,7 +137,7 @@ def _plan(
     if others:
         return None
     open_workdir(config)  # refuses a folder of another training before the plan is made
-    return _read_plan(path) if path else planned(given, memory)
+    return _read_plan(path).with_given(given) if path else planned(given, memory)
 
 
 def _read_plan(path: Path) -> Any:

@@ -53,6 +53,8 @@ _FEWEST_UPDATES = 300
 _RARE = 0.02
 # The share of a limited time that is for steps; the rest is for validation, reading and saving.
 _TRAINING_SHARE = 0.8
+# The reason of a setting that the user chose.
+_GIVEN = "given by you"
 # Settings of a single run.
 _NOT_PLANNED = ("workdir", "resume", "recipe", "smoke")
 _SIDES = re.compile(r"(?:^|[^a-z])(left|right)(?:$|[^a-z])")
@@ -85,6 +87,12 @@ class Plan:
     def apply(self, config: Config) -> Config:
         """Returns a configuration with the values of the plan."""
         return config.replace(**{name: choice.value for name, choice in self.choices.items()})
+
+    def with_given(self, given: Mapping[str, Any]) -> "Plan":
+        """Returns the plan with the settings that the user gave in place of its own."""
+        own = {name: value for name, value in given.items() if name not in _NOT_PLANNED}
+        choices = {name: Choice(value, _GIVEN) for name, value in own.items()}
+        return replace(self, choices={**self.choices, **choices})
 
     def to_json(self) -> str:
         """Returns the text of `plan.json`, which `from_json` reads back."""
@@ -275,7 +283,7 @@ class _Choices:
     def pick(self, name: str, value: Any, reason: str) -> Any:
         """Adds a choice, unless the user made it, and returns its value."""
         if name in self.given:
-            value, reason = self.given[name], "given by you"
+            value, reason = self.given[name], _GIVEN
         self.made[name] = Choice(value, reason)
         return value
 
@@ -335,7 +343,7 @@ def _backbone(probe: Probe, given: Mapping[str, Any]) -> tuple[str, float | None
         )
     name, alpha = _PREFERRED[probe.device][0]
     if "backbone" in given:
-        return given["backbone"], given.get("alpha"), "given by you"
+        return given["backbone"], given.get("alpha"), _GIVEN
     return name, alpha, f"first in the order for a {probe.device}"
 
 
@@ -348,7 +356,7 @@ def _largest_crop(
 ) -> tuple[tuple[int, int], str]:
     if "crop_size" in given:
         # Without crops, a step is tried on the largest images.
-        return given["crop_size"] or fingerprint.largest, "given by you"
+        return given["crop_size"] or fingerprint.largest, _GIVEN
     most = _CROP[probe.device][_is_large(fingerprint)]
     height, width = (max(32, min(most, side // 32 * 32)) for side in fingerprint.size)
     medians = "x".join(map(str, fingerprint.size))
@@ -367,7 +375,7 @@ def _largest_batch(
     fingerprint: Fingerprint, probe: Probe, given: Mapping[str, Any]
 ) -> tuple[int, str]:
     if "batch_size" in given:
-        return given["batch_size"], "given by you"
+        return given["batch_size"], _GIVEN
     most = _BATCH[probe.device][_is_large(fingerprint)]
     fits = 2 ** int(math.log2(fingerprint.num_images))
     if fits < most:

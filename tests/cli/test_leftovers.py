@@ -88,6 +88,15 @@ def test_older_copies_of_a_changed_folder_are_removed(camvid, data_dir, run):
     assert open_dataset("camvid", data_dir=data_dir).splits == {"train": 3, "val": 2, "test": 1}
 
 
+def test_a_data_dir_that_does_not_exist_is_no_empty_one(run, tmp_path):
+    nowhere = tmp_path / "nowhere"
+
+    result = run("datasets", "clean", "--data-dir", nowhere)
+
+    assert result.exit_code == 1 and result.stdout == ""
+    assert f"{nowhere}: there is no such folder. Nothing was removed." in result.stderr
+
+
 def test_downloads_that_were_not_finished_are_removed_after_an_hour(data_dir):
     folders = [
         data_dir / "downloads" / "camvid.zip.tmp.0123",

@@ -9,6 +9,9 @@ from keras_fcn_cli.main import SUBCOMMANDS
 
 import keras_fcn
 
+# What a developer sets to silence libraries, and a user does not.
+LOG_LEVELS = ("TF_CPP_MIN_LOG_LEVEL", "GRPC_VERBOSITY")
+
 
 @pytest.mark.parametrize("name", ["", *SUBCOMMANDS, "datasets check"])
 def test_every_command_has_help(run, name):
@@ -124,6 +127,7 @@ def test_libraries_are_silent_and_results_go_to_standard_output(channel_model, p
         [command, "predict", "--model", channel_model, "--output", tmp_path, photos / "images"],
         capture_output=True,
         text=True,
+        env={name: value for name, value in os.environ.items() if name not in LOG_LEVELS},
     )
 
     assert done.stderr == ""

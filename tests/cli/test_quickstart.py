@@ -40,3 +40,45 @@ def test_a_training_that_fails_is_explained(run, monkeypatch):
 
     assert result.exit_code == 1
     assert result.stderr == "Error: The quickstart was stopped. Run it again to continue.\n"
+
+
+@pytest.mark.parametrize(
+    ("stored", "arguments", "text"),
+    [
+        (None, [], "is not empty, and was not changed. Choose another --workdir."),
+        (
+            {"recipe": "camvid_vgg16"},
+            [],
+            "is that of another training, and was not changed. Choose another --workdir.",
+        ),
+        (
+            {"recipe": "sample_quickstart", "smoke": True},
+            [],
+            "is that of a quickstart with --smoke, and was not changed. Continue it with --smoke, "
+            "or choose another --workdir.",
+        ),
+        (
+            {"recipe": "sample_quickstart"},
+            ["--smoke"],
+            "is that of a quickstart without --smoke, and was not changed. Continue it without "
+            "--smoke, or choose another --workdir.",
+        ),
+    ],
+)
+def test_a_folder_with_other_files_is_refused_by_options_that_quickstart_has(
+    run, tmp_path, stored, arguments, text
+):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "photo.jpg").write_text("of the user")
+    if stored is not None:
+        from keras_fcn_train import Config
+
+        (folder / "config.json").write_text(Config().replace(**stored).to_json())
+    before = {path: path.read_bytes() for path in folder.rglob("*")}
+
+    result = run("quickstart", "--workdir", folder, *arguments)
+
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: The workdir {folder} {text}\n"
+    assert {path: path.read_bytes() for path in folder.rglob("*")} == before

@@ -13,7 +13,7 @@ from keras_fcn_train import (
 )
 from keras_fcn_train.config import settings
 from keras_fcn_train.fingerprint import ClassFingerprint, Fingerprint
-from keras_fcn_train.plan import choose
+from keras_fcn_train.plan import Choice, choose
 from keras_fcn_train.probe import Probe, Trial
 
 RANDOM = ("--backbone-weights", "none")
@@ -157,6 +157,52 @@ def test_a_plan_is_written_and_followed(run, trained, planned, tmp_path):
     own = {"batch_size": 2, "workdir": str(tmp_path / "run")}
     assert trained == [expected.replace(**own)], result.stderr
     assert not planned
+
+
+def test_settings_given_beside_a_plan_are_shown_and_kept_as_the_users(
+    run, trained, planned, tmp_path, monkeypatch
+):
+    path = tmp_path / "plan.json"
+    run("plan", "--dataset", "sample", *RANDOM, "--time", "30m", "--output", path)
+    kept = []
+    monkeypatch.setattr(keras_fcn_train, "fit", lambda config, plan: kept.append(plan) or 1 / 0)
+
+    result = run("train", "--plan", path, "--time", "5m", "--epochs", "7", "--seed", "4")
+
+    shown = dict(re.findall(r"^(\w+) +(\S+) +given by you", result.output, re.MULTILINE))
+    assert shown == {
+        **{"dataset": "sample", "backbone_weights": "none"},
+        **{"time": "5m", "epochs": "7", "seed": "4"},
+    }
+    (plan,) = kept
+    assert plan.choices["time"] == Choice("5m", "given by you")
+    assert plan.choices["seed"] == Choice(4, "given by you")
+    assert "workdir" not in plan.choices
+
+
+def test_no_plan_is_made_where_the_users_file_would_be_replaced(run, planned, tmp_path):
+    path = tmp_path / "plan.json"
+    arguments = ("plan", "--dataset", "sample", *RANDOM, "--output", path)
+    path.write_text("of the user")
+
+    refused = run(*arguments)
+
+    assert refused.exit_code == 1 and not planned
+    assert f"{path} exists, and keras-fcn did not write it" in refused.stderr
+    assert path.read_text() == "of the user"
+
+    replaced, again = run(*arguments, "--overwrite"), run(*arguments)
+
+    assert (replaced.exit_code, again.exit_code, len(planned)) == (0, 0, 2)
+    edited = path.read_text().replace('"value": "adamw"', '"value": "sgd"')
+    assert edited != path.read_text()
+    path.write_text(edited)
+
+    refused = run(*arguments)
+
+    assert refused.exit_code == 1 and len(planned) == 2
+    assert "was changed afterwards" in refused.stderr and "--overwrite" in refused.stderr
+    assert path.read_text() == edited
 
 
 def test_recipes_resumed_and_smoke_trainings_make_no_plan(run, trained, planned, tmp_path):
