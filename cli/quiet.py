@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,21 +48,12 @@ def quiet_stderr() -> Iterator[None]:
     if not _is_quiet:
         yield
         return
-    sys.stderr.flush()
-    kept = os.dup(2)
+    from keras_fcn.native_output import quiet_native_output
+
     caught: list[warnings.WarningMessage] = []
     try:
-        with tempfile.TemporaryFile() as sink, warnings.catch_warnings(record=True) as caught:
-            os.dup2(sink.fileno(), 2)
-            try:
-                yield
-            except BaseException:
-                sink.seek(0)
-                os.write(kept, sink.read())
-                raise
-            finally:
-                os.dup2(kept, 2)
-                os.close(kept)
+        with warnings.catch_warnings(record=True) as caught, quiet_native_output():
+            yield
     finally:
         for warning in caught:
             warnings.showwarning(

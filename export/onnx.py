@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras_fcn.files import replacing
 from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
 from keras_fcn.models.optimize import inference_model
+from keras_fcn.native_output import quiet_native_output
 from keras_fcn.prediction.checksum import sign
 from keras_fcn.prediction.keras_model import heads_of
 from keras_fcn.weights.finite import check_finite
@@ -30,7 +31,6 @@ from .model_info import (
     num_channels,
     reading_of,
 )
-from .quiet import quiet_native_output
 
 _LABELS_KEY = "labels.json"
 # A weight of this many numbers or more is an input of the converted graph. The converter folds the

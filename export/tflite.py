@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_fcn.files import replacing
 from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
 from keras_fcn.models.optimize import inference_model
+from keras_fcn.native_output import quiet_native_output
 from keras_fcn.prediction.checksum import sign
 from keras_fcn.prediction.keras_model import heads_of
 from keras_fcn.weights.finite import check_finite
@@ -34,7 +35,6 @@ from .model_info import (
     reading_of,
 )
 from .operators import list_operators
-from .quiet import quiet_native_output
 
 Quantize = Literal["none", "float16", "dynamic", "int8"]
 OutputType = Literal["predictions", "logits"]

@@ -10,6 +10,8 @@ Color = tuple[int, int, int]
 
 # Names of a class 0 that means that there is no object.
 BACKGROUND_NAMES = frozenset({"background", "_background_", "__background__"})
+# Names that tools and people give to pixels that count nowhere.
+IGNORED_NAMES = frozenset({"void", "ignore", "ignored", "__ignore__"})
 
 
 @dataclass(frozen=True)

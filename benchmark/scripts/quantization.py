@@ -30,7 +30,6 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from keras_fcn_export.calibration import MIN_IMAGES, calibration_inputs
 from keras_fcn_export.model_info import float32_model
-from keras_fcn_export.quiet import quiet_native_output
 from keras_fcn_export.tflite import open_converter
 
 from keras_fcn.confusion_matrix import ConfusionMatrix
@@ -39,6 +38,7 @@ from keras_fcn.data.resizing import Size, resized_images, resized_labels
 from keras_fcn.datasets import open_dataset
 from keras_fcn.labels import LabelSpec
 from keras_fcn.models.optimize import inference_model
+from keras_fcn.native_output import quiet_native_output
 from keras_fcn.prediction import KerasPredictor, load_model
 
 from . import options_parser

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_fcn.datasets.table_formats import Entry, read_entries
-from keras_fcn.labels import Color, LabelSpec
+from keras_fcn.labels import IGNORED_NAMES, Color, LabelSpec
 
 # Names of files that are tables, in the order in which they are preferred; any case.
 _STEMS = (
@@ -21,7 +21,6 @@ _YAML_STEMS = ("data", "dataset")  # data.yaml of YOLO, whose `names` are the cl
 _WINDOWS = "cp1252"  # of Western languages, where a file is neither UTF-8 nor UTF-16
 
 _VOID = 255
-_VOID_NAMES = ("void", "ignore", "ignored", "__ignore__")
 _UNNUMBERED = "__ignore__"  # labelme's first line, which is number -1
 
 
@@ -67,12 +66,6 @@ def by_preference(paths: Iterable[Path]) -> list[Path]:
     """Returns the tables among files, those first whose names are the plainest."""
     ranked = [(rank, path) for path in paths if (rank := _rank(path)) is not None]
     return [path for _, path in sorted(ranked)]
-
-
-def find_class_table(folder: Path) -> ClassTable | None:
-    """Returns the first table of classes in a folder, or `None`."""
-    tables = by_preference(path for path in folder.iterdir() if path.is_file())
-    return read_class_table(tables[0]) if tables else None
 
 
 def read_class_table(path: Path) -> ClassTable:
@@ -208,7 +201,7 @@ def _table(path: Path, entries: list[Entry]) -> ClassTable:
 
 
 def _is_void(entry: Entry) -> bool:
-    return entry.name.lower() in _VOID_NAMES or entry.number == -1
+    return entry.name.lower() in IGNORED_NAMES or entry.number == -1
 
 
 def _is_free(entry: Entry) -> bool:

@@ -31,8 +31,8 @@ from keras_fcn.datasets.folder_names import (
     rank_of_word,
     role_of,
 )
+from keras_fcn.datasets.labelling_tools import TOOLS, is_yolo_label, tool_of
 from keras_fcn.datasets.pairing import Matching, PlacedFile
-from keras_fcn.datasets.polygons import TOOLS, is_yolo_label, tool_of
 from keras_fcn.datasets.split_lists import (
     ListReader,
     SplitLists,

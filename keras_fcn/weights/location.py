@@ -61,16 +61,6 @@ class Location:
         return f"{self.path} ({self.place})"
 
 
-def has_published_weights(backbone: Backbone) -> bool:
-    """Returns whether ImageNet weights of a backbone were published, in its width.
-
-    >>> from keras_fcn.backbones import MobileNetV2
-    >>> [has_published_weights(MobileNetV2(alpha=alpha)) for alpha in (0.35, 0.4)]
-    [True, False]
-    """
-    return not _reason_for_none(backbone)
-
-
 def look_for(backbone: Backbone, folder: str | Path | None = None) -> Location | None:
     """Returns the file with the ImageNet weights of a backbone on this machine, or None.
 

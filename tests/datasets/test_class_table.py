@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from keras_fcn.datasets.class_table import find_class_table, read_class_table
+from keras_fcn.datasets.class_table import by_preference, read_class_table
 
 
 def table(tmp_path, text: str, name: str = "classes.txt"):
@@ -65,11 +65,13 @@ def test_errors_name_the_line(tmp_path, text, expected):
 
 
 def test_table_is_found_in_a_folder(tmp_path):
-    assert find_class_table(tmp_path) is None
+    (tmp_path / "readme.txt").write_text("a\nb\n")
+    assert by_preference(tmp_path.iterdir()) == []
     table(tmp_path, "a\nb\n", "classes.csv")
-    found = find_class_table(tmp_path)
-    assert found is not None
-    assert found.labels.class_names == ("a", "b")
+
+    (found,) = by_preference(tmp_path.iterdir())
+
+    assert read_class_table(found).labels.class_names == ("a", "b")
 
 
 # Tables as tools and people write them
@@ -216,6 +218,7 @@ def test_void_with_a_number_and_labelmes_ignore(tmp_path):
 def test_the_plainest_name_is_preferred(tmp_path):
     table(tmp_path, "a\nb\n", "labels.txt")
     table(tmp_path, "c\nd\n", "Classes.TXT")
-    found = find_class_table(tmp_path)
-    assert found is not None
-    assert found.labels.class_names == ("c", "d")
+
+    first, _ = by_preference(tmp_path.iterdir())
+
+    assert read_class_table(first).labels.class_names == ("c", "d")

@@ -68,7 +68,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "keras_fcn/data/hha.py": ("tests/data/test_hha.py",),
     "keras_fcn/data/augmentation.py": ("tests/data/test_augmentation.py",),
     "keras_fcn/data/resizing.py": ("tests/data/test_pipeline.py",),
-    "keras_fcn/datasets/polygons.py": ("tests/datasets/importers/test_drawing.py",),
+    "keras_fcn/datasets/importers/drawing.py": ("tests/datasets/importers/test_drawing.py",),
     "keras_fcn/models/geometry.py": ("tests/models/test_geometry.py",),
     "keras_fcn/layers/upsampling.py": ("tests/models/test_optimize.py",),
     "keras_fcn/layers/cropping.py": ("tests/layers/test_layers.py",),

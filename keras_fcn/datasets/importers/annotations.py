@@ -6,51 +6,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from keras_fcn.labels import BACKGROUND_NAMES
+from keras_fcn.datasets.folder_names import SPLIT_WORDS, picture_suffixes
+from keras_fcn.datasets.importers.drawing import LeftOut, Shape
+from keras_fcn.labels import BACKGROUND_NAMES, IGNORED_NAMES
 
-if TYPE_CHECKING:
-    from keras_fcn.datasets.importers.drawing import Patch
-
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm"}
-    | {".pgm", ".avif", ".jp2", ".tga"}
-)
 # The file by which a folder that an import wrote is recognized.
 RECORD = ".keras_fcn_import.json"
-# Names of labels that mean pixels to ignore.
-IGNORED_NAMES = frozenset({"__ignore__", "ignore", "ignored", "void"})
-
-_SPLITS = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A region of one class.
-
-    Args:
-        name: The label that it has in the tool.
-        patches: Its pixels: all that are in one of them.
-    """
-
-    name: str
-    patches: tuple["Patch", ...]
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Something that is not drawn.
-
-    Args:
-        reason: What it is and why it is left out, such as "points have no area".
-    """
-
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -123,7 +86,7 @@ def split_of(words: str) -> str | None:
     >>> split_of("instances_train2017"), split_of("valid"), split_of("trainee")
     ('train', 'val', None)
     """
-    found = [_SPLITS[word] for word in re.findall(r"[a-z]+", words.lower()) if word in _SPLITS]
+    found = [SPLIT_WORDS[w] for w in re.findall(r"[a-z]+", words.lower()) if w in SPLIT_WORDS]
     return found[-1] if found else None
 
 
@@ -190,7 +153,7 @@ class ImageFiles:
         self.folder = folder
         self._by_name: dict[str, list[Path]] = {}
         self._name_of: dict[Path, str] = {}
-        for path in files_below(folder, IMAGE_SUFFIXES):
+        for path in files_below(folder, picture_suffixes()):
             self._by_name.setdefault(path.name.casefold(), []).append(path)
 
     def __len__(self) -> int:

@@ -18,15 +18,21 @@ from keras_fcn.datasets.importers.annotations import (
     Annotations,
     ImageFiles,
     ImportOptions,
-    LeftOut,
-    Shape,
     files_below,
     read_json,
     required,
     split_of,
     unique,
 )
-from keras_fcn.datasets.importers.drawing import Patch, polygon, rectangle, runs, unpacked_counts
+from keras_fcn.datasets.importers.drawing import (
+    LeftOut,
+    Patch,
+    Shape,
+    polygon,
+    rectangle,
+    runs,
+    unpacked_counts,
+)
 
 # In COCO's own files about one object in a hundred is a crowd.
 _MAX_CROWDS = 0.1

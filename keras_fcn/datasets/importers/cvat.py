@@ -14,14 +14,21 @@ from keras_fcn.datasets.importers.annotations import (
     Annotations,
     ImageFiles,
     ImportOptions,
-    LeftOut,
-    Shape,
     checked_split,
     files_below,
     split_of,
     unique,
 )
-from keras_fcn.datasets.importers.drawing import Patch, ellipse, polygon, rectangle, rotated, runs
+from keras_fcn.datasets.importers.drawing import (
+    LeftOut,
+    Patch,
+    Shape,
+    ellipse,
+    polygon,
+    rectangle,
+    rotated,
+    runs,
+)
 
 _WITHOUT_AREA = ("polyline", "points", "skeleton", "tag", "cuboid")
 _WITH_AREA = ("polygon", "box", "ellipse", "mask")

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_fcn.datasets.importers.annotations import LeftOut, Shape
-
 # As in maskApi.c: outlines are followed on a grid this much finer than the pixels.
 _SCALE = 5
 
@@ -38,6 +36,30 @@ class Patch:
     def area(self) -> int:
         """Number of pixels that are set."""
         return int(np.count_nonzero(self.mask))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A region of one class.
+
+    Args:
+        name: The label that it has in the tool.
+        patches: Its pixels: all that are in one of them.
+    """
+
+    name: str
+    patches: tuple[Patch, ...]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something that is not drawn.
+
+    Args:
+        reason: What it is and why it is left out, such as "points have no area".
+    """
+
+    reason: str
 
 
 _NOTHING = Patch(0, 0, np.zeros((0, 0), bool))

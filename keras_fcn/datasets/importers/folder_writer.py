@@ -19,13 +19,15 @@ from keras_fcn.datasets.importers.annotations import (
     RECORD,
     AnnotatedImage,
     Annotations,
-    LeftOut,
-    Shape,
     is_background,
     is_ignored,
     read_json,
 )
-from keras_fcn.datasets.importers.drawing import draw
+from keras_fcn.datasets.importers.drawing import (
+    LeftOut,
+    Shape,
+    draw,
+)
 from keras_fcn.files import move, temporary_folder, write_json
 from keras_fcn.labels import LabelSpec
 from keras_fcn.modalities import ImageReading

@@ -16,21 +16,26 @@ import numpy as np
 from PIL import Image
 
 from keras_fcn.data.parallel import parallel_map
+from keras_fcn.datasets.folder_names import picture_suffixes
 from keras_fcn.datasets.importers.annotations import (
-    IMAGE_SUFFIXES,
     AnnotatedImage,
     Annotations,
     ImageFiles,
     ImportOptions,
-    LeftOut,
-    Shape,
     files_below,
     read_json,
     required,
     split_of,
     unique,
 )
-from keras_fcn.datasets.importers.drawing import Patch, ellipse, polygon, rectangle
+from keras_fcn.datasets.importers.drawing import (
+    LeftOut,
+    Patch,
+    Shape,
+    ellipse,
+    polygon,
+    rectangle,
+)
 
 # The width in which labelme draws lines, and the radius of its points, when it makes masks.
 _LINE_WIDTH = 10
@@ -72,7 +77,7 @@ def read(source: Path, images: Path | None, options: ImportOptions) -> Annotatio
         pictures.append(_picture(file, root, image, size))
     found.left_out += [
         (_shown(path, root), "images without a JSON file")
-        for path in (files_below(root, IMAGE_SUFFIXES) if source.is_dir() else ())
+        for path in (files_below(root, picture_suffixes()) if source.is_dir() else ())
         if path not in used and path.with_suffix(".json") not in set(files)
     ]
     if not pictures and not found.left_out:

@@ -16,14 +16,20 @@ from keras_fcn.datasets.importers.annotations import (
     Annotations,
     ImageFiles,
     ImportOptions,
-    LeftOut,
-    Shape,
     files_below,
     read_json,
     split_of,
     unique,
 )
-from keras_fcn.datasets.importers.drawing import Patch, ellipse, polygon, rectangle, rotated
+from keras_fcn.datasets.importers.drawing import (
+    LeftOut,
+    Patch,
+    Shape,
+    ellipse,
+    polygon,
+    rectangle,
+    rotated,
+)
 
 # Types of regions with an area; with labels of their own they end in "labels".
 _KINDS = {"polygon", "brush", "rectangle", "ellipse"}

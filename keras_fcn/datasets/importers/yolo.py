@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 import yaml
 
+from keras_fcn.datasets.folder_names import picture_suffixes
 from keras_fcn.datasets.importers.annotations import (
-    IMAGE_SUFFIXES,
     AnnotatedImage,
     Annotations,
     ImageFiles,
     ImportOptions,
-    Shape,
     checked_split,
     files_below,
     split_of,
 )
-from keras_fcn.datasets.importers.drawing import Patch, polygon, rectangle
+from keras_fcn.datasets.importers.drawing import (
+    Patch,
+    Shape,
+    polygon,
+    rectangle,
+)
 
 _NAME_LISTS = ("classes.txt", "obj.names", "labels.txt")
 _SPLIT_KEYS = ("train", "val", "valid", "validation", "test")
@@ -145,7 +149,7 @@ def _files_of_settings(settings: Mapping[str, Any], file: Path) -> list[tuple[st
                 )
             split = checked_split(key, str(file))
             found = (
-                list(files_below(place, IMAGE_SUFFIXES))
+                list(files_below(place, picture_suffixes()))
                 if place.is_dir()
                 else list(_listed(place, bases, finder, split))
             )
@@ -190,7 +194,7 @@ def _files_by_folder(root: Path) -> list[tuple[str | None, Path]]:
     """Returns all images, with splits by the names of folders."""
     return [
         (split_of("/".join(path.relative_to(root).parts[:-1])), path)
-        for path in files_below(root, IMAGE_SUFFIXES)
+        for path in files_below(root, picture_suffixes())
     ]
 
 
