@@ -16,6 +16,8 @@ from keras_fcn.datasets import DATASET_NAMES
 from keras_fcn.weights.convert import READERS
 from keras_fcn.weights.published import CARDS
 
+from .helpers import Tiny
+
 ROOT = Path(__file__).resolve().parent.parent
 PATHS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = "\n".join(path.read_text() for path in PATHS)
@@ -34,7 +36,14 @@ COMMANDS = [
 FILENAMES = {card.filename for card in CARDS.values()}
 
 
-@pytest.mark.parametrize("code", [text for language, text in BLOCKS if language == "python"])
+# Tracing the training of MobileNetV2 takes most of a minute.
+SLOW = "backbone = keras_fcn.backbones.MobileNetV2("
+CODES = [text for language, text in BLOCKS if language == "python"]
+
+
+@pytest.mark.parametrize(
+    "code", [pytest.param(code, marks=[pytest.mark.full] * (SLOW in code)) for code in CODES]
+)
 def test_python_blocks_run(code, tmp_path, monkeypatch):
     if "import mediapipe" in code:
         pytest.importorskip("mediapipe")
@@ -43,6 +52,20 @@ def test_python_blocks_run(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     exec(compile(code, "README.md", "exec"), {})
+
+
+def test_slow_python_blocks_run_with_a_small_backbone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    slow = [code for code in CODES if SLOW in code]
+
+    assert slow
+    for code in slow:
+        # Every line runs as it stands but for the network's backbone.
+        assert code.count("backbone=backbone") == 1
+        code = code.replace("backbone=backbone", "backbone=small_backbone")
+        names = {"small_backbone": Tiny()}
+        exec(compile(code, "README.md", "exec"), names)
+        assert names["logits"].shape == (4, 90, 120, 3)  # as its comment promises
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -92,7 +92,7 @@ def measure_batchnorm(network: keras.Model, batches: Iterable[tf.Tensor]) -> Non
     """Replaces the moving statistics of all BatchNorm layers by their means over some batches.
 
     No training batch passed through the network with averaged weights, so averaged statistics do
-    not match it. On CamVid, measured statistics raised the mean IoU by 0.3 to 0.6 points.
+    not match it, and measured ones have a higher mean IoU (compare `--batchnorm-batches 0`).
 
     Args:
         network: The network, whose statistics are set.

@@ -63,10 +63,12 @@ def test_a_signal_that_is_ignored_stays_so(photos, channel_model, tmp_path):
     process.send_signal(signal.SIGHUP)
     time.sleep(1)
     still_runs = process.poll() is None
-    process.kill()
-    process.communicate()
+    # Its status would be that of the first signal, if that had ended it.
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
 
     assert still_runs
+    assert process.returncode == 143
 
 
 def test_the_next_run_removes_what_a_killed_one_left(run, photos, channel_model, tmp_path):

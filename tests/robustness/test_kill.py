@@ -75,7 +75,8 @@ def killed_and_resumed(undisturbed: Path, workdir: Path, seed: int, times: int) 
 
 
 def test_a_training_that_is_killed_and_resumed_is_that_of_an_undisturbed_one(tmp_path):
-    killed_and_resumed(tmp_path / "all", tmp_path / "run", seed=0, times=2)
+    # SIGKILL after two thirds of the time; `test_many_kills` has every signal, at all times.
+    killed_and_resumed(tmp_path / "all", tmp_path / "run", seed=3, times=1)
 
 
 @pytest.mark.full

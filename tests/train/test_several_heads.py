@@ -8,7 +8,6 @@ from keras_fcn_train.callbacks.log import read_log
 from keras_fcn_train.data import count_classes
 from keras_fcn_train.workdir import Workdir
 
-from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.evaluation import evaluate_heads
 from keras_fcn.prediction import KerasPredictor
 
@@ -42,11 +41,13 @@ def test_metrics_of_each_head_are_those_of_the_saved_network(finished):
             label = example["label"][head].numpy()
             predicted = np.argmax(scores[head][0], axis=-1)
             np.add.at(matrix, (label[label != 255], predicted[label != 255]), 1)
-    expected = {h: ConfusionMatrix.from_counts(m).metrics() for h, m in matrices.items()}
     assert network.labels == HEADS
-    for head, metrics in expected.items():
-        assert finished.metrics[f"{head}_mean_iou"] == pytest.approx(metrics.mean_iou)
-        assert finished.metrics[f"{head}_pixel_accuracy"] == pytest.approx(metrics.pixel_accuracy)
+    for head, matrix in matrices.items():
+        both = np.diag(matrix)
+        mean_iou = np.mean(both / (matrix.sum(0) + matrix.sum(1) - both))
+        assert finished.metrics[f"{head}_mean_iou"] == pytest.approx(mean_iou)
+        pixel_accuracy = both.sum() / matrix.sum()
+        assert finished.metrics[f"{head}_pixel_accuracy"] == pytest.approx(pixel_accuracy)
 
     evaluated = evaluate_heads(KerasPredictor(network), tiny_dataset("tiny_heads"))
     for head, matrix in matrices.items():
