@@ -180,31 +180,6 @@ def test_settings_given_beside_a_plan_are_shown_and_kept_as_the_users(
     assert "workdir" not in plan.choices
 
 
-def test_no_plan_is_made_where_the_users_file_would_be_replaced(run, planned, tmp_path):
-    path = tmp_path / "plan.json"
-    arguments = ("plan", "--dataset", "sample", *RANDOM, "--output", path)
-    path.write_text("of the user")
-
-    refused = run(*arguments)
-
-    assert refused.exit_code == 1 and not planned
-    assert f"{path} exists, and keras-fcn did not write it" in refused.stderr
-    assert path.read_text() == "of the user"
-
-    replaced, again = run(*arguments, "--overwrite"), run(*arguments)
-
-    assert (replaced.exit_code, again.exit_code, len(planned)) == (0, 0, 2)
-    edited = path.read_text().replace('"value": "adamw"', '"value": "sgd"')
-    assert edited != path.read_text()
-    path.write_text(edited)
-
-    refused = run(*arguments)
-
-    assert refused.exit_code == 1 and len(planned) == 2
-    assert "was changed afterwards" in refused.stderr and "--overwrite" in refused.stderr
-    assert path.read_text() == edited
-
-
 def test_recipes_resumed_and_smoke_trainings_make_no_plan(run, trained, planned, tmp_path):
     (tmp_path / "config.json").write_text(Config().to_json())
 
