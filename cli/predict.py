@@ -160,10 +160,11 @@ def command(
                 skip_existing=skip_existing,
                 on_file=report,
             )
-    except KeyboardInterrupt:
-        _report(results, len(paths), output_dir, overwrite=overwrite)
-        if format_ != "coco":
-            say("Interrupted: the same command with --skip-existing goes on.")
+    except BaseException:
+        if results:
+            _report(results, len(paths), output_dir, overwrite=overwrite)
+            if format_ != "coco":
+                say("Interrupted: the same command with --skip-existing goes on.")
         raise
     num_failed = _report(results, len(paths), output_dir, overwrite=overwrite)
     if num_failed:
