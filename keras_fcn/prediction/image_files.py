@@ -1,8 +1,8 @@
 """Prediction on image files: predictions and an overlay for each.
 
-Three stages run at the same time, each on another image: threads read and decode, the network
-runs, threads draw and write. Few images wait between them, so that memory does not grow with
-their number.
+Three stages run at the same time, each on another image: threads read and decode, another one runs
+the network, and the calling thread draws and writes. Few images wait between them, so that memory
+does not grow with their number.
 """
 
 import os
@@ -41,8 +41,8 @@ from keras_fcn.prediction.tiling import TiledPredictor
 # Files with more pixels are read by windows, if their format has any.
 WINDOW_PIXELS = 4096**2
 
-# Threads that read, and threads that write. More only take memory: the network takes longer.
-_NUM_THREADS = min(os.cpu_count() or 1, 8)
+# Threads that read. More only take memory: the network takes longer.
+_NUM_READERS = min(os.cpu_count() or 1, 8)
 # Exceptions of TensorFlow and Python.
 _OUT_OF_MEMORY = ("ResourceExhaustedError", "MemoryError")
 
@@ -91,8 +91,8 @@ def predict_files(
     folders of their images; if that is not enough, also the suffix (`photo.jpg.png`). With
     several heads the names end in the head's (`photo_semantic.png`).
 
-    The network runs in the calling thread, while other threads read the next images and write the
-    files of those before.
+    Files are written in the calling thread, while the network runs on the next image in another
+    one, and more threads read those after it.
 
     Args:
         predictor: The network.
@@ -234,12 +234,14 @@ class _Run:
 
     def results(self, targets: Sequence[Target]) -> Iterator[FilePrediction]:
         """Yields the results of all images, in order, from stages that run at the same time."""
-        threads = {"ahead": _NUM_THREADS + 1, "num_threads": _NUM_THREADS}
         with (
-            closing(parallel_map(self.read, targets, **threads)) as images,
-            closing(parallel_map(self.write, map(self.predict, images), **threads)) as results,
+            closing(
+                parallel_map(self.read, targets, _NUM_READERS + 1, num_threads=_NUM_READERS)
+            ) as images,
+            closing(parallel_map(self.predict, images, ahead=2, num_threads=1)) as predicted,
         ):
-            yield from results
+            # In this thread, which Ctrl-C interrupts, so that it waits for no slow disk.
+            yield from map(self.write, predicted)
 
     def read(self, target: Target) -> _ReadImage | FilePrediction:
         """Reads an image; returns its result if that fails."""
