@@ -51,14 +51,13 @@ def write_bands(nyud: Path, folder: Path) -> None:
     for split, names in _BANDS_FRAMES.items():
         for name in names:
             rgb, depth, hha = (
-                np.asarray(Image.open(root / f"{kind}_{name}.png"))
-                for kind in ("img", "depth", "hha")
+                _pixels(root / f"{kind}_{name}.png") for kind in ("img", "depth", "hha")
             )
             # The height is the second of three, in either order of the channels.
             bands = np.dstack([rgb, depth, hha[..., 1]]).astype("uint16")
             path = _image_path(folder, split, f"{name}.tif")
             tifffile.imwrite(path, bands, photometric="minisblack", planarconfig="contig")
-            _save_mask(np.asarray(Image.open(root / f"label13_{name}.png")), folder, split, name)
+            _save_mask(_pixels(root / f"label13_{name}.png"), folder, split, name)
     _write_classes(folder, {0: "void", **dict(enumerate(_CLASSES_13.split(","), start=1))})
 
 
@@ -100,7 +99,7 @@ def write_nyu40(nyud: Path, folder: Path) -> None:
     for fold, left_out in enumerate(names):
         for name in names:
             split = "val" if name == left_out else "train"
-            mask = np.asarray(Image.open(root / f"{name}_mask.png"))
+            mask = _pixels(root / f"{name}_mask.png")
             _save_mask(mask, folder / f"fold{fold}", split, name)
             _copy_image(root / f"{name}.png", folder / f"fold{fold}", split)
         _write_classes(folder / f"fold{fold}", dict(enumerate(_CLASSES_40.split(","))))
@@ -117,13 +116,14 @@ def write_photos(devkit: Path, folder: Path) -> None:
     for split, count in _PHOTOS.items():
         chosen = 0
         for name, labels in _voc_masks(root, split):
-            image = Image.open(root / "JPEGImages" / f"{name}.jpg")
-            if image.width * _PHOTO_SIZE[1] != image.height * _PHOTO_SIZE[0]:
+            height, width = labels.shape
+            if width * _PHOTO_SIZE[1] != height * _PHOTO_SIZE[0]:
                 continue
-            large = Image.fromarray(labels).resize(_PHOTO_SIZE, Image.Resampling.NEAREST)
-            _save_mask(np.asarray(large), folder, split, name)
-            large_image = image.resize(_PHOTO_SIZE, Image.Resampling.BICUBIC)
-            large_image.save(_image_path(folder, split, f"{name}.jpg"), quality=95)
+            mask = Image.fromarray(labels).resize(_PHOTO_SIZE, Image.Resampling.NEAREST)
+            _save_mask(np.asarray(mask), folder, split, name)
+            image = Image.fromarray(_pixels(root / "JPEGImages" / f"{name}.jpg"))
+            large = image.resize(_PHOTO_SIZE, Image.Resampling.BICUBIC)
+            large.save(_image_path(folder, split, f"{name}.jpg"), quality=95)
             chosen += 1
             if chosen == count:
                 break
@@ -141,7 +141,12 @@ def _voc_masks(root: Path, split: str) -> Iterator[tuple[str, np.ndarray]]:
     """Yields names and label maps in the order of a list of VOC."""
     names = (root / "ImageSets" / "Segmentation" / f"{split}.txt").read_text().split()
     for name in names:
-        yield name, np.asarray(Image.open(root / "SegmentationClass" / f"{name}.png"))
+        yield name, _pixels(root / "SegmentationClass" / f"{name}.png")
+
+
+def _pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 def _save_mask(values: np.ndarray, folder: Path, split: str, name: str) -> None:

@@ -68,7 +68,7 @@ POLL_SECONDS = 0.5
 _GIB = 2**30
 
 # The defaults of 0.1.0 by name, so that the column stays when defaults change.
-_DEFAULTS_0_1_0 = (
+DEFAULTS_0_1_0 = (
     "--no-plan --variant fcn8s --backbone mobilenet_v2 --alpha 1.0 --backbone-weights none "
     "--skip-filters 0 --upsampling fixed --batchnorm-momentum 0.99 --crop none --batch-size 8 "
     "--scale 0.5,2.0 --brightness 0.1 --contrast 0.2 --saturation 0.2 --hue 0 --loss crossentropy "
@@ -292,7 +292,7 @@ def _way(row: Row, column: str, data: Sequence[str]) -> list[str]:
     if column == "recipe":
         return ["--recipe", row.recipe]
     if column == "0.1.0":
-        return _DEFAULTS_0_1_0.split()
+        return DEFAULTS_0_1_0.split()
     if column == "plan":
         return []
     batch = _SMP_BATCH

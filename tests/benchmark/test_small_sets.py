@@ -89,8 +89,9 @@ def test_each_frame_of_40_classes_is_left_out_once(nyud, tmp_path):
 def test_photos_are_large_and_their_masks_sharp(devkit, tmp_path):
     write_photos(devkit, tmp_path / "photos")
 
-    image = Image.open(tmp_path / "photos" / "train" / "images" / "b.jpg")
+    with Image.open(tmp_path / "photos" / "train" / "images" / "b.jpg") as image:
+        size = image.size
     mask = np.asarray(Image.open(tmp_path / "photos" / "train" / "masks" / "b.png"))
-    assert (image.size, mask.shape) == ((4000, 3000), (3000, 4000))
+    assert (size, mask.shape) == ((4000, 3000), (3000, 4000))
     assert np.unique(mask).tolist() == [0, 12, 255]
     assert (mask[:1000, 1000:2000] == 255).all()
