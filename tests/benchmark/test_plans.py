@@ -2,11 +2,12 @@ import json
 import sys
 from dataclasses import replace
 
-import click
 import numpy as np
 import pytest
 from keras_fcn_benchmark.scripts import plans
+from keras_fcn_cli.settings import given_settings
 from keras_fcn_cli.train import command as train
+from keras_fcn_cli.train import configuration
 from PIL import Image
 
 ALIVE = {"a": "train", "b": "train", "c": "val"}
@@ -115,9 +116,21 @@ def test_rows_need_their_files(tmp_path):
         plans.main(["--output", str(tmp_path), "--only", "camvid"])
 
 
-def test_ways_to_train_are_options_of_today():
-    context = click.Context(train)
-    for row in plans.ROWS.values():
-        for column in row.columns:
-            way = plans._way(row, column, ["--dataset", "camvid"])
-            train.make_parser(context).parse_args(way)
+def test_ways_to_train_are_settings_of_today():
+    configs = {
+        (name, column): configuration(
+            given_settings(
+                train.make_context("train", plans._way(row, column, ["--dataset", "camvid"]))
+            )
+        )
+        for name, row in plans.ROWS.items()
+        for column in row.columns
+    }
+
+    # Those of smp's example; Adam is AdamW without decay.
+    smp = configs["binary", "smp"].to_flat()
+    assert (smp["loss"], smp["learning_rate"], smp["weight_decay"]) == ("dice", 2e-4, 0)
+    assert (smp["batch_size"], smp["crop_size"], smp["epochs"]) == (32, (320, 320), 50)
+    assert smp["scale"] == (0.5, 1.5)
+    assert configs["camvid", "recipe"].data.dataset == "camvid"
+    assert configs["voc", "recipe"].data.dataset == "voc2012_aug"
