@@ -118,7 +118,7 @@ def _graphs(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
     lock = Lock()  # Keras does not promise that two threads can trace a model at once
 
     def graph_of(function: Callable[[Any], Any]) -> Run:
-        @tf.function(input_signature=[images])
+        @tf.function(input_signature=[images], autograph=False)
         def outputs_of(images: Any) -> dict[str, Any]:
             outputs = heads.by_name(model(images, training=False))
             return {head: function(logits) for head, logits in outputs.items()}
