@@ -233,6 +233,7 @@ class Evaluation:
             "num_images": self.num_images,
             "num_pixels": self.confusion_matrix.num_pixels,
             "num_ignored_pixels": self.confusion_matrix.num_ignored,
+            "confusion_matrix": self.confusion_matrix.counts.tolist(),
             "model": self.model,
             **({"head": self.head} if self.head else {}),
             **({"unscored": list(self.unscored)} if self.unscored else {}),

@@ -3,7 +3,7 @@ from importlib import import_module
 import pytest
 from keras_fcn_benchmark.scripts import loss_and_metric
 
-SCRIPTS = ("inference_forms", "loss_and_metric", "overfit", "pipeline", "prediction",
+SCRIPTS = ("inference_forms", "loss_and_metric", "overfit", "pipeline", "plans", "prediction",
            "quantization", "training_step")  # fmt: skip
 
 
