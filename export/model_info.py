@@ -1,15 +1,20 @@
 """The properties of a network that an export needs, and its logits, one tensor per head."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_fcn import FCN, modalities
+from keras_fcn.labels import Heads
 from keras_fcn.layers import PadToStride
-from keras_fcn.prediction.keras_model import heads_of, image_reading_of
+from keras_fcn.prediction.keras_model import image_reading_of
 
 Size = tuple[int, int]
+# From images to logits, or a dictionary of them.
+Network = Callable[[tf.Tensor], Any]
 
 
 def num_channels(model: keras.Model) -> int:
@@ -96,21 +101,26 @@ def float32_model(model: keras.Model) -> keras.Model:
 
 
 def logits_by_head(
-    model: keras.Model, images: tf.Tensor, *, size: Size | None = None, flip: bool = False
+    network: Network,
+    heads: Heads,
+    images: tf.Tensor,
+    *,
+    size: Size | None = None,
+    flip: bool = False,
 ) -> dict[str, tf.Tensor]:
     """Returns the logits of every head, float32, at the size of the images.
 
     Args:
-        model: Takes RGB 0..255, returns logits, or a dictionary of them.
+        network: Takes RGB 0..255 as float32; without dropout and other behavior of training.
+        heads: The heads of the network.
         images: RGB, 0..255, shape `(batch, height, width, 3)`; or the model's modalities.
         size: Height and width that the network sees. The images are resized to it,
             and the logits back by nearest neighbor.
         flip: Whether to average the logits with those of the mirrored images.
     """
-    heads = heads_of(model)
 
     def run(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = heads.by_name(model(x, training=False))
+        outputs = heads.by_name(network(x))
         return {head: tf.cast(logits, tf.float32) for head, logits in outputs.items()}
 
     images = tf.cast(images, tf.float32)

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 
-import keras
 import tensorflow as tf
 
 from keras_fcn.labels import Heads
 from keras_fcn.models.optimize import fast_argmax
 from keras_fcn.prediction import ServingOptions
-from keras_fcn.prediction.keras_model import heads_of
 
 from .image_codec import decode_image, encode_index_png, image_size
-from .model_info import logits_by_head
+from .model_info import Network, logits_by_head
 
 # 2048 x 2048, or one Cityscapes frame twice, after padding. VGG16 needs about 2.5 GB for it.
 MAX_PIXELS = 1 << 22
@@ -24,16 +22,15 @@ def pixel_limit(options: ServingOptions) -> int:
     return options.max_pixels or MAX_PIXELS
 
 
-def predictions_function(model: keras.Model, options: ServingOptions) -> Function:
+def predictions_function(network: Network, heads: Heads, options: ServingOptions) -> Function:
     """Returns the function from images to predictions, uint8 `(batch, height, width)`."""
-    heads = heads_of(model)
 
     def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return _in_parts(run, images, specs, options)
 
     def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = {}
-        for head, logits in _logits(model, images, options).items():
+        for head, logits in _logits(network, heads, images, options).items():
             outputs[f"{heads.prefix(head)}predictions"] = fast_argmax(logits)
             if options.confidence:
                 outputs[f"{heads.prefix(head)}confidence"] = _confidence(logits)
@@ -47,9 +44,8 @@ def predictions_function(model: keras.Model, options: ServingOptions) -> Functio
     return serving_default
 
 
-def logits_function(model: keras.Model, options: ServingOptions) -> Function:
+def logits_function(network: Network, heads: Heads, options: ServingOptions) -> Function:
     """Returns the function from images to float32 logits `(batch, height, width, num_classes)`."""
-    heads = heads_of(model)
 
     def logits(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return _in_parts(run, images, specs, options)
@@ -57,7 +53,7 @@ def logits_function(model: keras.Model, options: ServingOptions) -> Function:
     def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
             f"{heads.prefix(head)}logits": tf.nn.softmax(value) if options.probabilities else value
-            for head, value in _logits(model, images, options).items()
+            for head, value in _logits(network, heads, images, options).items()
         }
 
     specs = {
@@ -67,14 +63,13 @@ def logits_function(model: keras.Model, options: ServingOptions) -> Function:
     return logits
 
 
-def encoded_function(model: keras.Model, options: ServingOptions) -> Function:
+def encoded_function(network: Network, heads: Heads, options: ServingOptions) -> Function:
     """Returns the function from image files, string `(batch,)`, to mask files, string `(batch,)`.
 
     The images may differ in size, so the network sees one at a time. If one of
     them cannot be read, the whole request fails: a response never lacks a mask
     or contains another image's.
     """
-    heads = heads_of(model)
 
     def encoded(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         # All headers are checked before the first image is decoded.
@@ -98,7 +93,7 @@ def encoded_function(model: keras.Model, options: ServingOptions) -> Function:
     def mask_files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         image = decode_image(image_bytes)
         outputs = {}
-        for head, logits in _logits(model, image[None], options).items():
+        for head, logits in _logits(network, heads, image[None], options).items():
             mask_name, *confidence_name = _encoded_outputs(heads, head, options)
             outputs[mask_name] = encode_index_png(fast_argmax(logits)[0], heads[head].palette)
             for name in confidence_name:
@@ -109,8 +104,10 @@ def encoded_function(model: keras.Model, options: ServingOptions) -> Function:
     return encoded
 
 
-def _logits(model: keras.Model, images: tf.Tensor, options: ServingOptions) -> dict[str, tf.Tensor]:
-    return logits_by_head(model, images, size=options.size, flip=options.flip)
+def _logits(
+    network: Network, heads: Heads, images: tf.Tensor, options: ServingOptions
+) -> dict[str, tf.Tensor]:
+    return logits_by_head(network, heads, images, size=options.size, flip=options.flip)
 
 
 def _encoded_outputs(heads: Heads, head: str, options: ServingOptions) -> list[str]:

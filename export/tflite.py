@@ -6,6 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -159,12 +160,12 @@ def open_converter(
 
     The SavedModel that it reads is removed at the end.
     """
-    heads = heads_of(model)
+    network, heads = partial(model, training=False), heads_of(model)
 
     def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
             heads.prefix(head) + output_type: logits if output_type == "logits" else arg_max(logits)
-            for head, logits in logits_by_head(model, images).items()
+            for head, logits in logits_by_head(network, heads, images).items()
         }
 
     # For int8 the converter itself turns a float input into uint8. A cast in the graph would stay

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,10 @@ class _Reference:
     """The model, with the inputs of the exported model."""
 
     def __init__(self, model: keras.Model, options: ServingOptions) -> None:
+        network, heads = partial(model, training=False), heads_of(model)
+
         def logits_of(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            logits = logits_by_head(model, images, size=options.size, flip=options.flip)
+            logits = logits_by_head(network, heads, images, size=options.size, flip=options.flip)
             if options.probabilities:
                 return {head: tf.nn.softmax(value) for head, value in logits.items()}
             return logits

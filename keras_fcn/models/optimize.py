@@ -10,6 +10,8 @@ from keras import KerasTensor, layers, ops
 from keras_fcn.initializers import Bilinear
 from keras_fcn.layers import BilinearUpsampling
 from keras_fcn.models.fcn import FCN
+from keras_fcn.models.folding import folded_layers, with_exchanges
+from keras_fcn.models.receptive_field import graph_of
 
 Precision = Literal["float32", "bfloat16"]
 # What Linux calls the instructions that multiply bfloat16: on Intel and AMD, and on ARM.
@@ -17,18 +19,20 @@ _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}
 
 
 def inference_model(model: keras.Model) -> keras.Model:
-    """Returns a model of the same layers and weights whose upsampling interpolates directly.
+    """Returns the inference form of a network: the same logits from fewer operations.
 
-    A transposed convolution multiplies every class with every class, although the
-    bilinear kernel is zero except from a class to itself: with 21 classes, 420 of
-    441 products are with zero. Where a kernel is still that of `Bilinear`,
-    interpolation of the map with zeros around it gives the same numbers.
+    BatchNorm is folded into the convolution before it, and padding into the one after it; see
+    `keras_fcn.models.folding`. And upsampling interpolates directly: a transposed convolution
+    multiplies every class with every class, although the bilinear kernel is zero except from a
+    class to itself; with 21 classes, 420 of 441 products are with zero. Where a kernel is still
+    that of `Bilinear`, interpolation of the map with zeros around it gives the same numbers.
 
     Args:
-        model: The network. It is not changed; the weights are shared.
+        model: The network. It is not changed, and may not be trained further: convolutions with
+            something folded into them are copies, the other layers are shared.
 
     Returns:
-        The faster model; or `model` itself if no layer can be replaced, or it is not an `FCN`.
+        The faster model; or `model` itself if no layer can be replaced, or it is not functional.
 
     Example:
         >>> import keras_fcn
@@ -36,20 +40,16 @@ def inference_model(model: keras.Model) -> keras.Model:
         >>> type(inference_model(model).get_layer("upscore8")).__name__
         'BilinearUpsampling'
     """
-    if not isinstance(model, FCN):
+    if not graph_of(model):
         return model
-    exchanged = {
-        layer.name: BilinearUpsampling(
+    upsampling = {
+        id(layer): BilinearUpsampling(
             layer.strides[0], padding=layer.padding, dtype=layer.dtype_policy, name=layer.name
         )
         for layer in model.layers
         if isinstance(layer, layers.Conv2DTranspose) and _is_bilinear(layer)
     }
-    if not exchanged:
-        return model
-    return keras.models.clone_model(
-        model, clone_function=lambda layer: exchanged.get(layer.name, layer)
-    )
+    return with_exchanges(model, {**upsampling, **folded_layers(model)})
 
 
 def fast_argmax(logits: KerasTensor) -> KerasTensor:

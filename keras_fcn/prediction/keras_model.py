@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.modalities import ImageReading, image_dtype
@@ -17,6 +18,8 @@ from keras_fcn.models.receptive_field import reach_of
 from keras_fcn.prediction.predictor import Maps, Predictor, highest_class
 
 Run = Callable[[np.ndarray], Maps]
+# Of weights that are constants of a graph. MobileNets have fewer, ResNet50 and VGG16 more.
+MAX_CONSTANT_BYTES = 50_000_000
 
 
 class KerasPredictor(Predictor):
@@ -83,6 +86,33 @@ def image_reading_of(model: keras.Model) -> ImageReading:
     return ImageReading.from_dict(settings, 3 if has_names else model.input_shape[-1])
 
 
+def graph_function(model: keras.Model, images: Any) -> Callable[[Any], Any]:
+    """Returns a TensorFlow function that computes a model, which is traced once.
+
+    Weights of up to `MAX_CONSTANT_BYTES` in total are constants of its graph, with the values that
+    they have when it is traced: no call reads variables, and what depends on weights only is
+    computed once. Larger ones stay variables, because a graph is copied several times.
+
+    Args:
+        model: The model.
+        images: `tf.TensorSpec` of its images.
+    """
+    import tensorflow as tf
+
+    num_bytes = sum(math.prod(w.shape) * tf.as_dtype(w.dtype).size for w in model.weights)
+    weights = model.weights if num_bytes <= MAX_CONSTANT_BYTES else []
+
+    @tf.function(input_signature=[images])
+    def outputs_of(images: Any) -> Any:
+        with tf.init_scope():  # out of the graph, where variables have values
+            values = [ops.convert_to_numpy(weight) for weight in weights]
+        constants = [tf.constant(value) for value in values]
+        with keras.StatelessScope(list(zip(weights, constants, strict=True))):
+            return model(images, training=False)
+
+    return outputs_of
+
+
 def _numbered(output: keras.KerasTensor) -> LabelSpec:
     return LabelSpec.numbered(output.shape[-1])
 
@@ -115,12 +145,13 @@ def _graphs(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
 
     dtype = image_dtype(model.input_shape[3])
     images = tf.TensorSpec((None, *model.input_shape[1:]), dtype, name="images")
+    network = graph_function(model, images)
     lock = Lock()  # Keras does not promise that two threads can trace a model at once
 
     def graph_of(function: Callable[[Any], Any]) -> Run:
         @tf.function(input_signature=[images])
         def outputs_of(images: Any) -> dict[str, Any]:
-            outputs = heads.by_name(model(images, training=False))
+            outputs = heads.by_name(network(images))
             return {head: function(logits) for head, logits in outputs.items()}
 
         def run(images: np.ndarray) -> Maps:
@@ -139,8 +170,7 @@ def _calls(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
     def logits_of(images: np.ndarray) -> Maps:
         outputs = heads.by_name(model(images, training=False))
         return {
-            head: keras.ops.convert_to_numpy(logits).astype("float32")
-            for head, logits in outputs.items()
+            head: ops.convert_to_numpy(logits).astype("float32") for head, logits in outputs.items()
         }
 
     def predictions_of(images: np.ndarray) -> Maps:
