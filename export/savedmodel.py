@@ -9,10 +9,11 @@ import tensorflow as tf
 
 from keras_fcn.files import move, temporary_folder
 from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
-from keras_fcn.models.optimize import Precision, inference_model, with_precision
+from keras_fcn.models.optimize import Precision, with_precision
 from keras_fcn.prediction import ServingOptions
 from keras_fcn.prediction.checksum import sign
-from keras_fcn.prediction.keras_model import graph_function, heads_of, image_reading_of
+from keras_fcn.prediction.graph import NetworkGraph
+from keras_fcn.prediction.keras_model import heads_of, image_reading_of
 from keras_fcn.weights.finite import check_finite
 
 from .model_info import (
@@ -118,14 +119,14 @@ def _write(model: keras.Model, folder: Path, options: ServingOptions) -> None:
     seen = tf.TensorSpec(
         (None, *(options.size or (None, None)), num_channels(model)), name="images"
     )
-    network = graph_function(inference_model(model), seen)
+    network = NetworkGraph(model, heads, seen)
     archive = keras.export.ExportArchive()
-    archive.add_endpoint("serving_default", predictions_function(network, heads, options), images)
-    archive.add_endpoint("logits", logits_function(network, heads, options), images)
+    archive.add_endpoint("serving_default", predictions_function(network, options), images)
+    archive.add_endpoint("logits", logits_function(network, options), images)
     # Image files contain three channels, and `encoded` takes the upper 8 bits of 16.
     has_encoded = num_channels(model) == 3 and image_reading_of(model).value_range is None
     if has_encoded:
-        archive.add_endpoint("encoded", encoded_function(network, heads, options), image_bytes)
+        archive.add_endpoint("encoded", encoded_function(network, options), image_bytes)
     archive.write_out(str(folder), verbose=False)
     assets = folder / "assets"
     assets.mkdir(exist_ok=True)

@@ -7,8 +7,6 @@ cannot be shown to compute the same stays as it is.
 """
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -17,15 +15,14 @@ from keras import KerasTensor, layers
 
 from keras_fcn.layers import GroupedConv2D, PadToStride
 from keras_fcn.models.geometry import window_of
-from keras_fcn.models.receptive_field import graph_of, is_local, nodes_of
+from keras_fcn.models.graph import Calls, Exchanges, count_calls, graph_of, graphs_in, nodes_of
+from keras_fcn.models.receptive_field import is_local
 
 # Types, not their subclasses, which may compute anything.
 _CONVOLUTIONS = (
     *(layers.Conv2D, GroupedConv2D, layers.DepthwiseConv2D),
     *(layers.SeparableConv2D, layers.Conv2DTranspose),
 )
-# Layer -> what takes its place, by the `id` of the layer: layers of nested models share names.
-Exchanges = dict[int, keras.layers.Layer]
 
 
 class Folded(layers.Layer):
@@ -56,12 +53,12 @@ def folded_layers(model: keras.Model) -> Exchanges:
         >>> [type(layer).__name__ for layer in folded_layers(keras.Model(images, x)).values()]
         ['Conv2D', 'Folded']
     """
-    graphs = _graphs_in(model)
-    num_calls = _count_calls(graphs)
+    graphs = graphs_in(model)
+    num_calls = count_calls(graphs)
     pads_as_same = _Paddings(model)
     exchanges: Exchanges = {}
     for graph in graphs:
-        calls = _Calls(graph)
+        calls = Calls(graph)
         for node in nodes_of(graph):
             convolution = node.operation
             if not _is_plain_convolution(convolution) or num_calls[id(convolution)] > 1:
@@ -87,52 +84,6 @@ def folded_layers(model: keras.Model) -> Exchanges:
             for layer in removed:
                 exchanges[id(layer)] = Folded(name=layer.name, dtype=layer.dtype_policy)
     return exchanges
-
-
-def with_exchanges(model: keras.Model, exchanges: Exchanges) -> keras.Model:
-    """Returns a model with other layers in the place of some; the rest is shared.
-
-    Args:
-        model: A functional model, which may contain others. It is not changed.
-        exchanges: By the `id` of a layer the one that takes its place.
-
-    Returns:
-        The new model, or `model` itself if it contains none of these layers.
-    """
-    exchanges = dict(exchanges)
-    for layer in model.layers:
-        if graph_of(layer) and (copy := with_exchanges(layer, exchanges)) is not layer:
-            exchanges[id(layer)] = copy
-    if not any(id(layer) in exchanges for layer in model.layers):
-        return model
-    return keras.models.clone_model(
-        model, clone_function=lambda layer: exchanges.get(id(layer), layer)
-    )
-
-
-class _Calls:
-    """Which calls of layers in a graph read the output of which."""
-
-    def __init__(self, graph: Any) -> None:
-        self._source: dict[int, Any] = {}
-        self._readers: dict[int, list[Any]] = defaultdict(list)
-        for node in nodes_of(graph):
-            self._source |= {id(tensor): node for tensor in node.output_tensors}
-            for tensor in node.input_tensors:
-                self._readers[id(tensor)].append(node)
-        for tensor in graph.outputs:
-            self._readers[id(tensor)].append(None)
-
-    def only_source(self, node: Any) -> Any:
-        """Returns the call whose output this one reads, and nothing else reads; else None."""
-        [tensor] = node.input_tensors
-        return self._source.get(id(tensor)) if len(self._readers[id(tensor)]) == 1 else None
-
-    def only_reader(self, node: Any) -> Any:
-        """Returns the call that reads the output of this one, if nothing else does; else None."""
-        [tensor] = node.output_tensors
-        readers = self._readers[id(tensor)]
-        return readers[0] if len(readers) == 1 else None
 
 
 class _Paddings:
@@ -201,31 +152,6 @@ def _is_same_padding(pad: layers.ZeroPadding2D, layer: Any, divisor: int) -> boo
         if divisor % window.stride or pad.padding[axis] != (total // 2, total - total // 2):
             return False
     return pad.data_format == layer.data_format == "channels_last"
-
-
-def _graphs_in(model: keras.Model) -> list[Any]:
-    """Returns the graph of a model, and those of the models that it contains, each once."""
-    graphs = {id(graph): graph for graph in _nested(graph_of(model))}
-    return list(graphs.values())
-
-
-def _nested(graph: Any) -> Iterator[Any]:
-    yield graph
-    for node in nodes_of(graph):
-        if nested := graph_of(node.operation):
-            yield from _nested(nested)
-
-
-def _count_calls(graphs: list[Any]) -> Counter[int]:
-    """Returns how often each layer is called; of a layer in another layer that is not known."""
-    num_calls: Counter[int] = Counter()
-    for graph in graphs:
-        for node in nodes_of(graph):
-            num_calls[id(node.operation)] += 1
-            if isinstance(node.operation, keras.Layer) and not graph_of(node.operation):
-                inner = node.operation._flatten_layers(include_self=False)
-                num_calls.update(id(layer) for layer in inner for _ in range(2))
-    return num_calls
 
 
 def _is_plain_convolution(layer: Any) -> bool:

@@ -8,10 +8,19 @@ import numpy as np
 from keras import KerasTensor, layers, ops
 
 from keras_fcn.initializers import Bilinear
-from keras_fcn.layers import BilinearUpsampling
+from keras_fcn.layers import BilinearUpsampling, CropLike
 from keras_fcn.models.fcn import FCN
-from keras_fcn.models.folding import folded_layers, with_exchanges
-from keras_fcn.models.receptive_field import graph_of
+from keras_fcn.models.folding import folded_layers
+from keras_fcn.models.geometry import producer
+from keras_fcn.models.graph import (
+    Calls,
+    Exchanges,
+    count_calls,
+    graph_of,
+    graphs_in,
+    nodes_of,
+    with_exchanges,
+)
 
 Precision = Literal["float32", "bfloat16"]
 # What Linux calls the instructions that multiply bfloat16: on Intel and AMD, and on ARM.
@@ -42,14 +51,39 @@ def inference_model(model: keras.Model) -> keras.Model:
     """
     if not graph_of(model):
         return model
-    upsampling = {
-        id(layer): BilinearUpsampling(
-            layer.strides[0], padding=layer.padding, dtype=layer.dtype_policy, name=layer.name
-        )
-        for layer in model.layers
-        if isinstance(layer, layers.Conv2DTranspose) and _is_bilinear(layer)
-    }
-    return with_exchanges(model, {**upsampling, **folded_layers(model)})
+    return with_exchanges(model, {**_direct_upsampling(model), **folded_layers(model)})
+
+
+def without_last_crop(model: keras.Model) -> tuple[keras.Model, Any]:
+    """Returns a model without the crop of its logits to the size of the images.
+
+    What is computed from each pixel's logits, such as the class of the highest, can then be
+    computed before the crop, which copies fewer bytes after it.
+
+    Args:
+        model: A network, or its inference form. It is not changed.
+
+    Returns:
+        The model, and for each output the index of the image's first row and column in it; `None`
+        for one that was not cropped. Both are structured as `model.output`.
+
+    Example:
+        >>> import keras_fcn
+        >>> model = inference_model(keras_fcn.FCN8s(3, backbone="mobilenet_v2"))
+        >>> uncropped, offset = without_last_crop(model)
+        >>> offset, tuple(uncropped(keras.ops.zeros((1, 50, 37, 3))).shape)
+        (8, (1, 80, 80, 3))
+    """
+    crops = {}
+    for output in model.outputs if graph_of(model) else []:
+        layer, inputs = producer(output)
+        if type(layer) is CropLike and inputs[1] is model.inputs[0]:
+            crops[id(output)] = inputs[0], layer.offset
+    offsets = keras.tree.map_structure(lambda x: crops.get(id(x), (x, None))[1], model.output)
+    if not crops:
+        return model, offsets
+    outputs = keras.tree.map_structure(lambda x: crops.get(id(x), (x, None))[0], model.output)
+    return keras.Model(model.inputs, outputs, name=model.name), offsets
 
 
 def fast_argmax(logits: KerasTensor) -> KerasTensor:
@@ -119,6 +153,32 @@ def has_bfloat16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | N
     flags = {flag for line in lines if line.lower().startswith(("flags", "features"))
              for flag in line.split()}  # fmt: skip
     return bool(flags & _BFLOAT16_FLAGS) if flags else None
+
+
+def _direct_upsampling(model: keras.Model) -> Exchanges:
+    """Returns interpolation for transposed convolutions that are bilinear, by their `id`.
+
+    The interpolated map is cut once, by the crop that reads it, if there is one.
+    """
+    graph = graph_of(model)
+    calls, num_calls = Calls(graph), count_calls(graphs_in(model))
+    exchanges: Exchanges = {}
+    for node in nodes_of(graph):
+        layer = node.operation
+        if not isinstance(layer, layers.Conv2DTranspose) or not _is_bilinear(layer):
+            continue
+        options = {"dtype": layer.dtype_policy, "name": layer.name}
+        upsampling = BilinearUpsampling(layer.strides[0], layer.padding, **options)
+        reader = calls.only_reader(node)
+        if reader and num_calls[id(layer)] == num_calls[id(reader.operation)] == 1:
+            crop = reader.operation
+            if type(crop) is CropLike and reader.input_tensors[0] is node.output_tensors[0]:
+                exchanges[id(crop)] = CropLike(
+                    crop.offset + upsampling.border, name=crop.name, dtype=crop.dtype_policy
+                )
+                upsampling = BilinearUpsampling(layer.strides[0], "full", **options)
+        exchanges[id(layer)] = upsampling
+    return exchanges
 
 
 def _is_bilinear(layer: layers.Conv2DTranspose) -> bool:

@@ -16,6 +16,7 @@ from keras_fcn.layers import (
     PadToStride,
 )
 from keras_fcn.models.geometry import Window, window_of
+from keras_fcn.models.graph import graph_of, nodes_of
 from keras_fcn.models.inputs import MAX_STRIDE
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
@@ -271,24 +272,6 @@ class _Walk:
         if kernels:
             cells = math.prod(output.shape[1:-1])
             self.multiply_adds += cells * sum(math.prod(kernel.shape) for kernel in kernels)
-
-
-def graph_of(operation: Any) -> Any:
-    """Returns the functional model that a layer computes; None if it is no model, or another."""
-    # Not where a subclass has a `call` of its own.
-    if not hasattr(operation, "call") or not type(operation).call.__module__.startswith(
-        "keras.src.models."
-    ):
-        return None
-    if isinstance(operation, keras.Sequential):  # ConvNeXt's downsampling
-        operation = operation._functional
-    return operation if hasattr(operation, "_nodes_by_depth") else None
-
-
-def nodes_of(graph: Any) -> list[Any]:
-    """Returns the calls of layers in a functional model, in the order of computation."""
-    by_depth = sorted(graph._nodes_by_depth.items(), reverse=True)
-    return [node for _, nodes in by_depth for node in nodes if node.input_tensors]
 
 
 def is_local(operation: Any, args: Any) -> bool:

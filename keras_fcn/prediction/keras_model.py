@@ -13,17 +13,18 @@ from keras import ops
 from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.modalities import ImageReading, image_dtype
 from keras_fcn.models import FCN
-from keras_fcn.models.optimize import fast_argmax, inference_model
+from keras_fcn.models.optimize import inference_model
 from keras_fcn.models.receptive_field import reach_of
+from keras_fcn.prediction.graph import NetworkGraph
 from keras_fcn.prediction.predictor import Maps, Predictor, highest_class
 
 Run = Callable[[np.ndarray], Maps]
-# Of weights that are constants of a graph. MobileNets have fewer, ResNet50 and VGG16 more.
-MAX_CONSTANT_BYTES = 50_000_000
 
 
 class KerasPredictor(Predictor):
     """Prediction by a Keras model: an `FCN`, or any that maps images to logits at their size.
+
+    Its inference form predicts, with the weights that the model has at this time.
 
     Args:
         model: The model. One that is no `FCN` gets numbered classes.
@@ -45,7 +46,7 @@ class KerasPredictor(Predictor):
         backend = keras.backend.backend()
         self.runtime = "Keras" if backend == "tensorflow" else f"Keras, {backend}"
         compiled = _graphs if backend == "tensorflow" else _calls
-        self._predictions_of, self._logits_of = compiled(inference_model(model), self.heads)
+        self._predictions_of, self._logits_of = compiled(model, self.heads)
 
     @property
     def origin(self) -> Mapping[str, Any]:
@@ -86,33 +87,6 @@ def image_reading_of(model: keras.Model) -> ImageReading:
     return ImageReading.from_dict(settings, 3 if has_names else model.input_shape[-1])
 
 
-def graph_function(model: keras.Model, images: Any) -> Callable[[Any], Any]:
-    """Returns a TensorFlow function that computes a model, which is traced once.
-
-    Weights of up to `MAX_CONSTANT_BYTES` in total are constants of its graph, with the values that
-    they have when it is traced: no call reads variables, and what depends on weights only is
-    computed once. Larger ones stay variables, because a graph is copied several times.
-
-    Args:
-        model: The model.
-        images: `tf.TensorSpec` of its images.
-    """
-    import tensorflow as tf
-
-    num_bytes = sum(math.prod(w.shape) * tf.as_dtype(w.dtype).size for w in model.weights)
-    weights = model.weights if num_bytes <= MAX_CONSTANT_BYTES else []
-
-    @tf.function(input_signature=[images])
-    def outputs_of(images: Any) -> Any:
-        with tf.init_scope():  # out of the graph, where variables have values
-            values = [ops.convert_to_numpy(weight) for weight in weights]
-        constants = [tf.constant(value) for value in values]
-        with keras.StatelessScope(list(zip(weights, constants, strict=True))):
-            return model(images, training=False)
-
-    return outputs_of
-
-
 def _numbered(output: keras.KerasTensor) -> LabelSpec:
     return LabelSpec.numbered(output.shape[-1])
 
@@ -145,14 +119,11 @@ def _graphs(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
 
     dtype = image_dtype(model.input_shape[3])
     images = tf.TensorSpec((None, *model.input_shape[1:]), dtype, name="images")
-    network = graph_function(model, images)
+    network = NetworkGraph(model, heads, images)
     lock = Lock()  # Keras does not promise that two threads can trace a model at once
 
     def graph_of(function: Callable[[Any], Any]) -> Run:
-        @tf.function(input_signature=[images])
-        def outputs_of(images: Any) -> dict[str, Any]:
-            outputs = heads.by_name(network(images))
-            return {head: function(logits) for head, logits in outputs.items()}
+        outputs_of = tf.function(function, input_signature=[images])
 
         def run(images: np.ndarray) -> Maps:
             with lock:
@@ -161,11 +132,12 @@ def _graphs(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
 
         return run
 
-    return graph_of(fast_argmax), graph_of(lambda logits: tf.cast(logits, "float32"))
+    return graph_of(network.predictions), graph_of(network.logits)
 
 
 def _calls(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
     """Returns predictions and logits by calls of the model, for backends but TensorFlow."""
+    model = inference_model(model)
 
     def logits_of(images: np.ndarray) -> Maps:
         outputs = heads.by_name(model(images, training=False))

@@ -7,7 +7,7 @@ from keras_fcn_export import export_savedmodel
 from PIL import Image
 
 from keras_fcn.data.image_io import read_image
-from keras_fcn.labels import Heads
+from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.prediction import AveragedPredictor, TiledPredictor, open_predictor
 from keras_fcn.prediction.image_files import predict_files
 
@@ -45,6 +45,17 @@ def test_files_of_different_sizes_get_masks_of_their_sizes(model, signatures):
         np.testing.assert_array_equal(
             np.asarray(Image.open(io.BytesIO(mask))), predictions_of(model, image)
         )
+
+
+def test_masks_have_the_palette_of_the_classes(tmp_path):
+    colors = ((70, 130, 180), (128, 64, 128), (107, 142, 35), (0, 0, 142))
+    model = tiny_model(labels=LabelSpec(LABELS.class_names, colors))
+    signatures = tf.saved_model.load(str(export_savedmodel(model, tmp_path))).signatures
+
+    masks = signatures["encoded"](image_bytes=tf.constant([GOOD]))["mask_png_bytes"]
+
+    palette = Image.open(io.BytesIO(masks[0].numpy())).getpalette()
+    assert np.reshape(palette, (-1, 3))[:4].tolist() == [list(color) for color in colors]
 
 
 def test_a_grey_image_counts_as_three_equal_channels(model, signatures):
