@@ -10,8 +10,9 @@ from keras import ops
 from keras_fcn.labels import Heads
 from keras_fcn.models.optimize import fast_argmax, inference_model, without_last_crop
 
-# Of weights that are constants of a graph. MobileNets have fewer, ResNet50 and VGG16 more.
-MAX_CONSTANT_BYTES = 50_000_000
+# Of weights that are constants of a graph. They take some 15 times their size of memory, because
+# TensorFlow copies a graph at each step of its optimization. ResNet50 and VGG16 have more.
+MAX_CONSTANT_BYTES = 25_000_000
 
 Maps = dict[str, Any]
 
@@ -20,7 +21,7 @@ class NetworkGraph:
     """The inference form of a model as one TensorFlow function, which is traced once.
 
     Weights of up to `MAX_CONSTANT_BYTES` in total are constants of the function, with the values
-    that they have when it is traced: no call reads variables, and what depends on weights only is
+    that they have at this time: no call reads variables, and what depends on weights only is
     computed once. Larger ones stay variables, because a graph is copied several times.
 
     Args:
@@ -62,11 +63,11 @@ def _function(model: keras.Model, images: Any) -> Callable[[Any], Any]:
 
     num_bytes = sum(math.prod(w.shape) * tf.as_dtype(w.dtype).size for w in model.weights)
     weights = model.weights if num_bytes <= MAX_CONSTANT_BYTES else []
+    # Read here, or the function would count as one that uses the variables.
+    values = [ops.convert_to_numpy(weight) for weight in weights]
 
     @tf.function(input_signature=[images])
     def outputs_of(images: Any) -> Any:
-        with tf.init_scope():  # out of the graph, where variables have values
-            values = [ops.convert_to_numpy(weight) for weight in weights]
         constants = [tf.constant(value) for value in values]
         with keras.StatelessScope(list(zip(weights, constants, strict=True))):
             return model(images, training=False)

@@ -6,13 +6,13 @@ import pytest
 from keras import layers, ops
 
 import keras_fcn
-from keras_fcn.backbones import BACKBONES, MobileNetV2, SmallResNet, TappedModel, create
+from keras_fcn.backbones import MobileNetV2, SmallResNet, TappedModel, create
 from keras_fcn.layers import GroupedConv2D, PadToStride
 from keras_fcn.models.optimize import inference_model
 from keras_fcn.models.receptive_field import reach_of
 
 from ..helpers import TAPS, images_of, randomize_logits
-from .test_reach import NARROW
+from .test_reach import CASES, NARROW
 
 SIZES = [(64, 96), (37, 50)]
 # What is folded in each backbone, counted in its paper: BatchNorms after convolutions (with that of
@@ -22,7 +22,7 @@ BATCHNORMS = {
     "mobilenet_v2": 52 + 1,
     "mobilenet_v3_small": 34 + 1,
     "mobilenet_v3_large": 46 + 1,
-    "efficientnet_v2_b0": 133 + 1,
+    "efficientnet_v2_b0": 59 + 1,
     "resnet50": 53 + 1,
     "small_resnet": 9 + 1,
 }
@@ -32,13 +32,6 @@ PADDINGS = {
     "mobilenet_v3_small": 4,
     "mobilenet_v3_large": 4,
 }
-CASES = [
-    pytest.param(name, geometry, marks=[] if name in NARROW else [pytest.mark.full])
-    for name in BACKBONES
-    for geometry in ("same", "reference")
-    if geometry == "same"
-    or BACKBONES[name].__module__.rsplit(".")[-1] in ("vgg", "alexnet", "googlenet")
-]
 
 
 def with_random_statistics(model: keras.Model, seed: int = 0) -> keras.Model:
