@@ -1,5 +1,7 @@
-"""Suppression of the output of libraries at their start."""
+"""The start of TensorFlow: without the output of libraries, and without what takes long."""
 
+import gc
+import json
 import logging
 import os
 import sys
@@ -7,6 +9,8 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from keras_fcn_train.terminal import printable
 
@@ -33,11 +37,54 @@ def quiet_libraries() -> None:
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow without the lines that it prints before it reads its log level."""
-    if "tensorflow" not in sys.modules:
-        with quiet_stderr(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import tensorflow  # noqa: F401
+    """Imports TensorFlow without the lines that it prints before it reads its log level.
+
+    It takes two thirds of the usual time: nothing is looked for that could be freed meanwhile, and
+    libraries are left out that TensorFlow and Keras would only try to import: matplotlib, for
+    Keras' own plots, and JAX, for converters. Others can import them afterwards.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    unused = ["matplotlib", "jax"] if _keras_backend() == "tensorflow" else ["matplotlib"]
+    with quiet_stderr(), warnings.catch_warnings(), _without(unused), _without_collection():
+        warnings.simplefilter("ignore")
+        import tensorflow  # noqa: F401
+
+
+def _keras_backend() -> str:
+    """Returns the backend that Keras is going to use."""
+    if name := os.environ.get("KERAS_BACKEND"):
+        return name
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    try:
+        return str(json.loads((Path(home) / "keras.json").read_text("utf-8"))["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow"
+
+
+@contextmanager
+def _without(names: list[str]) -> Iterator[None]:
+    """Lets imports of these packages fail, unless they are imported already."""
+    absent: dict[str, Any] = {name: None for name in names if name not in sys.modules}
+    sys.modules.update(absent)
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Stops the garbage collection; afterwards it leaves out what exists by then."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

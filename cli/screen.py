@@ -6,8 +6,17 @@ from contextlib import contextmanager
 
 from keras_fcn_train.terminal import printable
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.segment import Segment
+from rich.text import Text
 
 
 class _SafeConsole(Console):
@@ -34,13 +43,23 @@ def say(text: str, style: str | None = None) -> None:
     output.print(text, style=style, markup=False, soft_wrap=True)
 
 
+class _ImagesPerSecond(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.3g} images/s" if speed else "")
+
+
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Progress]:
-    """Shows a bar on the standard error stream while the block runs; none without a terminal."""
+    """Shows a bar of images, their rate and the time left while the block runs.
+
+    It is on the standard error stream; there is none without a terminal.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _ImagesPerSecond(),
         TimeRemainingColumn(),
     )
     bar = Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)

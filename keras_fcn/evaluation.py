@@ -4,6 +4,7 @@ import difflib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from keras_fcn.confusion_matrix import METRIC_NAMES, ConfusionMatrix, Metrics
 from keras_fcn.data.dataset import SegmentationDataset
+from keras_fcn.data.parallel import parallel_map
 from keras_fcn.data.pipeline import evaluation_batches
 from keras_fcn.files import write_text
 from keras_fcn.labels import Heads, LabelSpec
@@ -81,6 +83,8 @@ def confusion_matrices(
 ) -> dict[str, ConfusionMatrix]:
     """Runs a network on labeled images and counts its predictions.
 
+    The network runs in a thread of its own, one batch ahead of the counting.
+
     Args:
         predictor: The network.
         batches: Images, labels and, if they are known, ids, as
@@ -113,7 +117,9 @@ def confusion_matrices(
         return PredictedBatch(labels, *predictor.predictions_and_confidences(images), images, ids)
 
     specs = {head: heads[head] for head in predictor.heads}
-    return count_predictions((predicted(*batch) for batch in batches), specs, on_image)
+    results = parallel_map(lambda batch: predicted(*batch), batches, ahead=2, num_threads=1)
+    with closing(results):
+        return count_predictions(results, specs, on_image)
 
 
 def count_predictions(
@@ -227,6 +233,7 @@ class Evaluation:
             "num_images": self.num_images,
             "num_pixels": self.confusion_matrix.num_pixels,
             "num_ignored_pixels": self.confusion_matrix.num_ignored,
+            "confusion_matrix": self.confusion_matrix.counts.tolist(),
             "model": self.model,
             **({"head": self.head} if self.head else {}),
             **({"unscored": list(self.unscored)} if self.unscored else {}),

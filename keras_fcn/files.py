@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 if sys.platform != "win32":  # where there are no such locks, and leftovers stay
@@ -106,7 +107,8 @@ def write_json(path: Path, value: Any) -> None:
 class WrittenFiles:
     """The files that commands wrote, by the records in their folders.
 
-    Each folder is read once: make one object for one run of a command.
+    Each folder is read once: make one object for one run of a command. Several threads may add
+    to it.
 
     Example:
         >>> import tempfile
@@ -123,6 +125,7 @@ class WrittenFiles:
     def __init__(self) -> None:
         # The checksums of all that was written, by folder and name.
         self._digests: dict[Path, dict[str, set[str]]] = {}
+        self._lock = Lock()
 
     def check(
         self, paths: Iterable[Path], *, overwrite: bool = False, option: str = "--output"
@@ -175,13 +178,14 @@ class WrittenFiles:
             return
         target = path.resolve()
         digest = _sha256(source)
-        known = self._of(target.parent).setdefault(target.name, set())
-        if digest in known:
-            return
-        known.add(digest)
-        with suppress(OSError), (target.parent / RECORD).open("ab", buffering=0) as file:
-            # A short line in one call, so that other processes can add theirs at the same time.
-            file.write(json.dumps([target.name, digest]).encode() + b"\n")
+        with self._lock:
+            known = self._of(target.parent).setdefault(target.name, set())
+            if digest in known:
+                return
+            known.add(digest)
+            with suppress(OSError), (target.parent / RECORD).open("ab", buffering=0) as file:
+                # A short line in one call, so that other processes can add theirs meanwhile.
+                file.write(json.dumps([target.name, digest]).encode() + b"\n")
 
     def names(self, folder: Path) -> set[str]:
         """Returns the names of the files that commands wrote in a folder, edited ones included."""
@@ -391,7 +395,8 @@ def _container(parent: Path) -> Path:
 def _locked_folder(container: Path) -> tuple[Path, int]:
     """Returns the path of a folder to be made, and the open file by which it is locked."""
     while True:
-        container.mkdir(exist_ok=True)
+        with suppress(FileExistsError):  # `exist_ok` fails if another thread removes it meanwhile
+            container.mkdir()
         folder = container / f"{os.getpid()}-{secrets.token_hex(4)}"
         try:
             lock = os.open(_lock_file(folder), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -414,7 +419,7 @@ def _unlocked(container: Path) -> Iterator[list[Path]]:
     """Yields the folders that no process has locked, locked by this one meanwhile."""
     folders, locks = [], []
     try:
-        for path in container.glob("*.lock"):
+        for path in _lock_files(container):
             with suppress(OSError):  # removed meanwhile
                 locks.append(os.open(path, os.O_RDWR))
                 if _acquire(locks[-1], wait=False):
@@ -423,6 +428,13 @@ def _unlocked(container: Path) -> Iterator[list[Path]]:
     finally:
         for lock in locks:
             os.close(lock)
+
+
+def _lock_files(container: Path) -> list[Path]:
+    try:
+        return list(container.glob("*.lock"))
+    except FileNotFoundError:  # removed meanwhile
+        return []
 
 
 def _remove(folder: Path) -> None:

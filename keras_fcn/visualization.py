@@ -5,19 +5,19 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_fcn.confusion_matrix import ConfusionMatrix
 from keras_fcn.files import replacing
 from keras_fcn.labels import Color, LabelSpec
+
+# Imported by what draws charts: label maps and overlays do not wait for it.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 VOID_COLOR: Color = (224, 224, 192)  # the color of label 255 in PASCAL VOC's masks
 STRAY_COLOR: Color = (255, 0, 255)  # labels that are neither a class nor ignored
@@ -162,6 +162,8 @@ def save_confusion_matrix(path: str | Path, matrix: ConfusionMatrix, title: str 
     Returns:
         `path`.
     """
+    from matplotlib.figure import Figure
+
     class_names, num_classes = matrix.class_names, matrix.num_classes
     counts = matrix.counts.astype("float64")
     totals = counts.sum(axis=1, keepdims=True)
@@ -204,6 +206,9 @@ def save_curves(csv_path: str | Path, png_path: str | Path) -> Path:
     Raises:
         ValueError: If the log has no rows, or no column that can be drawn.
     """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     log = _read_log(Path(csv_path))
     panels = [name for name in _PANELS if _drawable(log, name) or _drawable(log, f"val_{name}")]
     if not panels:
@@ -219,7 +224,7 @@ def save_curves(csv_path: str | Path, png_path: str | Path) -> Path:
     return save_picture(png_path, figure)
 
 
-def save_picture(path: str | Path, picture: Image.Image | Figure) -> Path:
+def save_picture(path: str | Path, picture: "Image.Image | Figure") -> Path:
     """Writes a picture in one step: a file of that name is always complete.
 
     Args:
@@ -232,10 +237,10 @@ def save_picture(path: str | Path, picture: Image.Image | Figure) -> Path:
     """
     path = Path(path)
     with replacing(path) as temporary:
-        if isinstance(picture, Figure):
-            picture.savefig(temporary, dpi=140)
-        else:
+        if isinstance(picture, Image.Image):
             picture.save(temporary, quality=92)
+        else:
+            picture.savefig(temporary, dpi=140)
     return path
 
 
@@ -376,6 +381,8 @@ def _text_width(text: str) -> int:
 @cache
 def _font() -> ImageFont.FreeTypeFont:
     # matplotlib contains this font; Pillow's own has Latin letters only.
+    import matplotlib
+
     return ImageFont.truetype(
         str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), _TEXT_SIZE
     )
@@ -384,7 +391,7 @@ def _font() -> ImageFont.FreeTypeFont:
 # === Charts ===
 
 
-def _write_percents(axes: Axes, percent: np.ndarray) -> None:
+def _write_percents(axes: "Axes", percent: np.ndarray) -> None:
     for (row, column), value in np.ndenumerate(percent):
         if np.isnan(value) or value < 0.5:
             continue
@@ -412,7 +419,9 @@ def _drawable(log: Mapping[str, np.ndarray], name: str) -> bool:
     return name in log and bool(np.isfinite(log[name]).any())
 
 
-def _draw_curve(axes: Axes, log: Mapping[str, np.ndarray], name: str) -> None:
+def _draw_curve(axes: "Axes", log: Mapping[str, np.ndarray], name: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for key, text, color in (
         (name, "training", _TRAINING),
         (f"val_{name}", "validation", _VALIDATION),
@@ -446,7 +455,7 @@ def _draw_curve(axes: Axes, log: Mapping[str, np.ndarray], name: str) -> None:
             axes.legend(frameon=False, fontsize=9, loc="upper right")
 
 
-def _mark_best(axes: Axes, epochs: np.ndarray, values: np.ndarray) -> None:
+def _mark_best(axes: "Axes", epochs: np.ndarray, values: np.ndarray) -> None:
     best = int(np.argmax(values))
     axes.plot(epochs[best], values[best], "o", color=_VALIDATION, markersize=7, fillstyle="none")
     axes.annotate(

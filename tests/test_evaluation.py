@@ -62,6 +62,7 @@ def test_metrics_by_hand():
     assert metrics["per_class_iou"] == {"red": 0.5, "green": 0.5, "blue": None}
     counts = [metrics[key] for key in ("num_images", "num_pixels", "num_ignored_pixels")]
     assert counts == [2, 3, 1]
+    assert metrics["confusion_matrix"] == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
 
 
 def test_json_has_the_circumstances_and_no_nan():

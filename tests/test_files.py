@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -262,6 +263,20 @@ def test_many_threads_write_one_file(tmp_path):
     assert errors == []
     assert len(path.read_text()) == 1000
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_many_threads_write_files_of_one_folder(tmp_path):
+    """The folder of the temporary folders is made and removed all the time."""
+
+    def write(number: int) -> None:
+        with files.temporary_folder(tmp_path) as folder:
+            (folder / "text").write_text(str(number))
+            (folder / "text").rename(tmp_path / str(number))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(1000)))
+
+    assert sorted(int(path.name) for path in tmp_path.iterdir()) == list(range(1000))
 
 
 def test_leftover_stays_where_no_locks_can_be_had(tmp_path, monkeypatch):

@@ -496,40 +496,41 @@ def _stretched(band: np.ndarray) -> np.ndarray:
 
 def write_georeferenced(
     path: Path,
-    labels: np.ndarray,
+    values: np.ndarray,
     georeference: Sequence[tuple[Any, ...]],
-    palette: np.ndarray,
+    palette: np.ndarray | None = None,
 ) -> None:
-    """Writes predictions as a compressed TIFF with a palette and a georeference, in tiles.
+    """Writes predictions, or a value per pixel, as a compressed TIFF with a georeference, in tiles.
 
     Args:
         path: The file.
-        labels: uint8, shape `(height, width)`; an array on disk is read tile by tile.
+        values: Shape `(height, width)`; an array on disk is read tile by tile. Predictions are
+            uint8.
         georeference: As of `Raster`.
-        palette: Color of each value, uint8, shape `(256, 3)`.
+        palette: Of predictions, the color of each value, uint8, shape `(256, 3)`.
     """
     import tifffile
 
-    with tifffile.TiffWriter(path, bigtiff=labels.size > 2**31) as writer:
+    with tifffile.TiffWriter(path, bigtiff=values.nbytes > 2**31) as writer:
         writer.write(
-            _tiles_of(labels),
-            shape=labels.shape,
-            dtype=np.uint8,
+            _tiles_of(values),
+            shape=values.shape,
+            dtype=values.dtype,
             tile=(_TILE, _TILE),
-            photometric="palette",
-            colormap=palette.T.astype(np.uint16) * 257,
+            photometric="minisblack" if palette is None else "palette",
+            colormap=None if palette is None else palette.T.astype(np.uint16) * 257,
             compression="zlib",
             metadata=None,
             extratags=list(georeference),
         )
 
 
-def _tiles_of(labels: np.ndarray) -> Iterator[np.ndarray]:
+def _tiles_of(values: np.ndarray) -> Iterator[np.ndarray]:
     """Yields the tiles of a TIFF, row by row; those at the right and bottom are filled with 0."""
-    height, width = labels.shape
+    height, width = values.shape
     for top in range(0, height, _TILE):
         for left in range(0, width, _TILE):
-            tile = np.zeros((_TILE, _TILE), np.uint8)
-            part = labels[top : top + _TILE, left : left + _TILE]
+            tile = np.zeros((_TILE, _TILE), values.dtype)
+            part = values[top : top + _TILE, left : left + _TILE]
             tile[: part.shape[0], : part.shape[1]] = part
             yield tile

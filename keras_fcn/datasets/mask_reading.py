@@ -179,6 +179,7 @@ def choose_reading(
     if gray_palettes is None:
         return result
     found = count_numbers(numbered, gray_palettes)
+    _check_mixture(result, numbered, table)
     numbers, labels = _meaning(result, found, table, place, ignore, num_classes, bool(by_color))
     if labels is None:
         return result
@@ -317,10 +318,33 @@ def _check_white(
             result.problems.append(
                 f"{summary.path}: the mask contains 0 and {summary.values.max()}, which are colors "
                 f"of {table.path.name}; others contain numbers, among which 255 is ignored. Save "
-                "all masks in one way, or leave the colors out of the table if they are all "
-                "numbers."
+                "all masks in one way, or give numbers in the place of the colors, if they are "
+                "all numbers (`0,background` and `1,object` in a classes.csv)."
             )
             return
+
+
+def _check_mixture(
+    result: Reading, summaries: Sequence[MaskSummary], table: ClassTable | None
+) -> None:
+    """Adds a problem if some masks are black and white, and others contain 0 and 1.
+
+    No mask contains both 1 and 255 then, as where 255 is a border that is ignored.
+    """
+    if table is not None and table.has_ids:
+        return
+    numbers = [{int(number) for number in summary.numbers} for summary in summaries]
+    if set().union(*numbers) != {0, 1, VOID} or any({1, VOID} <= one for one in numbers):
+        return
+    of_white = [s for s, one in zip(summaries, numbers, strict=True) if VOID in one]
+    of_one = next(s for s, one in zip(summaries, numbers, strict=True) if 1 in one)
+    if all(summary.kind == "palette" for summary in of_white):
+        return
+    result.problems.append(
+        f"{of_white[0].path}: the mask contains 255 where {of_one.path} contains 1, and 255 means "
+        f"ignored ({len(of_white)} of {len(summaries)} masks). Save all masks in one way; if 255 "
+        "is to be ignored, the lines `0,background` and `1,object` in a classes.csv say so."
+    )
 
 
 def _meaning(

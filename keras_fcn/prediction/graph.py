@@ -66,7 +66,7 @@ def _function(model: keras.Model, images: Any) -> Callable[[Any], Any]:
     # Read here, or the function would count as one that uses the variables.
     values = [ops.convert_to_numpy(weight) for weight in weights]
 
-    @tf.function(input_signature=[images])
+    @tf.function(input_signature=[images], autograph=False)
     def outputs_of(images: Any) -> Any:
         constants = [tf.constant(value) for value in values]
         with keras.StatelessScope(list(zip(weights, constants, strict=True))):

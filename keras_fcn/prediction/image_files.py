@@ -1,16 +1,17 @@
-"""Prediction on image files: predictions and an overlay for each."""
+"""Prediction on image files: predictions and an overlay for each.
 
-import glob
+Three stages run at the same time, each on another image: threads read and decode, the network
+runs, threads draw and write. Few images wait between them, so that memory does not grow with
+their number.
+"""
+
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from keras_fcn.data.bands import (
     NPY,
@@ -21,26 +22,29 @@ from keras_fcn.data.bands import (
     image_of,
     open_raster,
     picture_of,
-    write_georeferenced,
 )
 from keras_fcn.data.image_io import depth_problem, read_image
 from keras_fcn.data.modality_files import Partners, joined, read_modalities, shown
-from keras_fcn.datasets.folder_names import is_leftover, picture_suffixes
-from keras_fcn.files import WrittenFiles, move, temporary_folder
-from keras_fcn.labels import Heads, LabelSpec
+from keras_fcn.data.parallel import parallel_map
+from keras_fcn.files import temporary_folder
 from keras_fcn.modalities import MODALITIES, ImageReading, num_channels
-from keras_fcn.prediction.polygons import PolygonFiles, PolygonFormat
-from keras_fcn.prediction.predictor import ImageSizeError, Predictor
+from keras_fcn.prediction.output_files import (
+    Georeference,
+    ImagePrediction,
+    OutputFiles,
+    OutputFormat,
+    Target,
+)
+from keras_fcn.prediction.predictor import ImageSizeError, Maps, Predictor, without_logits
 from keras_fcn.prediction.tiling import TiledPredictor
-from keras_fcn.visualization import label_image, overlay
 
 # Files with more pixels are read by windows, if their format has any.
 WINDOW_PIXELS = 4096**2
 
-_MAX_JPEG_SIDE = 65_500  # of libjpeg
-
-# Tags of a GeoTIFF, see `Raster.georeference`.
-Georeference = Sequence[tuple[Any, ...]]
+# Threads that read, and threads that write. More only take memory: the network takes longer.
+_NUM_THREADS = min(os.cpu_count() or 1, 8)
+# Exceptions of TensorFlow and Python.
+_OUT_OF_MEMORY = ("ResourceExhaustedError", "MemoryError")
 
 
 @dataclass(frozen=True)
@@ -53,44 +57,14 @@ class FilePrediction:
             is an error.
         replaced: Number of those that existed before.
         error: What was wrong with it; None if nothing was.
+        skipped: Whether it was left out because its files existed.
     """
 
     path: Path
     written: tuple[Path, ...] = ()
     replaced: int = 0
     error: str | None = None
-
-
-def find_images(
-    inputs: Iterable[str | Path],
-    *,
-    with_arrays: bool = False,
-    on_left_out: Callable[[str], object] | None = None,
-) -> list[Path]:
-    """Returns the image files that files, folders and patterns name, each once.
-
-    What commands of this package wrote, and what systems leave in folders, is left out unless it
-    is named itself.
-
-    Args:
-        inputs: Files, whether they exist or not; folders, for the images directly in them, of all
-            formats that are read for training; and patterns with `*`, `?`, `[...]`, `**`.
-        with_arrays: Whether the `.npy` files in a folder are images.
-        on_left_out: Called for each folder and pattern of which something was left out, with a
-            sentence.
-
-    Returns:
-        The files: in the order of `inputs`, sorted within a folder or pattern.
-
-    Raises:
-        ValueError: If a folder or pattern yields no image.
-    """
-    files: dict[Path, Path] = {}
-    for name in inputs:
-        suffixes = picture_suffixes() | ({NPY} if with_arrays else set())
-        for path in _files_of(name, suffixes, on_left_out or (lambda _: None)):
-            files.setdefault(path.absolute(), path)
-    return list(files.values())
+    skipped: bool = False
 
 
 def predict_files(
@@ -102,11 +76,12 @@ def predict_files(
     modalities: Sequence[str] | None = None,
     image_reading: ImageReading | None = None,
     with_overlay: bool = True,
-    polygons: PolygonFormat | None = None,
+    output_format: OutputFormat = "png",
     overwrite: bool = False,
+    skip_existing: bool = False,
     on_file: Callable[[FilePrediction], None] | None = None,
 ) -> list[FilePrediction]:
-    """Predicts the classes of image files, one file after the other.
+    """Predicts the classes of image files.
 
     For `photo.jpg` it writes `photo.png`, the predictions as a palette image of the photo's size,
     and `photo_overlay.jpg`. For a GeoTIFF it writes `photo.tif` instead, with the same
@@ -115,6 +90,9 @@ def predict_files(
     ignored pixels there. If two images had the same name that way, all outputs keep the
     folders of their images; if that is not enough, also the suffix (`photo.jpg.png`). With
     several heads the names end in the head's (`photo_semantic.png`).
+
+    The network runs in the calling thread, while other threads read the next images and write the
+    files of those before.
 
     Args:
         predictor: The network.
@@ -129,19 +107,26 @@ def predict_files(
             `("rgb", "depth")`. By default those that its file names.
         image_reading: How image files are read. By default as in the training.
         with_overlay: Whether to write overlays.
-        polygons: A labelling tool, whose files are written instead of palette images
-            (`PolygonFiles`); with several heads in a folder for each.
+        output_format: What is written instead of palette images: `"tiff"`, predictions as
+            `photo.tif` and their probabilities, float32, as `photo_confidence.tif`, with the
+            georeference if there is one; `"npz"`, an archive of `logits`, float32, shape
+            `(height, width, num_classes)`, and `class_names`; `"labelme"` and `"coco"`, polygons
+            (`PolygonFiles`), with several heads in a folder for each.
         overwrite: Whether to replace files that this package did not write, or that were edited
             since, such as corrected masks.
-        on_file: Called after each file.
+        skip_existing: Whether to leave out images whose predictions are there, whoever wrote them,
+            so that an interrupted run goes on. Not for COCO's one file for all images.
+        on_file: Called after each file, in their order; first for those that are skipped.
 
     Returns:
-        One result for each of `paths`. Images that could not be read, and those of which a file
-        could not be written, have an `error`. All files of an image are written, or none.
+        One result for each of `paths`. Images that could not be read, are too large for the
+        network or the memory, and those of which a file could not be written, have an `error`.
+        All files of an image are written, or none.
 
     Raises:
         ValueError: If an image would be overwritten, image files do not have the network's
-            channels, or `folders` are not those of its modalities.
+            channels, `folders` are not those of its modalities, or the network returns no logits
+            for the format.
         FileExistsError: If files would be overwritten that an earlier run did not write, or that
             were edited since; nothing was predicted then.
     """
@@ -150,69 +135,40 @@ def predict_files(
     _check_folders(names, {name: Path(folder) for name, folder in (folders or {}).items()})
     others = {name: Partners(Path(folder)) for name, folder in (folders or {}).items()}
     images = [Path(path) for path in paths]
-    targets = [Path(output_dir) / name for name in _output_names(images)]
+    outputs = OutputFiles(output_format, predictor.heads, Path(output_dir), images, with_overlay)
+    if outputs.needs != "predictions" and not predictor.has_logits:
+        raise without_logits(predictor.path)
+    if skip_existing and not outputs.is_per_image:
+        raise ValueError(
+            f"`skip_existing` (`--skip-existing`) is for formats with files for each image. "
+            f"Received: the format {output_format}, which has one file for all."
+        )
+    targets = [
+        Target(path, Path(output_dir) / name)
+        for path, name in zip(images, _output_names(images), strict=True)
+    ]
     inputs = [*images, *(file for folder in others.values() for file in folder.files)]
-    _check_inputs_stay(inputs, targets, predictor.heads)
-    written = WrittenFiles()
-    writers = _polygon_files(polygons, Path(output_dir), predictor.heads, images, written)
-    outputs = _all_outputs(
-        images, targets, Path(output_dir), predictor.heads, with_overlay, writers
+    _check_inputs_stay(inputs, targets, outputs)
+    skipped = {target for target in targets if skip_existing and outputs.exist(target)}
+    remaining = [target for target in targets if target not in skipped]
+    outputs.written.check(
+        [*(file for target in remaining for file in outputs.of(target)), *outputs.shared()],
+        overwrite=overwrite,
     )
-    written.check(outputs, overwrite=overwrite)
-    if _is_one_picture(names) and (problem := depth_problem(images, reading)):
+    to_read = [target.image for target in remaining]
+    if _is_one_picture(names) and (problem := depth_problem(to_read, reading)):
         raise ValueError(problem)
-    run = _Run(predictor, names, others, reading, Path(output_dir), with_overlay, writers, written)
-    results = []
-    for path, target in zip(images, targets, strict=True):
-        result = run.predict(path, target)
-        results.append(result)
+    run = _Run(predictor, names, others, reading, outputs)
+    results = {target: FilePrediction(target.image, skipped=True) for target in skipped}
+    for result in results.values():
         if on_file:
             on_file(result)
-    for writer in writers.values():
-        writer.finish()
-    return results
-
-
-def _polygon_files(
-    polygons: PolygonFormat | None,
-    output_dir: Path,
-    heads: Heads,
-    images: Sequence[Path],
-    written: WrittenFiles,
-) -> dict[str, PolygonFiles]:
-    """Returns what writes the polygons of each head; nothing if there are none to write."""
-    if polygons is None:
-        return {}
-    common = Path(os.path.commonpath([path.absolute().parent for path in images]))
-    return {
-        head: PolygonFiles(
-            polygons, output_dir / (head if heads.is_named else ""), spec, common, written
-        )
-        for head, spec in heads.items()
-    }
-
-
-def _all_outputs(
-    images: Sequence[Path],
-    targets: Sequence[Path],
-    output_dir: Path,
-    heads: Heads,
-    with_overlay: bool,
-    polygons: Mapping[str, PolygonFiles],
-) -> Iterator[Path]:
-    """Yields all files that may be written if all images can be read."""
-    for head in heads:
-        for image, target in zip(images, targets, strict=True):
-            # Which one is known when the image is read.
-            may_be_tiff = image.suffix.lower() in (*TIFF_SUFFIXES, NPY)
-            for suffix in (".png", ".tif") if may_be_tiff else (".png",):
-                labels_file, overlay_file = _output_files(target, heads, head, suffix)
-                if head not in polygons:
-                    yield labels_file
-            if with_overlay:
-                yield overlay_file
-    for writer in polygons.values():
-        yield from writer.files(target.relative_to(output_dir).as_posix() for target in targets)
+    for target, result in zip(remaining, run.results(remaining), strict=True):
+        results[target] = result
+        if on_file:
+            on_file(result)
+    outputs.finish()
+    return [results[target] for target in targets]
 
 
 def _checked_modalities(predictor: Predictor, modalities: Sequence[str] | None) -> tuple[str, ...]:
@@ -249,6 +205,23 @@ def _check_folders(modalities: Sequence[str], others: Mapping[str, Path]) -> Non
             raise ValueError(f"The {name} images must be in a folder. There is none at {folder}.")
 
 
+@dataclass(frozen=True, eq=False)
+class _ReadImage:
+    """What the first stage passes to the second.
+
+    Args:
+        target: The image, and where its files are written.
+        image: What the network takes; `None` for an image that is read by windows.
+        picture: What overlays are drawn on.
+        georeference: The tags of a GeoTIFF.
+    """
+
+    target: Target
+    image: np.ndarray | None = None
+    picture: np.ndarray | None = None
+    georeference: Georeference = ()
+
+
 @dataclass(frozen=True)
 class _Run:
     """What is the same for all images of one call of `predict_files`."""
@@ -257,18 +230,25 @@ class _Run:
     modalities: tuple[str, ...]
     others: Mapping[str, Partners]
     reading: ImageReading
-    output_dir: Path
-    with_overlay: bool
-    polygons: Mapping[str, PolygonFiles]
-    written: WrittenFiles
+    outputs: OutputFiles
 
-    def predict(self, path: Path, target: Path) -> FilePrediction:
-        """Predicts an image and writes its files, whose names begin with that of `target`."""
+    def results(self, targets: Sequence[Target]) -> Iterator[FilePrediction]:
+        """Yields the results of all images, in order, from stages that run at the same time."""
+        threads = {"ahead": _NUM_THREADS + 1, "num_threads": _NUM_THREADS}
+        with (
+            closing(parallel_map(self.read, targets, **threads)) as images,
+            closing(parallel_map(self.write, map(self.predict, images), **threads)) as results,
+        ):
+            yield from results
+
+    def read(self, target: Target) -> _ReadImage | FilePrediction:
+        """Reads an image; returns its result if that fails."""
+        path = target.image
         try:
             with _raster_of(path, self.reading) as raster:
                 is_large = raster and raster.height * raster.width > WINDOW_PIXELS
                 if raster and is_large and _is_one_picture(self.modalities):
-                    return self._predict_windows(path, target, raster)
+                    return _ReadImage(target, georeference=raster.georeference)
                 georeference = raster.georeference if raster else ()
             image, picture = _read(path, self.modalities, self.others, self.reading)
         except FileNotFoundError:
@@ -279,166 +259,126 @@ class _Run:
                 f"`modalities` (`--modalities`), in its order, of {', '.join(MODALITIES)}."
             )
             return FilePrediction(path, error=str(error) + hint)
+        except MemoryError:
+            return FilePrediction(path, error=f"{path}: there is not enough memory to read it.")
         except (OSError, ValueError) as error:
             return FilePrediction(path, error=str(error))
+        return _ReadImage(target, image, picture, georeference)
+
+    def predict(
+        self, read: _ReadImage | FilePrediction
+    ) -> tuple[Target, ImagePrediction] | FilePrediction:
+        """Runs the network on an image; returns its result if there is one already."""
+        if isinstance(read, FilePrediction):
+            return read
+        path = read.target.image
         try:
-            outputs = self.predictor.predictions_by_head(image[None])
+            if read.image is None:
+                return self._predict_windows(read)
+            predictions, confidences, logits = self._maps(read.image[None])
         except ImageSizeError as error:
             return FilePrediction(path, error=f"{path}: {error}")
-        labels = {
-            head: _without_data_ignored(outputs[head][0], image, spec)
-            for head, spec in self.predictor.heads.items()
-        }
-        return self._write(path, target, labels, georeference, picture)
+        except Exception as error:
+            if type(error).__name__ not in _OUT_OF_MEMORY:
+                raise
+            size = "" if read.image is None else "{}x{} pixels of ".format(*read.image.shape[:2])
+            return FilePrediction(
+                path,
+                error=f"{path}: there is not enough memory for {size}the image at once. Run it in "
+                "tiles (`--tile`).",
+            )
+        missing = _missing(read.image)
+        return read.target, ImagePrediction(
+            predictions, confidences, logits, missing, read.picture, read.georeference
+        )
 
-    def _predict_windows(self, path: Path, target: Path, raster: Raster) -> FilePrediction:
-        """Predicts a large image tile by tile; memory does not grow with its size."""
+    def write(self, predicted: tuple[Target, ImagePrediction] | FilePrediction) -> FilePrediction:
+        """Writes the files of an image; a result is returned as it is."""
+        if isinstance(predicted, FilePrediction):
+            return predicted
+        target, result = predicted
+        try:
+            written, num_replaced = self.outputs.write(target, result)
+        except OSError as error:
+            return FilePrediction(target.image, error=f"{target.image}: {error}")
+        return FilePrediction(target.image, written, num_replaced)
+
+    def _maps(self, images: np.ndarray) -> tuple[Maps, Maps, Maps]:
+        """Returns predictions, confidences and logits of one image, as far as they are needed."""
+        if self.outputs.needs == "logits":
+            return {}, {}, _first(self.predictor.logits_by_head(images))
+        if self.outputs.needs == "confidences":
+            predictions, confidences = self.predictor.predictions_and_confidences(images)
+            return _first(predictions), _first(confidences), {}
+        return _first(self.predictor.predictions_by_head(images)), {}, {}
+
+    def _predict_windows(self, read: _ReadImage) -> FilePrediction:
+        """Predicts a large image tile by tile, and writes its files.
+
+        Memory does not grow with its size.
+        """
+        path = read.target.image
+        try:
+            with (
+                temporary_folder(read.target.stem.parent) as folder,
+                open_raster(path, self.reading) as raster,
+            ):
+                predictions, confidences = self._maps_by_windows(path, raster, folder)
+                result = ImagePrediction(
+                    predictions, confidences, {}, None, None, read.georeference
+                )
+                done = self.write((read.target, result))
+                for maps in (predictions, confidences):
+                    maps.clear()  # Windows removes no file that is open
+        except (OSError, ValueError) as error:
+            text = str(error)
+            return FilePrediction(path, error=text if str(path) in text else f"{path}: {text}")
+        return done
+
+    def _maps_by_windows(self, path: Path, raster: Raster, folder: Path) -> tuple[Maps, Maps]:
+        """Returns predictions and confidences of each head, which are files in a folder.
+
+        All heads are predicted at once, and a TIFF is written from its first row on.
+        """
         if raster.orientation != 1:
             raise ValueError(
                 f"{path}: an image of this size cannot be turned by its EXIF orientation. Save it "
                 "without one."
             )
-        try:
-            with temporary_folder(target.parent) as folder:
-                maps = self._maps_by_windows(path, raster, folder)
-                result = self._write(path, target, maps, raster.georeference, None)
-                maps.clear()  # Windows removes no file that is open
-        except (ImageSizeError, OSError) as error:
-            return FilePrediction(path, error=f"{path}: {error}")
-        return result
-
-    def _maps_by_windows(self, path: Path, raster: Raster, folder: Path) -> dict[str, np.ndarray]:
-        """Returns the predictions of each head, which are files in a folder.
-
-        All heads are predicted at once, and a TIFF is written from its first row on.
-        """
         size, heads = (raster.height, raster.width), self.predictor.heads
+        if self.outputs.needs == "logits":
+            num_bytes = (
+                4 * raster.height * raster.width * sum(s.num_classes for s in heads.values())
+            )
+            raise ValueError(
+                f"{path}: the logits of {size[0]}x{size[1]} pixels take {num_bytes / 2**30:.1f} "
+                "GiB. `--format tiff` writes predictions and their probabilities by windows."
+            )
 
         def read(rows: slice, columns: slice) -> np.ndarray:
             return image_of(raster.read(rows, columns), raster.form, self.reading, path)
 
+        def files(kind: str, dtype: type) -> Maps:
+            return {
+                head: np.lib.format.open_memmap(folder / f"{kind}{number}.npy", "w+", dtype, size)
+                for number, head in enumerate(heads)
+            }
+
         tiled = self.predictor
         if not isinstance(tiled, TiledPredictor):
             tiled = TiledPredictor(tiled)
-        maps: dict[str, np.ndarray] = {
-            head: np.lib.format.open_memmap(folder / f"{number}.npy", "w+", np.uint8, size)
-            for number, head in enumerate(heads)
-        }
-        for head, (rows, columns, labels) in tiled.prediction_blocks(size, read):
-            maps[head][rows, columns] = (
-                labels
-                if self.reading.is_rgb
-                else _without_data_ignored(labels, read(rows, columns), heads[head])
-            )
-        return maps
-
-    def _write(
-        self,
-        path: Path,
-        target: Path,
-        labels: Mapping[str, np.ndarray],
-        georeference: Georeference,
-        picture: np.ndarray | None,
-    ) -> FilePrediction:
-        """Writes the files of an image, all or none.
-
-        Args:
-            path: The image.
-            target: Where to, without a suffix.
-            labels: Predictions of each head.
-            georeference: The tags of a GeoTIFF, which becomes another one.
-            picture: What overlays are drawn on; `None` for an image that is read by windows,
-                which becomes a TIFF.
-        """
-        heads = self.predictor.heads
-        suffix = ".tif" if georeference or picture is None else ".png"
-        pictures: dict[Path, Image.Image | _LabelTiff] = {}
-        for head, spec in heads.items():
-            labels_file, overlay_file = _output_files(target, heads, head, suffix)
-            if head not in self.polygons:
-                pictures[labels_file] = (
-                    label_image(labels[head], spec)
-                    if suffix == ".png"
-                    else _LabelTiff(labels[head], spec, georeference)
-                )
-            if self.with_overlay and picture is not None:
-                pictures[overlay_file] = overlay(picture, labels[head], spec)
-        written = list(pictures)
-        try:
-            replaced = _write_all(pictures, self.written)
-        except OSError as error:
-            return FilePrediction(path, error=f"{path}: {error}")
-        try:
-            for head, writer in self.polygons.items():
-                name = target.relative_to(self.output_dir).as_posix()
-                written.append(writer.add(name, path, labels[head]))
-        except OSError as error:
-            for file in written:
-                file.unlink(missing_ok=True)
-            return FilePrediction(path, error=f"{path}: {error}")
-        return FilePrediction(path, tuple(written), replaced)
-
-
-@dataclass(frozen=True, eq=False)
-class _LabelTiff:
-    """Predictions to be saved as a TIFF with colors and a georeference, as Pillow saves pictures.
-
-    The labels may be a file that is mapped into memory.
-    """
-
-    labels: np.ndarray
-    spec: LabelSpec
-    georeference: Georeference
-
-    @property
-    def size(self) -> tuple[int, ...]:
-        """Width and height."""
-        return self.labels.shape[::-1]
-
-    def save(self, path: Path, quality: int) -> None:
-        """Writes the file; `quality` is for pictures in JPEG."""
-        palette = label_image(np.zeros((1, 1), np.uint8), self.spec).getpalette()
-        colors = np.array(palette, np.uint8).reshape(-1, 3)
-        write_georeferenced(path, self.labels, self.georeference, colors)
-
-
-def _write_all(pictures: Mapping[Path, Image.Image | _LabelTiff], written: WrittenFiles) -> int:
-    """Writes the pictures of one image, all or none; returns how many existed before.
-
-    Raises:
-        OSError: If one cannot be written. The text has its path and the cause.
-    """
-    if not pictures:
-        return 0
-    file = next(iter(pictures))
-    moved: list[Path] = []
-    try:
-        with temporary_folder(file.parent) as folder:
-            for file, picture in pictures.items():
-                _check_writable(file, picture)
-                picture.save(folder / file.name, quality=92)
-            replaced = sum(file.exists() for file in pictures)
-            for file in pictures:
-                written.add(file, folder / file.name)
-                move(folder / file.name, file.resolve())
-                moved.append(file)
-    except OSError as error:
-        for path in moved:
-            path.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        raise OSError(f"{file} cannot be written ({reason}). No file of this image is.") from error
-    return replaced
-
-
-def _check_writable(file: Path, picture: Image.Image | _LabelTiff) -> None:
-    """Raises OSError for what would fail only when files are already moved, or without a cause."""
-    if file.is_dir():
-        raise OSError("there is a folder of this name")
-    if file.suffix == ".jpg" and max(picture.size) > _MAX_JPEG_SIDE:
-        raise OSError(
-            f"a JPEG file has at most {_MAX_JPEG_SIDE:,} pixels a side, this picture "
-            f"{max(picture.size):,}; --no-overlay leaves out the overlays"
-        )
+        with_confidences = self.outputs.needs == "confidences"
+        predictions = files("predictions", np.uint8)
+        confidences = files("confidences", np.float32) if with_confidences else {}
+        for head, window, labels, probabilities in tiled.prediction_blocks(
+            size, read, confidences=with_confidences
+        ):
+            missing = None if self.reading.is_rgb else _missing(read(*window))
+            block = ImagePrediction({head: labels}, {}, {}, missing, None, ())
+            predictions[head][window] = block.labels(head, heads[head])
+            if probabilities is not None:
+                confidences[head][window] = block.valid(probabilities)
+        return predictions, confidences
 
 
 def _is_one_picture(modalities: Sequence[str]) -> bool:
@@ -461,12 +401,14 @@ def _raster_of(path: Path, reading: ImageReading) -> Iterator[Raster | None]:
         yield raster
 
 
-def _without_data_ignored(labels: np.ndarray, image: np.ndarray, spec: LabelSpec) -> np.ndarray:
-    """Returns predictions in which pixels are ignored whose bands all have no data."""
-    if image.dtype == np.uint8:
-        return labels
-    missing = np.isnan(image).all(axis=-1)
-    return np.where(missing, np.uint8(spec.ignore_class), labels)
+def _first(maps: Maps) -> Maps:
+    """Returns the maps of the only image of a batch."""
+    return {head: batch[0] for head, batch in maps.items()}
+
+
+def _missing(image: np.ndarray) -> np.ndarray | None:
+    """Returns the pixels whose bands all have no data; None for images of bytes."""
+    return None if image.dtype == np.uint8 else np.isnan(image).all(axis=-1)
 
 
 def _read(
@@ -480,95 +422,6 @@ def _read(
         {name: others[name].of(path) if name in others else path for name in modalities}
     )
     return joined(images), shown(images)
-
-
-def _files_of(
-    name: str | Path, suffixes: frozenset[str], on_left_out: Callable[[str], object]
-) -> list[Path]:
-    path = Path(name)
-    if path.is_dir():
-        found = [file for file in sorted(path.iterdir()) if not is_leftover(file.name)]
-        files, left_out = _images_among(found, suffixes)
-        if not files:
-            raise ValueError(
-                f"There is no image in the folder {path}{left_out and f', only {left_out}'}. "
-                "Folders below it are not searched: for them give a pattern such as "
-                f"'{path}/**/*.jpg'."
-            )
-    elif path.exists() or not glob.has_magic(str(name)):
-        return [path]
-    else:
-        found = [file for file in sorted(_matches(path.parts)) if not is_leftover(file.name)]
-        files, left_out = _images_among(found, None)
-        if not files:
-            written = f" that keras-fcn did not write: there are {left_out}" if left_out else ""
-            raise ValueError(f"No file matches the pattern {name}{written}.")
-    if left_out:
-        on_left_out(f"Left out of {name}: {left_out}.")
-    return files
-
-
-def _images_among(paths: Sequence[Path], suffixes: frozenset[str] | None) -> tuple[list[Path], str]:
-    """Returns those of the contents of a folder, or matches of a pattern, that are predicted.
-
-    Args:
-        paths: The files and folders.
-        suffixes: Of the images in a folder; `None` for a pattern, which was meant as it is.
-
-    Returns:
-        The files, and a text with what was left out; empty if nothing was.
-    """
-    written = WrittenFiles()
-    images, num_folders, num_written, num_broken = [], 0, 0, 0
-    others: Counter[str] = Counter()
-    for path in paths:
-        suffix = path.suffix.lower()
-        if path.is_dir():
-            num_folders += suffixes is not None
-        elif path.name in written.names(path.parent):
-            num_written += 1
-        elif suffixes is not None and suffix not in suffixes:
-            others[suffix or "without a suffix"] += 1
-        elif path.is_file():
-            images.append(path)
-        else:
-            num_broken += 1
-    parts = [f"{count:,} {suffix}" for suffix, count in sorted(others.items())]
-    if num_written:
-        parts.append(f"{num_written:,} written by keras-fcn")
-    if num_broken:
-        parts.append(f"{num_broken:,} link{'s' * (num_broken > 1)} to no file")
-    if num_folders:
-        parts.append(f"{num_folders:,} folder{'s' * (num_folders > 1)} (not searched)")
-    return images, ", ".join(parts)
-
-
-def _matches(pattern: Sequence[str]) -> Iterator[Path]:
-    """Yields what matches the parts of a pattern, through each folder once.
-
-    `glob` itself follows links to folders above 40 times, and two of them without end.
-    """
-    if "**" not in pattern:
-        # `Path.glob` takes no absolute pattern.
-        yield from map(Path, glob.glob(str(Path(*pattern))))  # noqa: PTH207
-        return
-    position = pattern.index("**")
-    rest = pattern[position + 1 :] or ("*",)
-    seen: set[Path] = set()
-    for base in sorted(_matches(pattern[:position] or (".",))):
-        for folder in _folders(base, seen):
-            yield from _matches((*map(glob.escape, folder.parts), *rest))
-
-
-def _folders(base: Path, seen: set[Path]) -> Iterator[Path]:
-    """Yields a folder and those below that are neither hidden nor seen before."""
-    if not base.is_dir() or base.resolve() in seen:
-        return
-    seen.add(base.resolve())
-    yield base
-    for path in sorted(base.iterdir()):
-        if not is_leftover(path.name):
-            yield from _folders(path, seen)
 
 
 def _output_names(paths: Sequence[Path]) -> list[str]:
@@ -588,25 +441,15 @@ def _all_differ(names: Sequence[str]) -> bool:
     return len({name.casefold() for name in names}) == len(names)
 
 
-def _check_inputs_stay(paths: Sequence[Path], targets: Sequence[Path], heads: Heads) -> None:
+def _check_inputs_stay(
+    images: Sequence[Path], targets: Sequence[Target], outputs: OutputFiles
+) -> None:
     """Raises ValueError if a file to be written is one of the images."""
-    images = {path.resolve() for path in paths}
+    resolved = {path.resolve() for path in images}
     for target in targets:
-        for head in heads:
-            files = {
-                file
-                for suffix in (".png", ".tif")
-                for file in _output_files(target, heads, head, suffix)
-            }
-            for file in files:
-                if file.resolve() in images:
-                    raise ValueError(
-                        f"The prediction would overwrite the image {file}. Choose another folder "
-                        f"for the output. Received: {file.parent}."
-                    )
-
-
-def _output_files(target: Path, heads: Heads, head: str, suffix: str) -> tuple[Path, Path]:
-    """Returns the files of a head's predictions and overlay."""
-    name = target.name + heads.suffix(head)
-    return target.with_name(name + suffix), target.with_name(f"{name}_overlay.jpg")
+        for file in outputs.of(target):
+            if file.resolve() in resolved:
+                raise ValueError(
+                    f"The prediction would overwrite the image {file}. Choose another folder "
+                    f"for the output. Received: {file.parent}."
+                )

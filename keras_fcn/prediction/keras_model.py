@@ -123,7 +123,7 @@ def _graphs(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
     lock = Lock()  # Keras does not promise that two threads can trace a model at once
 
     def graph_of(function: Callable[[Any], Any]) -> Run:
-        outputs_of = tf.function(function, input_signature=[images])
+        outputs_of = tf.function(function, input_signature=[images], autograph=False)
 
         def run(images: np.ndarray) -> Maps:
             with lock:

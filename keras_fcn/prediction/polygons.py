@@ -4,8 +4,9 @@ Outlines follow the edges of pixels, so that drawing them gives the class map ag
 pixel: `keras-fcn datasets import` reads both formats back exactly.
 """
 
+import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +14,12 @@ from typing import Any, Literal
 import numpy as np
 from scipy import ndimage
 
-from keras_fcn.files import WrittenFiles, write_json, write_text
+from keras_fcn.files import write_json, write_text
 from keras_fcn.labels import BACKGROUND_NAMES, LabelSpec
 
 PolygonFormat = Literal["labelme", "coco"]
+# An image in COCO's file, and its annotations, both without their numbers.
+_CocoImage = tuple[dict[str, Any], list[dict[str, Any]]]
 
 # East, south, west, north: each is the one before, turned to the right.
 _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
@@ -95,16 +98,13 @@ class PolygonFiles:
         folder: Folder to write to.
         labels: The classes.
         images: Folder from which the names of images are, in COCO's file.
-        written: Where the files are recorded.
     """
 
     format: PolygonFormat
     folder: Path
     labels: LabelSpec
     images: Path
-    written: WrittenFiles = field(default_factory=WrittenFiles)
-    _records: list[dict[str, Any]] = field(default_factory=list)
-    _annotations: list[dict[str, Any]] = field(default_factory=list)
+    _images: list[_CocoImage] = field(default_factory=list)
 
     @property
     def has_background(self) -> bool:
@@ -112,40 +112,53 @@ class PolygonFiles:
         return self.labels.class_names[0].lower() in BACKGROUND_NAMES
 
     def file(self, name: str) -> Path:
-        """Returns the file in which the polygons of an image are."""
-        return self.folder / (f"{name}.json" if self.format == "labelme" else "annotations.json")
+        """Returns the file of an image for labelme."""
+        return self.folder / f"{name}.json"
 
-    def files(self, names: Iterable[str]) -> list[Path]:
-        """Returns all files that are written for images."""
-        files = {self.file(name): None for name in names}
-        return [*files, *([self._table] if self.format == "labelme" else [])]
+    @property
+    def shared_file(self) -> Path:
+        """The file about all images, which `finish` writes."""
+        return self.folder / ("labels.txt" if self.format == "labelme" else "annotations.json")
 
-    def add(self, name: str, image: Path, labels: np.ndarray) -> Path:
-        """Writes the polygons of an image, or keeps them for `finish`; returns their file."""
-        if self.format == "coco":
-            self._add_coco(image, labels)
-        else:
-            write_json(self.file(name), self._labelme(self.file(name), image, labels))
-            self.written.add(self.file(name))
-        return self.file(name)
+    def saver(self, file: Path, image: Path, labels: np.ndarray) -> Callable[[Path], object]:
+        """Returns what writes the polygons of an image for labelme.
+
+        Args:
+            file: Where the file will be, for its path to the image.
+            image: The image.
+            labels: Its predictions, shape `(height, width)`.
+        """
+        text = json.dumps(self._labelme(file, image, labels), indent=1) + "\n"
+        return lambda path: path.write_text(text, encoding="utf-8")
+
+    def add(self, image: Path, labels: np.ndarray) -> None:
+        """Keeps the polygons of an image for COCO's file. Several threads may call it."""
+        self._images.append(self._coco(image, labels))
 
     def finish(self) -> None:
         """Writes what is about all images."""
         if self.format == "labelme":
             names = [_IGNORED, *map(self._labelme_name, range(self.labels.num_classes))]
-            write_text(self._table, "\n".join(names) + "\n")
-            self.written.add(self._table)
+            write_text(self.shared_file, "\n".join(names) + "\n")
             return
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
+        for number, (record, of_image) in enumerate(sorted(self._images, key=_file_name), 1):
+            images.append({"id": number, **record})
+            for annotation in of_image:
+                numbers = {"id": len(annotations) + 1, "image_id": number}
+                annotations.append(numbers | annotation)
         first = 1 if self.has_background else 0
         categories = dict(enumerate(self.labels.class_names))
-        if self._has_ignored:
+        ignored = self._category(self.labels.ignore_class)
+        if any(annotation["category_id"] == ignored for annotation in annotations):
             categories[self.labels.ignore_class] = _IGNORED
         write_json(
-            self.file(""),
+            self.shared_file,
             {
                 "info": {"description": "Predictions of keras_fcn"},
-                "images": self._records,
-                "annotations": self._annotations,
+                "images": images,
+                "annotations": annotations,
                 "categories": [
                     {"id": self._category(label), "name": name, "supercategory": ""}
                     for label, name in categories.items()
@@ -153,11 +166,6 @@ class PolygonFiles:
                 ],
             },
         )
-        self.written.add(self.file(""))
-
-    @property
-    def _table(self) -> Path:
-        return self.folder / "labels.txt"
 
     def _labelme(self, file: Path, image: Path, labels: np.ndarray) -> dict[str, Any]:
         height, width = labels.shape
@@ -184,11 +192,6 @@ class PolygonFiles:
             "imageWidth": width,
         }
 
-    @property
-    def _has_ignored(self) -> bool:
-        ignored = self._category(self.labels.ignore_class)
-        return any(annotation["category_id"] == ignored for annotation in self._annotations)
-
     def _labelme_name(self, label: int) -> str:
         if label == self.labels.ignore_class:
             return _IGNORED
@@ -214,31 +217,31 @@ class PolygonFiles:
             if region.label or covered[region.top, region.left + column]:
                 yield region
 
-    def _add_coco(self, image: Path, labels: np.ndarray) -> None:
+    def _coco(self, image: Path, labels: np.ndarray) -> _CocoImage:
         height, width = labels.shape
         name = image.absolute().relative_to(self.images).as_posix()
-        number = len(self._records) + 1
-        self._records.append({"id": number, "file_name": name, "height": height, "width": width})
-        for region in regions(labels):
-            if region.label == 0 and self.has_background:
-                continue
-            self._annotations.append(
-                {
-                    "id": len(self._annotations) + 1,
-                    "image_id": number,
-                    "category_id": self._category(region.label),
-                    "segmentation": _segmentation(region, labels.shape),
-                    "area": int(np.count_nonzero(region.mask)),
-                    "bbox": [region.left, region.top, *region.mask.shape[::-1]],
-                    "iscrowd": 0,
-                }
-            )
+        annotations = [
+            {
+                "category_id": self._category(region.label),
+                "segmentation": _segmentation(region, labels.shape),
+                "area": int(np.count_nonzero(region.mask)),
+                "bbox": [region.left, region.top, *region.mask.shape[::-1]],
+                "iscrowd": 0,
+            }
+            for region in regions(labels)
+            if region.label or not self.has_background
+        ]
+        return {"file_name": name, "height": height, "width": width}, annotations
 
     def _category(self, label: int) -> int:
         """Returns the id of a class; ids are from 1, and the ignored label has the last one."""
         if label == self.labels.ignore_class:
             return self.labels.num_classes + 1
         return label if self.has_background else label + 1
+
+
+def _file_name(image: _CocoImage) -> str:
+    return str(image[0]["file_name"])
 
 
 def _segmentation(region: Region, size: tuple[int, ...]) -> Any:

@@ -20,7 +20,8 @@ BLEND = 32
 
 # Where in a batch: an image, its rows, its columns.
 Place = tuple[int, slice, slice]
-# Rows and columns of an image, and what they contain.
+# Rows and columns of an image; the same and what they contain.
+Window = tuple[slice, slice]
 Block = tuple[slice, slice, np.ndarray]
 ReadWindow = Callable[[slice, slice], np.ndarray]
 
@@ -123,22 +124,28 @@ class TiledPredictor(Predictor):
             confidences[head][block] = self._confidence(logits[None])[0]
         return predictions, confidences
 
-    def prediction_blocks(self, size: Size, read: ReadWindow) -> Iterator[tuple[str, Block]]:
+    def prediction_blocks(
+        self, size: Size, read: ReadWindow, *, confidences: bool = False
+    ) -> Iterator[tuple[str, Window, np.ndarray, np.ndarray | None]]:
         """Yields the predictions of an image that is read by windows, tile by tile.
 
         Args:
             size: Height and width of the image.
             read: Returns some rows and columns of it, as `predict` takes images.
+            confidences: Whether the probabilities of the predictions are yielded, too.
 
         Yields:
-            The head, and the rows, the columns and the predictions of a block, uint8. Together
-            the blocks of a head are the whole image, each pixel once.
+            The head, the rows and columns of a block, its predictions, uint8, and their
+            probabilities, float32, or None. Together the blocks of a head are the whole image,
+            each pixel once.
 
         Raises:
             ImageSizeError: If the image is smaller than the network's fixed size.
         """
         for head, (rows, columns, logits) in self._blocks(size, read):
-            yield head, (rows, columns, logits.argmax(-1).astype("uint8"))
+            predictions = logits.argmax(-1).astype("uint8")
+            probabilities = self._confidence(logits[None])[0] if confidences else None
+            yield head, (rows, columns), predictions, probabilities
 
     def _blocks_of(self, images: np.ndarray) -> Iterator[tuple[str, Place, np.ndarray]]:
         for index, image in enumerate(images):

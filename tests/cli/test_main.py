@@ -135,6 +135,29 @@ def test_libraries_are_silent_and_results_go_to_standard_output(channel_model, p
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_libraries_that_tensorflow_does_without_can_be_imported_afterwards(backend):
+    pytest.importorskip("jax")
+    program = (
+        "import gc, sys\n"
+        "from keras_fcn_cli.quiet import load_tensorflow\n"
+        "load_tensorflow()\n"
+        "left_out = {'matplotlib', 'jax'} - set(sys.modules)\n"
+        "import keras, jax.numpy, matplotlib.pyplot\n"
+        "print(sorted(left_out), keras.backend.backend(), gc.isenabled())\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": backend},
+    )
+
+    left_out = ["jax", "matplotlib"] if backend == "tensorflow" else ["matplotlib"]
+    assert done.stdout == f"{left_out} {backend} True\n", done.stderr
+
+
 def test_every_subcommand_has_a_file():
     folder = Path(main_module.__file__).parent
 

@@ -220,17 +220,17 @@ def test_corrected_masks_stay_and_come_along_with_their_folder(
 
 def test_what_a_killed_run_wrote_is_its_own(run, channel_model, photos, tmp_path, monkeypatch):
     """The record is written before a file gets its name."""
-    import keras_fcn.prediction.image_files as image_files
+    import keras_fcn.prediction.output_files as output_files
 
     arguments = ("predict", "--model", channel_model, "--output", "out", photos / "images")
-    move = image_files.move
+    move = output_files.move
 
     def killed_after_the_third(temporary: Path, path: Path) -> None:
         move(temporary, path)
         if path.name == "2.png":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(image_files, "move", killed_after_the_third)
+    monkeypatch.setattr(output_files, "move", killed_after_the_third)
     killed = run(*arguments)
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,10 @@
 import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -212,3 +218,57 @@ def test_polygons_for_a_labelling_tool_are_read_back(run, channel_model, photos,
     for path in (photos / "images").iterdir():
         labels = read_mask(tmp_path / "back/masks" / path.name)
         np.testing.assert_array_equal(labels, read_image(path).argmax(-1))
+
+
+def test_an_interrupted_run_goes_on(run, channel_model, photos, tmp_path):
+    """Ctrl-C, as a user presses it, in the middle of a folder."""
+    (tmp_path / "in").mkdir()
+    with Image.open(photos / "images" / "0.png") as photo:
+        large = photo.resize((2000, 1500))
+    for number in range(60):
+        large.save(tmp_path / "in" / f"{number:02}.bmp")
+    (tmp_path / "in" / "30.bmp").write_text("no image")
+    command = Path(sys.executable).with_name("keras-fcn")
+    arguments = ["predict", "--model", channel_model, "--output", "out", "in"]
+    process = subprocess.Popen(
+        [command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not (tmp_path / "out" / "03.png").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    result = run(*arguments, "--skip-existing")
+
+    assert process.returncode == 1
+    assert stderr.strip() == "Aborted!"
+    assert "Interrupted: the same command with --skip-existing goes on." in stdout
+    num_done = sum(name.endswith(".png") for name in written)
+    assert 4 <= num_done < 59
+    assert {
+        name.replace(".png", "_overlay.jpg") for name in written if name[-4:] == ".png"
+    } < written
+    assert len(written) == 1 + 2 * num_done
+    assert result.exit_code == 1
+    assert f"{59 - num_done} of 60 images predicted, in out; {num_done} skipped" in result.stdout
+    assert result.stderr.count("Left out: in/30.bmp: not an image") == 1
+    assert len(list((tmp_path / "out").glob("*.png"))) == 59
+
+
+def test_failed_images_are_listed_at_the_end(run, channel_model, photos, tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy(photos / "images" / "0.png", tmp_path / "in" / "b.png")
+    for name in ("a.png", "c.png"):
+        (tmp_path / "in" / name).write_text("no image")
+
+    result = run("predict", "--model", channel_model, "--output", "out", tmp_path / "in")
+
+    lines = result.output.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "Left out",
+        "Left out",
+        "1 of 3 images predicted, in out.",
+        "Error",
+    ]
+    assert result.exit_code == 1

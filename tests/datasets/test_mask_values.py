@@ -282,7 +282,8 @@ def test_numbers_beside_black_and_white_of_the_table_are_refused(tmp_path):
 
     refused(tmp_path, r"b\.png: the mask contains 0 and 255, which are colors of classes\.txt; oth")
 
-    (tmp_path / "classes.txt").write_text("background\nobject\n")
+    (tmp_path / "classes.txt").unlink()
+    (tmp_path / "classes.csv").write_text("0,background\n1,object\n")
     assert set(np.unique(read(tmp_path)["b"])) == {0, 255}
 
 
@@ -628,6 +629,25 @@ def test_masks_of_several_pages_are_refused(tmp_path):
     write(tmp_path, {"b": gray(LABELS)})
 
     refused(tmp_path, r"a\.tif: the mask has 2 pages")
+
+
+def test_white_among_masks_of_0_and_1_is_not_ignored_silently(tmp_path):
+    half = np.arange(64).reshape(8, 8) // 32
+    write(tmp_path, {"a": gray(half), "b": gray(half * 255)})
+
+    refused(tmp_path, r"b\.png: the mask contains 255 where .*a\.png contains 1, .*1 of 2 masks")
+
+    (tmp_path / "classes.txt").write_text("background\nobject\n")
+    refused(tmp_path, r"b\.png: the mask contains 255 where .*a\.png contains 1")
+
+    # Numbers in the table say that 255 is not a class; and a border beside 1 shows it.
+    (tmp_path / "classes.txt").unlink()
+    (tmp_path / "classes.csv").write_text("0,background\n1,object\n")
+    np.testing.assert_array_equal(read(tmp_path)["b"], half * 255)
+    (tmp_path / "classes.csv").unlink()
+    bordered = np.where(np.arange(8) == 0, 255, half)
+    write(tmp_path, {"a": gray(bordered)})
+    np.testing.assert_array_equal(read(tmp_path)["a"], bordered)
 
 
 # What training prints

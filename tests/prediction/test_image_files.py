@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tifffile
 from PIL import Image
 
@@ -13,8 +14,9 @@ from keras_fcn.data.masks import read_mask
 from keras_fcn.datasets.importers import import_annotations
 from keras_fcn.files import RECORD
 from keras_fcn.modalities import ImageReading
-from keras_fcn.prediction import KerasPredictor, TiledPredictor, image_files
-from keras_fcn.prediction.image_files import find_images, predict_files
+from keras_fcn.prediction import KerasPredictor, TiledPredictor, image_files, open_predictor
+from keras_fcn.prediction.image_files import predict_files
+from keras_fcn.prediction.image_paths import find_images
 
 from ..helpers import channel_model, two_headed_model
 
@@ -452,6 +454,167 @@ def test_the_files_of_an_image_are_all_written_or_none(tmp_path, monkeypatch):
         assert written == {RECORD, "a.tif", *(path.name for path in result.written)}
 
 
+# The pipeline
+
+
+def test_few_images_are_read_ahead_and_results_are_in_order(tmp_path, predictor):
+    num_images = 60
+    paths = [
+        write_image(tmp_path / f"{i:02}.png", random_pixels(seed=i)) for i in range(num_images)
+    ]
+    seen = []
+
+    def remove_what_follows(result) -> None:
+        seen.append(result.path)
+        if len(seen) == 1:
+            for path in paths[num_images // 2 :]:
+                path.unlink()
+
+    results = predict_files(
+        predictor, paths, tmp_path / "out", with_overlay=False, on_file=remove_what_follows
+    )
+
+    # Of the second half none was read when the first image was done.
+    assert seen == paths
+    assert [bool(result.error) for result in results] == [False] * 30 + [True] * 30
+    for i, result in enumerate(results[:30]):
+        np.testing.assert_array_equal(read_mask(*result.written), random_pixels(seed=i).argmax(-1))
+
+
+class _FailingPredictor(KerasPredictor):
+    """Raises an error for images of a height."""
+
+    def __init__(self, height: int, error: BaseException) -> None:
+        super().__init__(channel_model())
+        self.height, self.error = height, error
+
+    def _predictions(self, images):
+        if images.shape[1] == self.height:
+            raise self.error
+        return super()._predictions(images)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a defect")])
+def test_an_error_of_the_network_ends_the_run_with_whole_files_only(tmp_path, error):
+    paths = [write_image(tmp_path / f"{i}.png", random_pixels(height=9 + i)) for i in range(9)]
+
+    with pytest.raises(type(error)):
+        predict_files(_FailingPredictor(9 + 4, error), paths, tmp_path / "out")
+
+    written = {path.name for path in (tmp_path / "out").iterdir()} - {RECORD}
+    done = {name.removesuffix(".png") for name in written if name.endswith(".png")}
+    # What was predicted before may have been written, each image whole; nothing temporary stays.
+    assert done <= set("0123")
+    assert written == {f"{i}{ending}" for i in done for ending in (".png", "_overlay.jpg")}
+
+
+@pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "")])
+def test_an_image_too_large_for_the_memory_is_left_out(tmp_path, error):
+    paths = [write_image(tmp_path / f"{i}.png", random_pixels(height=9 + i)) for i in range(3)]
+
+    results = predict_files(_FailingPredictor(10, error), paths, tmp_path / "out")
+
+    assert [bool(result.error) for result in results] == [False, True, False]
+    assert "1.png: there is not enough memory for 10x9 pixels of the image" in results[1].error
+    assert "`--tile`" in results[1].error
+
+
+def test_predictions_that_are_there_are_skipped(tmp_path, predictor):
+    paths = [write_image(tmp_path / f"{i}.png", random_pixels(seed=i)) for i in range(4)]
+    predict_files(predictor, paths[:2], tmp_path / "out")
+    write_image(tmp_path / "out" / "0.png", np.zeros((6, 9), "uint8"))  # corrected
+    (tmp_path / "out" / "1.png").unlink()  # as after a crash: the predictions are written last
+    seen = []
+
+    results = predict_files(
+        predictor, paths, tmp_path / "out", skip_existing=True, on_file=seen.append
+    )
+
+    assert [result.skipped for result in results] == [True, False, False, False]
+    assert [len(result.written) for result in results] == [0, 2, 2, 2]
+    assert results[1].replaced == 1
+    assert seen == results
+    assert not read_mask(tmp_path / "out" / "0.png").any()
+    with pytest.raises(ValueError, match="`--skip-existing`.*the format coco, which has one file"):
+        predict_files(predictor, paths, tmp_path / "out", skip_existing=True, output_format="coco")
+
+
+@pytest.mark.parametrize("tool", ["labelme", "npz", "tiff"])
+def test_each_format_with_files_per_image_is_skipped(tmp_path, predictor, tool):
+    paths = [write_image(tmp_path / f"{i}.png", random_pixels(seed=i)) for i in range(2)]
+    options = {"output_format": tool, "with_overlay": False, "skip_existing": True}
+    predict_files(predictor, paths[:1], tmp_path / "out", **options)
+
+    results = predict_files(predictor, paths, tmp_path / "out", **options)
+
+    assert [result.skipped for result in results] == [True, False]
+
+
+# Logits and probabilities
+
+
+@pytest.mark.parametrize("with_overlay", [False, True])
+def test_logits_are_written_with_the_names_of_the_classes(tmp_path, predictor, with_overlay):
+    pixels = random_pixels()
+    image = write_image(tmp_path / "photo.png", pixels)
+
+    (result,) = predict_files(
+        predictor, [image], tmp_path / "out", output_format="npz", with_overlay=with_overlay
+    )
+
+    names = ["photo.npz", "photo_overlay.jpg"]
+    assert [file.name for file in result.written] == names[: 1 + with_overlay]
+    with np.load(result.written[0]) as arrays:  # without pickle
+        assert arrays["logits"].dtype == np.float32
+        np.testing.assert_array_equal(arrays["logits"], pixels)
+        assert tuple(arrays["class_names"]) == predictor.labels.class_names
+
+
+def softmax_of_highest(logits: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(logits.astype("float64"))
+    return exponentials.max(-1) / exponentials.sum(-1)
+
+
+@pytest.mark.parametrize("window_pixels", [1000, 10**6])
+def test_probabilities_are_written_as_tiff_with_the_georeference(
+    tmp_path, monkeypatch, window_pixels
+):
+    monkeypatch.setattr(image_files, "WINDOW_PIXELS", window_pixels)
+    bands = np.random.default_rng(0).normal(size=(130, 170, 4)).astype("float32")
+    bands[20:40, 30:90] = np.nan
+    path = write_bands(tmp_path / "a.tif", bands, extratags=GEOREFERENCE)
+    tiled = TiledPredictor(channels_predictor(4), tile_size=(64, 96), overlap=32)
+
+    (result,) = predict_files(
+        tiled, [path], tmp_path / "out", output_format="tiff", with_overlay=False
+    )
+
+    assert [file.name for file in result.written] == ["a.tif", "a_confidence.tif"]
+    expected = np.where(np.isnan(bands[..., 0]), 255, bands.argmax(-1))
+    np.testing.assert_array_equal(read_mask(result.written[0]), expected)
+    confidences = tifffile.imread(result.written[1])
+    assert confidences.dtype == np.float32
+    np.testing.assert_allclose(confidences, softmax_of_highest(bands), rtol=1e-5)
+    for file in result.written:
+        assert georeference_of(file) == [value for _, _, _, value, _ in GEOREFERENCE]
+
+
+def test_logits_of_a_large_file_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_files, "WINDOW_PIXELS", 1000)
+    path = write_bands(tmp_path / "a.tif", np.zeros((130, 170, 4), "float32"))
+
+    (result,) = predict_files(channels_predictor(4), [path], tmp_path / "out", output_format="npz")
+
+    assert "a.tif: the logits of 130x170 pixels take 0.0 GiB. `--format tiff`" in result.error
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("kind", ["npz", "tiff"])
+def test_a_file_without_logits_is_refused(tmp_path, exported, kind):
+    with pytest.raises(ValueError, match="returns predictions only. For logits export it again"):
+        predict_files(open_predictor(exported("tflite")), [], tmp_path / "out", output_format=kind)
+
+
 @pytest.mark.parametrize("tool", ["labelme", "coco"])
 @pytest.mark.parametrize("window_pixels", [100, 10**6])
 def test_images_of_bands_become_polygons(tmp_path, monkeypatch, tool, window_pixels):
@@ -463,7 +626,7 @@ def test_images_of_bands_become_polygons(tmp_path, monkeypatch, tool, window_pix
     path = write_bands(tmp_path / "scenes" / "a.tif", pixels, extratags=GEOREFERENCE)
 
     (result,) = predict_files(
-        channels_predictor(4), [path], tmp_path / "out", polygons=tool, with_overlay=False
+        channels_predictor(4), [path], tmp_path / "out", output_format=tool, with_overlay=False
     )
 
     assert [file.suffix for file in result.written] == [".json"]

@@ -59,6 +59,14 @@ def test_pixels_that_touch_by_a_corner_are_two_regions():
     assert [region.label for region in regions(labels)] == [0, 0, 1, 1]
 
 
+def write_polygons(files: PolygonFiles, name: str, image: Path, labels: np.ndarray) -> None:
+    if files.format == "coco":
+        files.add(image, labels)
+    else:
+        files.file(name).parent.mkdir(exist_ok=True)
+        files.saver(files.file(name), image, labels)(files.file(name))
+
+
 @pytest.mark.parametrize("tool", ["labelme", "coco"])
 @pytest.mark.parametrize("names", [SPEC.class_names, ("sky", "road", "tree")])
 def test_imports_give_the_predictions_again(tmp_path, tool, names):
@@ -71,7 +79,7 @@ def test_imports_give_the_predictions_again(tmp_path, tool, names):
     for name, labels in maps.items():
         photo = tmp_path / "photos" / f"{name}.png"
         Image.fromarray(labels.astype("uint8")).save(photo)
-        files.add(name, photo, labels)
+        write_polygons(files, name, photo, labels)
     files.finish()
 
     summary = import_annotations(
@@ -94,7 +102,7 @@ def test_coco_has_run_lengths_where_there_are_holes(tmp_path):
     labels[1:6, 1:6], labels[2:5, 2:5] = 1, 2  # a cat with a hole that is a dog
     files = PolygonFiles("coco", tmp_path, SPEC, tmp_path)
 
-    files.add("a", tmp_path / "a.png", labels)
+    write_polygons(files, "a", tmp_path / "a.png", labels)
     files.finish()
 
     content = json.loads((tmp_path / "annotations.json").read_text())
@@ -119,7 +127,7 @@ def test_labelme_gets_the_background_only_in_holes(tmp_path):
     labels[1:6, 1:6], labels[3, 3] = 1, 0
     files = PolygonFiles("labelme", tmp_path, SPEC, tmp_path)
 
-    files.add("a", tmp_path / "a.png", labels)
+    write_polygons(files, "a", tmp_path / "a.png", labels)
     files.finish()
 
     content = json.loads((tmp_path / "a.json").read_text())
@@ -141,17 +149,17 @@ def write_photo(path: Path, seed: int = 0) -> np.ndarray:
 def test_corrected_polygons_are_not_replaced(tmp_path, name):
     predictor = KerasPredictor(channel_model())
     write_photo(tmp_path / "a.png")
-    predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", polygons="labelme")
-    predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", polygons="labelme")
+    predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", output_format="labelme")
+    predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", output_format="labelme")
     before = (tmp_path / "out" / name).read_text()
     (tmp_path / "out" / name).write_text(before + " ")
 
     with pytest.raises(FileExistsError, match=rf"{name} exists, .* or it was changed afterwards"):
-        predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", polygons="labelme")
+        predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", output_format="labelme")
 
     assert (tmp_path / "out" / name).read_text() == before + " "
     predict_files(
-        predictor, [tmp_path / "a.png"], tmp_path / "out", polygons="labelme", overwrite=True
+        predictor, [tmp_path / "a.png"], tmp_path / "out", output_format="labelme", overwrite=True
     )
     assert (tmp_path / "out" / name).read_text() == before
 
@@ -161,7 +169,7 @@ def test_heads_have_folders_of_their_own(tmp_path):
     write_photo(tmp_path / "a.png")
 
     (result,) = predict_files(
-        KerasPredictor(model), [tmp_path / "a.png"], tmp_path / "out", polygons="coco",
+        KerasPredictor(model), [tmp_path / "a.png"], tmp_path / "out", output_format="coco",
         with_overlay=False,
     )  # fmt: skip
 
