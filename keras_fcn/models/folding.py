@@ -64,11 +64,10 @@ def folded_layers(model: keras.Model) -> Exchanges:
             if not _is_plain_convolution(convolution) or num_calls[id(convolution)] > 1:
                 continue
             settings: dict[str, Any] = {}
-            weights = [keras.ops.convert_to_numpy(weight) for weight in convolution.weights]
-            removed = []
+            weights, removed = None, []
             norm = calls.only_reader(node)
             if norm and num_calls[id(norm.operation)] == 1 and _scales_channels(norm, convolution):
-                scaled = _scaled_weights(convolution, weights, norm.operation)
+                scaled = _scaled_weights(convolution, norm.operation)
                 if all(np.isfinite(weight).all() for weight in scaled):
                     weights, settings["use_bias"] = scaled, True
                     removed.append(norm.operation)
@@ -79,7 +78,7 @@ def folded_layers(model: keras.Model) -> Exchanges:
             if removed:
                 copy = type(convolution).from_config({**convolution.get_config(), **settings})
                 copy.build(node.input_tensors[0].shape)
-                copy.set_weights(weights)
+                copy.set_weights(weights or convolution.get_weights())
                 exchanges[id(convolution)] = copy
             for layer in removed:
                 exchanges[id(layer)] = Folded(name=layer.name, dtype=layer.dtype_policy)
@@ -176,14 +175,13 @@ def _scales_channels(norm: Any, convolution: Any) -> bool:
     )
 
 
-def _scaled_weights(
-    convolution: Any, weights: list[np.ndarray], norm: layers.BatchNormalization
-) -> list[np.ndarray]:
+def _scaled_weights(convolution: Any, norm: layers.BatchNormalization) -> list[np.ndarray]:
     """Returns kernels and bias of the convolution and BatchNorm in one."""
 
     def vector(weight: Any, default: float) -> Any:
         return default if weight is None else keras.ops.convert_to_numpy(weight).astype("float64")
 
+    weights = convolution.get_weights()
     variance, mean = vector(norm.moving_variance, 1.0), vector(norm.moving_mean, 0.0)
     with np.errstate(all="ignore"):  # what is not finite stays as it is
         scale = vector(norm.gamma, 1.0) / np.sqrt(variance + norm.epsilon)
