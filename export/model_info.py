@@ -1,6 +1,7 @@
 """The properties of a network that an export needs, and its logits, one tensor per head."""
 
 import json
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -10,6 +11,8 @@ from keras_fcn.layers import PadToStride
 from keras_fcn.prediction.keras_model import heads_of, image_reading_of
 
 Size = tuple[int, int]
+# From images, float32, to an output per head.
+Run = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
 def num_channels(model: keras.Model) -> int:
@@ -95,40 +98,42 @@ def float32_model(model: keras.Model) -> keras.Model:
     )
 
 
-def logits_by_head(
-    model: keras.Model, images: tf.Tensor, *, size: Size | None = None, flip: bool = False
-) -> dict[str, tf.Tensor]:
-    """Returns the logits of every head, float32, at the size of the images.
-
-    Args:
-        model: Takes RGB 0..255, returns logits, or a dictionary of them.
-        images: RGB, 0..255, shape `(batch, height, width, 3)`; or the model's modalities.
-        size: Height and width that the network sees. The images are resized to it,
-            and the logits back by nearest neighbor.
-        flip: Whether to average the logits with those of the mirrored images.
-    """
+def run_of(model: keras.Model) -> Run:
+    """Returns the function from images to the logits of each head, float32."""
     heads = heads_of(model)
 
-    def run(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = heads.by_name(model(x, training=False))
+    def logits_of(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = heads.by_name(model(images, training=False))
         return {head: tf.cast(logits, tf.float32) for head, logits in outputs.items()}
 
+    return logits_of
+
+
+def run_at_size(run: Run, images: tf.Tensor, size: Size | None) -> dict[str, tf.Tensor]:
+    """Returns the outputs for images that the network sees at another size.
+
+    Args:
+        run: Its outputs have the shape `(batch, height, width, channels)`.
+        images: RGB, 0..255, shape `(batch, height, width, 3)`; or the model's modalities.
+        size: Height and width to which the images are resized, and from which the outputs are
+            resized back by nearest neighbor; `None` for the size of the images.
+    """
     images = tf.cast(images, tf.float32)
-    height_and_width = tf.shape(images)[1:3]
-    if size is not None:
-        images = tf.image.resize(images, size, antialias=True)
-    logits = run(images)
-    if flip:
-        mirrored = run(tf.reverse(images, [2]))
-        logits = {
-            head: (value + tf.reverse(mirrored[head], [2])) / 2 for head, value in logits.items()
-        }
-    if size is not None:
-        logits = {
-            head: tf.image.resize(value, height_and_width, method="nearest")
-            for head, value in logits.items()
-        }
-    return logits
+    if size is None:
+        return run(images)
+    outputs = run(tf.image.resize(images, size, antialias=True))
+    back = tf.shape(images)[1:3]
+    return {head: tf.image.resize(x, back, method="nearest") for head, x in outputs.items()}
+
+
+def flipped_too(run: Run) -> Run:
+    """Returns the function that averages the outputs with those for the mirrored images."""
+
+    def average(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs, mirrored = run(images), run(tf.reverse(images, [2]))
+        return {head: (x + tf.reverse(mirrored[head], [2])) / 2 for head, x in outputs.items()}
+
+    return average
 
 
 def arg_max(logits: tf.Tensor) -> tf.Tensor:

@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from keras_fcn.files import move, temporary_folder
 from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
-from keras_fcn.models.optimize import Precision, inference_model, with_precision
+from keras_fcn.models.optimize import Precision, with_precision
 from keras_fcn.prediction import ServingOptions
 from keras_fcn.prediction.checksum import sign
+from keras_fcn.prediction.graph import NetworkGraph
 from keras_fcn.prediction.keras_model import heads_of, image_reading_of
 from keras_fcn.weights.finite import check_finite
 
@@ -113,7 +114,12 @@ def _write(model: keras.Model, folder: Path, options: ServingOptions) -> None:
     shape = (None, None, None, num_channels(model))
     images = [tf.TensorSpec(shape, image_dtype(model), name="images")]
     image_bytes = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
-    network = inference_model(model)
+    heads = heads_of(model)
+    # One function for all signatures, so that the file contains the weights once.
+    seen = tf.TensorSpec(
+        (None, *(options.size or (None, None)), num_channels(model)), name="images"
+    )
+    network = NetworkGraph(model, heads, seen)
     archive = keras.export.ExportArchive()
     archive.add_endpoint("serving_default", predictions_function(network, options), images)
     archive.add_endpoint("logits", logits_function(network, options), images)
@@ -124,7 +130,7 @@ def _write(model: keras.Model, folder: Path, options: ServingOptions) -> None:
     archive.write_out(str(folder), verbose=False)
     assets = folder / "assets"
     assets.mkdir(exist_ok=True)
-    (assets / "labels.json").write_text(heads_of(model).to_json(), encoding="utf-8")
+    (assets / "labels.json").write_text(heads.to_json(), encoding="utf-8")
     if modalities := modalities_of(model):
         (assets / MODALITIES_FILE).write_text(json.dumps(modalities), encoding="utf-8")
     if reading := reading_of(model):

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 
-import keras
 import tensorflow as tf
 
 from keras_fcn.labels import Heads
 from keras_fcn.models.optimize import fast_argmax
 from keras_fcn.prediction import ServingOptions
-from keras_fcn.prediction.keras_model import heads_of
+from keras_fcn.prediction.graph import NetworkGraph
 
 from .image_codec import decode_image, encode_index_png, image_size
-from .model_info import logits_by_head
+from .model_info import flipped_too, run_at_size
 
 # 2048 x 2048, or one Cityscapes frame twice, after padding. VGG16 needs about 2.5 GB for it.
 MAX_PIXELS = 1 << 22
@@ -24,19 +23,19 @@ def pixel_limit(options: ServingOptions) -> int:
     return options.max_pixels or MAX_PIXELS
 
 
-def predictions_function(model: keras.Model, options: ServingOptions) -> Function:
+def predictions_function(network: NetworkGraph, options: ServingOptions) -> Function:
     """Returns the function from images to predictions, uint8 `(batch, height, width)`."""
-    heads = heads_of(model)
+    heads = network.heads
 
     def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return _in_parts(run, images, specs, options)
 
     def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = {}
-        for head, logits in _logits(model, images, options).items():
-            outputs[f"{heads.prefix(head)}predictions"] = fast_argmax(logits)
-            if options.confidence:
-                outputs[f"{heads.prefix(head)}confidence"] = _confidence(logits)
+        for head, (predictions, confidence) in _predictions(network, images, options).items():
+            outputs[f"{heads.prefix(head)}predictions"] = predictions
+            if confidence is not None:
+                outputs[f"{heads.prefix(head)}confidence"] = confidence
         return outputs
 
     maps = (None, None, None)
@@ -47,9 +46,9 @@ def predictions_function(model: keras.Model, options: ServingOptions) -> Functio
     return serving_default
 
 
-def logits_function(model: keras.Model, options: ServingOptions) -> Function:
+def logits_function(network: NetworkGraph, options: ServingOptions) -> Function:
     """Returns the function from images to float32 logits `(batch, height, width, num_classes)`."""
-    heads = heads_of(model)
+    heads = network.heads
 
     def logits(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return _in_parts(run, images, specs, options)
@@ -57,7 +56,7 @@ def logits_function(model: keras.Model, options: ServingOptions) -> Function:
     def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
             f"{heads.prefix(head)}logits": tf.nn.softmax(value) if options.probabilities else value
-            for head, value in _logits(model, images, options).items()
+            for head, value in _logits(network, images, options).items()
         }
 
     specs = {
@@ -67,14 +66,14 @@ def logits_function(model: keras.Model, options: ServingOptions) -> Function:
     return logits
 
 
-def encoded_function(model: keras.Model, options: ServingOptions) -> Function:
+def encoded_function(network: NetworkGraph, options: ServingOptions) -> Function:
     """Returns the function from image files, string `(batch,)`, to mask files, string `(batch,)`.
 
     The images may differ in size, so the network sees one at a time. If one of
     them cannot be read, the whole request fails: a response never lacks a mask
     or contains another image's.
     """
-    heads = heads_of(model)
+    heads = network.heads
 
     def encoded(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         # All headers are checked before the first image is decoded.
@@ -96,21 +95,41 @@ def encoded_function(model: keras.Model, options: ServingOptions) -> Function:
         )
 
     def mask_files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        image = decode_image(image_bytes)
+        images = decode_image(image_bytes)[None]
         outputs = {}
-        for head, logits in _logits(model, image[None], options).items():
-            mask_name, *confidence_name = _encoded_outputs(heads, head, options)
-            outputs[mask_name] = encode_index_png(fast_argmax(logits)[0], heads[head].palette)
-            for name in confidence_name:
-                shares = tf.cast(tf.round(255 * _confidence(logits)[0]), tf.uint8)
-                outputs[name] = tf.io.encode_png(shares[..., None])
+        for head, (predictions, confidence) in _predictions(network, images, options).items():
+            names = _encoded_outputs(heads, head, options)
+            outputs[names[0]] = encode_index_png(predictions[0], heads[head].palette)
+            if confidence is not None:
+                shares = tf.cast(tf.round(255 * confidence[0]), tf.uint8)
+                outputs[names[1]] = tf.io.encode_png(shares[..., None])
         return outputs
 
     return encoded
 
 
-def _logits(model: keras.Model, images: tf.Tensor, options: ServingOptions) -> dict[str, tf.Tensor]:
-    return logits_by_head(model, images, size=options.size, flip=options.flip)
+def _predictions(
+    network: NetworkGraph, images: tf.Tensor, options: ServingOptions
+) -> dict[str, tuple[tf.Tensor, tf.Tensor | None]]:
+    """Returns the predictions of each head, and on request the probability of each."""
+    if not options.flip and not options.confidence:
+
+        def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {head: maps[..., None] for head, maps in network.predictions(images).items()}
+
+        outputs = run_at_size(run, images, options.size)
+        return {head: (maps[..., 0], None) for head, maps in outputs.items()}
+    return {
+        head: (fast_argmax(logits), _confidence(logits) if options.confidence else None)
+        for head, logits in _logits(network, images, options).items()
+    }
+
+
+def _logits(
+    network: NetworkGraph, images: tf.Tensor, options: ServingOptions
+) -> dict[str, tf.Tensor]:
+    run = flipped_too(network.logits) if options.flip else network.logits
+    return run_at_size(run, images, options.size)
 
 
 def _encoded_outputs(heads: Heads, head: str, options: ServingOptions) -> list[str]:

@@ -28,11 +28,12 @@ from .model_info import (
     arg_max,
     float32_model,
     image_dtype,
-    logits_by_head,
     modalities_of,
     network_size,
     num_channels,
     reading_of,
+    run_at_size,
+    run_of,
 )
 from .operators import list_operators
 
@@ -159,12 +160,12 @@ def open_converter(
 
     The SavedModel that it reads is removed at the end.
     """
-    heads = heads_of(model)
+    heads, run = heads_of(model), run_of(model)
 
     def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
             heads.prefix(head) + output_type: logits if output_type == "logits" else arg_max(logits)
-            for head, logits in logits_by_head(model, images).items()
+            for head, logits in run_at_size(run, images, None).items()
         }
 
     # For int8 the converter itself turns a float input into uint8. A cast in the graph would stay

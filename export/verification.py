@@ -18,7 +18,7 @@ from keras_fcn.prediction import Predictor, load_model, open_predictor
 from keras_fcn.prediction.keras_model import heads_of
 from keras_fcn.prediction.predictor import ServingOptions, highest_class
 
-from .model_info import Size, image_dtype, logits_by_head, num_channels
+from .model_info import Size, flipped_too, image_dtype, num_channels, run_at_size, run_of
 from .operators import tensor_types
 from .report import Comparison, VerificationReport
 
@@ -133,8 +133,10 @@ class _Reference:
     """The model, with the inputs of the exported model."""
 
     def __init__(self, model: keras.Model, options: ServingOptions) -> None:
+        run = flipped_too(run_of(model)) if options.flip else run_of(model)
+
         def logits_of(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            logits = logits_by_head(model, images, size=options.size, flip=options.flip)
+            logits = run_at_size(run, images, options.size)
             if options.probabilities:
                 return {head: tf.nn.softmax(value) for head, value in logits.items()}
             return logits

@@ -18,7 +18,7 @@ class BilinearUpsampling(keras.layers.Layer):
     Args:
         factor: Ratio of output to input size; even.
         padding: `"same"`: the output is `factor` times the input; `"valid"`:
-            half a factor more on each side.
+            half a factor more on each side; `"full"`: a whole factor more, all that is computed.
         **kwargs: `name` and `dtype`, as for any Keras layer.
 
     Call arguments:
@@ -26,7 +26,7 @@ class BilinearUpsampling(keras.layers.Layer):
 
     Returns:
         Logits, shape `(batch, height * factor, width * factor, num_classes)`,
-        each side `factor` more for `"valid"`.
+        each side `factor` more for `"valid"` and twice as much for `"full"`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -40,8 +40,10 @@ class BilinearUpsampling(keras.layers.Layer):
         super().__init__(**kwargs)
         if factor < 2 or factor % 2:
             raise ValueError(f"`factor` must be even and at least 2. Received: factor={factor}.")
-        if padding not in ("same", "valid"):
-            raise ValueError(f'`padding` must be "same" or "valid". Received: padding={padding!r}.')
+        if padding not in ("same", "valid", "full"):
+            raise ValueError(
+                f'`padding` must be "same", "valid" or "full". Received: padding={padding!r}.'
+            )
         self.factor = factor
         self.padding = padding
 
@@ -50,12 +52,17 @@ class BilinearUpsampling(keras.layers.Layer):
         height, width = ops.shape(padded)[1:3]
         size = (height * self.factor, width * self.factor)
         enlarged = _interpolated(padded, size)
-        border = self.factor if self.padding == "same" else self.factor // 2
-        return enlarged[:, border:-border, border:-border]
+        border = self.border
+        return enlarged[:, border:-border, border:-border] if border else enlarged
+
+    @property
+    def border(self) -> int:
+        """Rows and columns that are computed and cut off on each side."""
+        return {"same": self.factor, "valid": self.factor // 2, "full": 0}[self.padding]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, height, width, channels = input_shape
-        more = 0 if self.padding == "same" else self.factor
+        more = 2 * (self.factor - self.border)
         return (
             batch,
             height and height * self.factor + more,

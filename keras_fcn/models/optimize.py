@@ -8,8 +8,19 @@ import numpy as np
 from keras import KerasTensor, layers, ops
 
 from keras_fcn.initializers import Bilinear
-from keras_fcn.layers import BilinearUpsampling
+from keras_fcn.layers import BilinearUpsampling, CropLike
 from keras_fcn.models.fcn import FCN
+from keras_fcn.models.folding import folded_layers
+from keras_fcn.models.geometry import producer
+from keras_fcn.models.graph import (
+    Calls,
+    Exchanges,
+    count_calls,
+    graph_of,
+    graphs_in,
+    nodes_of,
+    with_exchanges,
+)
 
 Precision = Literal["float32", "bfloat16"]
 # What Linux calls the instructions that multiply bfloat16: on Intel and AMD, and on ARM.
@@ -17,18 +28,20 @@ _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}
 
 
 def inference_model(model: keras.Model) -> keras.Model:
-    """Returns a model of the same layers and weights whose upsampling interpolates directly.
+    """Returns the inference form of a network: the same logits from fewer operations.
 
-    A transposed convolution multiplies every class with every class, although the
-    bilinear kernel is zero except from a class to itself: with 21 classes, 420 of
-    441 products are with zero. Where a kernel is still that of `Bilinear`,
-    interpolation of the map with zeros around it gives the same numbers.
+    BatchNorm is folded into the convolution before it, and padding into the one after it; see
+    `keras_fcn.models.folding`. And upsampling interpolates directly: a transposed convolution
+    multiplies every class with every class, although the bilinear kernel is zero except from a
+    class to itself; with 21 classes, 420 of 441 products are with zero. Where a kernel is still
+    that of `Bilinear`, interpolation of the map with zeros around it gives the same numbers.
 
     Args:
-        model: The network. It is not changed; the weights are shared.
+        model: The network. It is not changed, and may not be trained further: convolutions with
+            something folded into them are copies, the other layers are shared.
 
     Returns:
-        The faster model; or `model` itself if no layer can be replaced, or it is not an `FCN`.
+        The faster model; or `model` itself if no layer can be replaced, or it is not functional.
 
     Example:
         >>> import keras_fcn
@@ -36,20 +49,41 @@ def inference_model(model: keras.Model) -> keras.Model:
         >>> type(inference_model(model).get_layer("upscore8")).__name__
         'BilinearUpsampling'
     """
-    if not isinstance(model, FCN):
+    if not graph_of(model):
         return model
-    exchanged = {
-        layer.name: BilinearUpsampling(
-            layer.strides[0], padding=layer.padding, dtype=layer.dtype_policy, name=layer.name
-        )
-        for layer in model.layers
-        if isinstance(layer, layers.Conv2DTranspose) and _is_bilinear(layer)
-    }
-    if not exchanged:
-        return model
-    return keras.models.clone_model(
-        model, clone_function=lambda layer: exchanged.get(layer.name, layer)
-    )
+    return with_exchanges(model, {**_direct_upsampling(model), **folded_layers(model)})
+
+
+def without_last_crop(model: keras.Model) -> tuple[keras.Model, Any]:
+    """Returns a model without the crop of its logits to the size of the images.
+
+    What is computed from each pixel's logits, such as the class of the highest, can then be
+    computed before the crop, which copies fewer bytes after it.
+
+    Args:
+        model: A network, or its inference form. It is not changed.
+
+    Returns:
+        The model, and for each output the index of the image's first row and column in it; `None`
+        for one that was not cropped. Both are structured as `model.output`.
+
+    Example:
+        >>> import keras_fcn
+        >>> model = inference_model(keras_fcn.FCN8s(3, backbone="mobilenet_v2"))
+        >>> uncropped, offset = without_last_crop(model)
+        >>> offset, tuple(uncropped(keras.ops.zeros((1, 50, 37, 3))).shape)
+        (8, (1, 80, 80, 3))
+    """
+    crops = {}
+    for output in model.outputs if graph_of(model) else []:
+        layer, inputs = producer(output)
+        if type(layer) is CropLike and inputs[1] is model.inputs[0]:
+            crops[id(output)] = inputs[0], layer.offset
+    offsets = keras.tree.map_structure(lambda x: crops.get(id(x), (x, None))[1], model.output)
+    if not crops:
+        return model, offsets
+    outputs = keras.tree.map_structure(lambda x: crops.get(id(x), (x, None))[0], model.output)
+    return keras.Model(model.inputs, outputs, name=model.name), offsets
 
 
 def fast_argmax(logits: KerasTensor) -> KerasTensor:
@@ -119,6 +153,32 @@ def has_bfloat16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | N
     flags = {flag for line in lines if line.lower().startswith(("flags", "features"))
              for flag in line.split()}  # fmt: skip
     return bool(flags & _BFLOAT16_FLAGS) if flags else None
+
+
+def _direct_upsampling(model: keras.Model) -> Exchanges:
+    """Returns interpolation for transposed convolutions that are bilinear, by their `id`.
+
+    The interpolated map is cut once, by the crop that reads it, if there is one.
+    """
+    graph = graph_of(model)
+    calls, num_calls = Calls(graph), count_calls(graphs_in(model))
+    exchanges: Exchanges = {}
+    for node in nodes_of(graph):
+        layer = node.operation
+        if not isinstance(layer, layers.Conv2DTranspose) or not _is_bilinear(layer):
+            continue
+        options = {"dtype": layer.dtype_policy, "name": layer.name}
+        upsampling = BilinearUpsampling(layer.strides[0], layer.padding, **options)
+        reader = calls.only_reader(node)
+        if reader and num_calls[id(layer)] == num_calls[id(reader.operation)] == 1:
+            crop = reader.operation
+            if type(crop) is CropLike and reader.input_tensors[0] is node.output_tensors[0]:
+                exchanges[id(crop)] = CropLike(
+                    crop.offset + upsampling.border, name=crop.name, dtype=crop.dtype_policy
+                )
+                upsampling = BilinearUpsampling(layer.strides[0], "full", **options)
+        exchanges[id(layer)] = upsampling
+    return exchanges
 
 
 def _is_bilinear(layer: layers.Conv2DTranspose) -> bool:

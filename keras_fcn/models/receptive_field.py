@@ -16,6 +16,7 @@ from keras_fcn.layers import (
     PadToStride,
 )
 from keras_fcn.models.geometry import Window, window_of
+from keras_fcn.models.graph import graph_of, nodes_of
 from keras_fcn.models.inputs import MAX_STRIDE
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
@@ -163,7 +164,7 @@ def reach_of(model: keras.Model) -> float:
         >>> reach_of(FCN8s(21, backbone="mobilenet_v3_small"))
         inf
     """
-    if not _is_graph(model):
+    if not graph_of(model):
         return math.inf
     image = KerasTensor((1, 512, 512, model.inputs[0].shape[-1]))
     outputs = [at for axis in (0, 1) for at in _Walk(axis).through(model, [_At(image)])]
@@ -204,22 +205,16 @@ class _Walk:
 
     def through(self, model: keras.Model, inputs: list[_At]) -> list[_At]:
         """Returns the places of a model's outputs."""
-        if isinstance(model, keras.Sequential):  # ConvNeXt's downsampling
-            model = model._functional
-        places = {id(tensor): at for tensor, at in zip(model.inputs, inputs, strict=True)}
-        for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True):
-            for node in nodes:  # in the order of computation
-                tensors = node.input_tensors
-                if not tensors:
-                    continue
-                outputs = self._step(node.operation, node, [places[id(t)] for t in tensors])
-                places.update(
-                    {id(t): at for t, at in zip(node.output_tensors, outputs, strict=True)}
-                )
-        return [places[id(tensor)] for tensor in model.outputs]
+        graph = graph_of(model)
+        places = {id(tensor): at for tensor, at in zip(graph.inputs, inputs, strict=True)}
+        for node in nodes_of(graph):
+            given = [places[id(tensor)] for tensor in node.input_tensors]
+            outputs = self._step(node.operation, node, given)
+            places.update({id(t): at for t, at in zip(node.output_tensors, outputs, strict=True)})
+        return [places[id(tensor)] for tensor in graph.outputs]
 
     def _step(self, operation: Any, node: Any, inputs: list[_At]) -> list[_At]:
-        if _is_graph(operation):
+        if graph_of(operation):
             return self.through(operation, inputs)
         by_id = {id(t): at.tensor for t, at in zip(node.input_tensors, inputs, strict=True)}
         args, kwargs = node.arguments.fill_in(by_id)
@@ -247,7 +242,7 @@ class _Walk:
             after += (window.size - 1 - window.padding) * stride
             stride *= window.stride
         if not (
-            _is_local(operation, args)
+            is_local(operation, args)
             and _begins_alike(operation, window, sized)
             and (MAX_STRIDE / stride).is_integer()
         ):
@@ -279,17 +274,7 @@ class _Walk:
             self.multiply_adds += cells * sum(math.prod(kernel.shape) for kernel in kernels)
 
 
-def _is_graph(operation: Any) -> bool:
-    """Returns whether a layer is a model that computes what its graph of layers does."""
-    if isinstance(operation, keras.Sequential):
-        operation = operation._functional
-    # Not where a subclass has a `call` of its own.
-    return hasattr(operation, "_nodes_by_depth") and type(operation).call.__module__.startswith(
-        "keras.src.models."
-    )
-
-
-def _is_local(operation: Any, args: Any) -> bool:
+def is_local(operation: Any, args: Any) -> bool:
     """Returns whether a cell depends on the cells of the operation's window only.
 
     Only what is listed here does: any other layer or operation, one of the user's too, may use

@@ -8,12 +8,14 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.modalities import ImageReading, image_dtype
 from keras_fcn.models import FCN
-from keras_fcn.models.optimize import fast_argmax, inference_model
+from keras_fcn.models.optimize import inference_model
 from keras_fcn.models.receptive_field import reach_of
+from keras_fcn.prediction.graph import NetworkGraph
 from keras_fcn.prediction.predictor import Maps, Predictor, highest_class
 
 Run = Callable[[np.ndarray], Maps]
@@ -21,6 +23,8 @@ Run = Callable[[np.ndarray], Maps]
 
 class KerasPredictor(Predictor):
     """Prediction by a Keras model: an `FCN`, or any that maps images to logits at their size.
+
+    Its inference form predicts, with the weights that the model has at this time.
 
     Args:
         model: The model. One that is no `FCN` gets numbered classes.
@@ -42,7 +46,7 @@ class KerasPredictor(Predictor):
         backend = keras.backend.backend()
         self.runtime = "Keras" if backend == "tensorflow" else f"Keras, {backend}"
         compiled = _graphs if backend == "tensorflow" else _calls
-        self._predictions_of, self._logits_of = compiled(inference_model(model), self.heads)
+        self._predictions_of, self._logits_of = compiled(model, self.heads)
 
     @property
     def origin(self) -> Mapping[str, Any]:
@@ -115,13 +119,11 @@ def _graphs(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
 
     dtype = image_dtype(model.input_shape[3])
     images = tf.TensorSpec((None, *model.input_shape[1:]), dtype, name="images")
+    network = NetworkGraph(model, heads, images)
     lock = Lock()  # Keras does not promise that two threads can trace a model at once
 
     def graph_of(function: Callable[[Any], Any]) -> Run:
-        @tf.function(input_signature=[images], autograph=False)
-        def outputs_of(images: Any) -> dict[str, Any]:
-            outputs = heads.by_name(model(images, training=False))
-            return {head: function(logits) for head, logits in outputs.items()}
+        outputs_of = tf.function(function, input_signature=[images], autograph=False)
 
         def run(images: np.ndarray) -> Maps:
             with lock:
@@ -130,17 +132,17 @@ def _graphs(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
 
         return run
 
-    return graph_of(fast_argmax), graph_of(lambda logits: tf.cast(logits, "float32"))
+    return graph_of(network.predictions), graph_of(network.logits)
 
 
 def _calls(model: keras.Model, heads: Heads) -> tuple[Run, Run]:
     """Returns predictions and logits by calls of the model, for backends but TensorFlow."""
+    model = inference_model(model)
 
     def logits_of(images: np.ndarray) -> Maps:
         outputs = heads.by_name(model(images, training=False))
         return {
-            head: keras.ops.convert_to_numpy(logits).astype("float32")
-            for head, logits in outputs.items()
+            head: ops.convert_to_numpy(logits).astype("float32") for head, logits in outputs.items()
         }
 
     def predictions_of(images: np.ndarray) -> Maps:

@@ -85,7 +85,8 @@ def model_of_many_layers():
     keras.utils.set_random_seed(0)
     images = keras.Input((None, None, 3))
     x = layers.Rescaling(1 / 127.5, offset=-1)(images)
-    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
+    # After an activation BatchNorm is not folded into the convolution.
+    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, activation="relu")(x)
     x = layers.BatchNormalization()(x)
     x = LocalResponseNormalization()(x)
     x = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2)(x)

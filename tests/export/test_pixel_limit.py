@@ -17,6 +17,8 @@ from PIL import Image
 from keras_fcn import FCN8s
 from keras_fcn.backbones import BACKBONES
 from keras_fcn.prediction import open_predictor
+from keras_fcn.prediction.graph import NetworkGraph
+from keras_fcn.prediction.keras_model import heads_of
 from keras_fcn.prediction.predictor import ImageSizeError, ServingOptions
 
 from ..helpers import channel_model, file_bytes, picture, tiny_model
@@ -125,7 +127,9 @@ def test_a_part_has_as_many_images_as_the_limit_allows(options, expected):
             return 0 * inputs + keras.ops.cast(keras.ops.shape(inputs)[0], "float32")
 
     inputs = keras.Input((None, None, 3))
-    run = logits_function(keras.Model(inputs, Count()(inputs)), ServingOptions(**options))
+    model = keras.Model(inputs, Count()(inputs))
+    network = NetworkGraph(model, heads_of(model), tf.TensorSpec((None, None, None, 3)))
+    run = logits_function(network, ServingOptions(**options))
 
     [logits] = run(tf.zeros((7, 8, 8, 3), tf.uint8)).values()
 

@@ -7,11 +7,19 @@ from keras_fcn_export import export_savedmodel
 from PIL import Image
 
 from keras_fcn.data.image_io import read_image
-from keras_fcn.labels import Heads
+from keras_fcn.labels import Heads, LabelSpec
 from keras_fcn.prediction import AveragedPredictor, TiledPredictor, open_predictor
 from keras_fcn.prediction.image_files import predict_files
 
-from ..helpers import LABELS, file_bytes, picture, predictions_of, tiny_model
+from ..helpers import (
+    LABELS,
+    Tiny,
+    TinyWithBatchNorm,
+    file_bytes,
+    picture,
+    predictions_of,
+    tiny_model,
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +53,31 @@ def test_files_of_different_sizes_get_masks_of_their_sizes(model, signatures):
         np.testing.assert_array_equal(
             np.asarray(Image.open(io.BytesIO(mask))), predictions_of(model, image)
         )
+
+
+def test_masks_have_the_palette_of_the_classes(tmp_path):
+    colors = ((70, 130, 180), (128, 64, 128), (107, 142, 35), (0, 0, 142))
+    model = tiny_model(labels=LabelSpec(LABELS.class_names, colors))
+    signatures = tf.saved_model.load(str(export_savedmodel(model, tmp_path))).signatures
+
+    masks = signatures["encoded"](image_bytes=tf.constant([GOOD]))["mask_png_bytes"]
+
+    palette = Image.open(io.BytesIO(masks[0].numpy())).getpalette()
+    assert np.reshape(palette, (-1, 3))[:4].tolist() == [list(color) for color in colors]
+
+
+def size_of(folder):
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def test_few_weights_are_in_the_file_once_for_all_signatures(tmp_path):
+    model = tiny_model(backbone=TinyWithBatchNorm(fc_filters=20_000))
+    num_bytes = 4 * model.count_params()
+
+    folder = export_savedmodel(model, tmp_path)
+
+    # The graphs themselves take a megabyte and a half.
+    assert 0.9 * num_bytes < size_of(folder) < 1.5 * num_bytes
 
 
 def test_a_grey_image_counts_as_three_equal_channels(model, signatures):
@@ -176,7 +209,7 @@ def test_mistakes_are_explained(model, savedmodel):
         export_savedmodel(model, savedmodel, size=(0, 3))
 
 
-def test_bfloat16_halves_the_weights_and_keeps_float32_scores(model, savedmodel, tmp_path):
+def test_bfloat16_halves_the_weights_and_keeps_float32_scores(model, tmp_path):
     image = picture(64, 96)[None]
 
     folder = export_savedmodel(model, tmp_path, precision="bfloat16")
@@ -186,11 +219,12 @@ def test_bfloat16_halves_the_weights_and_keeps_float32_scores(model, savedmodel,
     assert scores.dtype == tf.float32
     expected = model.predict(image, verbose=0)
     np.testing.assert_allclose(scores, expected, atol=0.05 * np.abs(expected).max())
-    weights = [
-        (version / "variables" / "variables.data-00000-of-00001").stat().st_size
-        for version in (folder, savedmodel / "1")
+    large = tiny_model(backbone=Tiny(fc_filters=40_000))
+    sizes = [
+        size_of(export_savedmodel(large, tmp_path / precision, precision=precision))
+        for precision in ("bfloat16", "float32")
     ]
-    assert weights[0] < 0.7 * weights[1]
+    assert sizes[0] < 0.7 * sizes[1]
 
 
 def test_images_over_the_limit_are_left_out_by_name_but_can_be_tiled(savedmodel, tmp_path):

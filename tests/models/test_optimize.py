@@ -13,7 +13,7 @@ from keras_fcn.models.optimize import (
     with_precision,
 )
 
-from ..helpers import TAPS, randomize_logits, tiny_layers
+from ..helpers import TAPS, Tiny, randomize_logits, tiny_layers
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_the_faster_model_predicts_the_same_with_the_same_weights(model):
 
 
 def test_upsampling_that_was_learned_stays_a_convolution():
-    model = keras_fcn.FCN32s(3, backbone=SmallResNet(alpha=0.25), upsampling="learned")
+    model = keras_fcn.FCN32s(3, backbone=Tiny(fc_filters=0), upsampling="learned")
     kernel = model.get_layer("upscore").kernel
     kernel.assign(kernel * 1.5)
 
