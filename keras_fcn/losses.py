@@ -61,6 +61,19 @@ class SegmentationLoss(keras.losses.Loss):
         total = ops.sum(self._terms(y_true, y_pred, sample_weight))
         return total, ops.sum(ops.cast(self._counted(y_true, y_pred), self.dtype))
 
+    def sums(self, y_true: Any, y_pred: Any) -> tuple[KerasTensor, ...]:
+        """Returns the sums over pixels that the loss is computed from.
+
+        Those of blocks of rows of the same images may be added up, so that large images need no
+        memory for what is computed of all their pixels.
+        """
+        return self.total_and_count(y_true, y_pred)
+
+    def total_and_count_of(self, sums: Sequence[KerasTensor]) -> tuple[KerasTensor, KerasTensor]:
+        """Returns `total_and_count` of the pixels that these are the sums of."""
+        total, count = sums
+        return total, count
+
     def call(self, y_true: Any, y_pred: Any) -> KerasTensor:
         """Returns the weighted terms: of each pixel, `(b, h, w)`, or of each image, `(b,)`."""
         return self._terms(y_true, y_pred)
@@ -303,7 +316,6 @@ class Dice(SegmentationLoss):
         super().__init__(ignore_class, reduction, class_weights, name)
 
     def _terms(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> KerasTensor:
-        num_classes = y_pred.shape[-1]
         classes, counted = self._classes(y_true, y_pred)
         weights = ops.cast(counted, self.dtype)
         image_weights = None
@@ -313,27 +325,49 @@ class Dice(SegmentationLoss):
                 image_weights = ops.reshape(factors, (-1,))
             else:
                 weights = ops.where(counted, weights * factors, 0.0)
+        terms, has_term = self._terms_of(*self._class_sums(classes, weights, y_pred))
+        if image_weights is None:
+            return terms
+        # Where there is no term, a weight may be anything.
+        return ops.where(has_term, terms * image_weights, 0.0)
+
+    def sums(self, y_true: Any, y_pred: Any) -> tuple[KerasTensor, ...]:
+        y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
+        classes, counted = self._classes(y_true, y_pred)
+        weights = ops.cast(counted, self.dtype)
+        return *self._class_sums(classes, weights, y_pred), ops.sum(weights, (1, 2))
+
+    def total_and_count_of(self, sums: Sequence[KerasTensor]) -> tuple[KerasTensor, KerasTensor]:
+        *class_sums, num_counted = sums
+        terms, _ = self._terms_of(*class_sums)
+        return ops.sum(terms), ops.sum(ops.cast(num_counted > 0, self.dtype))
+
+    def _class_sums(
+        self, classes: KerasTensor, weights: KerasTensor, logits: KerasTensor
+    ) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+        """Returns `sum(p * y)`, `sum(y)` and `sum(p)`, shape `(b, num_classes)`."""
         has_weight = ops.not_equal(weights, 0.0)[..., None]
         # Before the multiplication, as in the cross-entropy.
-        probabilities = ops.softmax(ops.where(has_weight, y_pred, 0.0), axis=-1)
-        of_class = ops.equal(classes[..., None], ops.arange(num_classes, dtype="int32"))
+        probabilities = ops.softmax(ops.where(has_weight, logits, 0.0), axis=-1)
+        of_class = ops.equal(classes[..., None], ops.arange(logits.shape[-1], dtype="int32"))
         weights = weights[..., None]
         truth = ops.where(of_class, weights, 0.0)
         pixels = (1, 2)
         hits = ops.sum(truth * probabilities, pixels)
-        present = ops.sum(truth, pixels)
-        both = ops.sum(weights * probabilities, pixels) + present
+        return hits, ops.sum(truth, pixels), ops.sum(weights * probabilities, pixels)
+
+    def _terms_of(
+        self, hits: KerasTensor, present: KerasTensor, predicted: KerasTensor
+    ) -> tuple[KerasTensor, KerasTensor]:
+        """Returns the term of each image, and whether it has one."""
         is_present = ops.cast(present > 0, self.dtype)
-        losses = is_present * (1.0 - 2.0 * hits / ops.where(present > 0, both, 1.0))
+        both = ops.where(present > 0, predicted + present, 1.0)
+        losses = is_present * (1.0 - 2.0 * hits / both)
         num_present = ops.sum(is_present, axis=-1)
-        class_factors = self._factors(num_classes)
-        if class_factors is not None:
-            losses = losses * class_factors
-        terms = ops.sum(losses, axis=-1) / ops.maximum(num_present, 1.0)
-        if image_weights is None:
-            return terms
-        # Where there is no term, a weight may be anything.
-        return ops.where(num_present > 0, terms * image_weights, 0.0)
+        factors = self._factors(present.shape[-1])
+        if factors is not None:
+            losses = losses * factors
+        return ops.sum(losses, axis=-1) / ops.maximum(num_present, 1.0), num_present > 0
 
     def _counted(self, y_true: Any, y_pred: Any) -> KerasTensor:
         return ops.any(super()._counted(y_true, y_pred), axis=(1, 2))

@@ -499,6 +499,17 @@ def test_sums_over_batches_give_the_mean_over_all(batch):
         assert total / count == pytest.approx(float(loss(labels, logits)), rel=1e-5), name
 
 
+@pytest.mark.parametrize("weights", [None, [1.0, 0.5, 2.0, 0.0, 3.0]])
+def test_sums_over_blocks_of_rows_give_the_terms_of_the_images(batch, weights):
+    labels, logits = batch
+    for name in ("crossentropy", "focal", "dice"):
+        loss = create(name, class_weights=weights)
+        blocks = [loss.sums(labels[:, rows], logits[:, rows]) for rows in ([0], [1, 2])]
+        total, count = loss.total_and_count_of([sum(parts) for parts in zip(*blocks, strict=True)])
+
+        assert float(total / count) == pytest.approx(float(loss(labels, logits)), rel=1e-5), name
+
+
 @pytest.mark.parametrize("name", ["", "crossentropy+", "iou", "dice+dice", "crossentropy dice"])
 def test_unknown_names_of_losses_are_refused(name):
     with pytest.raises(ValueError, match=r"crossentropy, focal, dice, or several .* Received"):

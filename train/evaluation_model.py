@@ -11,13 +11,16 @@ from keras_fcn.confusion_matrix import METRIC_NAMES, ConfusionMatrix
 from keras_fcn.evaluation import count_predictions
 from keras_fcn.files import replacing
 from keras_fcn.labels import Heads
-from keras_fcn.losses import parts_of
+from keras_fcn.losses import SegmentationLoss, parts_of
 from keras_fcn.models import FCN
 from keras_fcn.models.optimize import fast_argmax
 from keras_fcn.prediction import load_model
 
 from .heads import head_losses, mean_over_heads
 from .moving_average import MovingAverage, measure_batchnorm
+
+# Pixels of which the loss is computed at once. Sums of more in float32 are less exact, too.
+_BLOCK_PIXELS = 2**17
 
 
 class EvaluationModel:
@@ -141,7 +144,31 @@ class EvaluationModel:
         logits = self.heads.by_name(self.network(images, training=False))
         predictions = {head: fast_argmax(logits[head]) for head in self.heads}
         sums = {
-            head: tf.stack([part.total_and_count(labels[head], logits[head]) for part in parts])
+            head: tf.stack([_total_and_count(part, labels[head], logits[head]) for part in parts])
             for head, parts in self._losses.items()
         }
         return predictions, sums
+
+
+def _total_and_count(loss: SegmentationLoss, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Returns `SegmentationLoss.total_and_count`, computed block by block of rows.
+
+    Of all pixels of a large image at once, it would need several times the memory of the network.
+    """
+    shape = tf.shape(logits)
+    num_rows = tf.maximum(1, _BLOCK_PIXELS // (shape[0] * shape[2]))
+
+    def sums_from(begin: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        end = begin + num_rows
+        return loss.sums(labels[:, begin:end], logits[:, begin:end])
+
+    def add(begin: tf.Tensor, sums: tuple[tf.Tensor, ...]) -> tuple[Any, ...]:
+        return begin + num_rows, tf.nest.map_structure(tf.add, sums, sums_from(begin))
+
+    _, sums = tf.while_loop(
+        lambda begin, _: begin < shape[1],
+        add,
+        (num_rows, sums_from(tf.constant(0))),
+        parallel_iterations=1,  # which otherwise would all need their memory at once
+    )
+    return tf.stack(loss.total_and_count_of(sums))

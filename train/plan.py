@@ -263,7 +263,6 @@ def choose(fingerprint: Fingerprint, probe: Probe, given: Mapping[str, Any]) -> 
     trial = _fitting(probe)
     _choose_batch(choices, fingerprint, probe, trial)
     _choose_augmentation(choices, fingerprint)
-    _choose_loss(choices, fingerprint)
     _choose_length(choices, fingerprint, probe, trial)
     _choose_optimizer(choices, fingerprint, trial)
     for name in given:
@@ -328,6 +327,7 @@ def _network(fingerprint: Fingerprint, probe: Probe, given: Mapping[str, Any]) -
         if is_thin
         else "bilinear interpolation is enough for wide regions",
     )
+    _choose_loss(choices, fingerprint)
     return choices
 
 

@@ -258,12 +258,17 @@ def _child(order: dict[str, Any]) -> None:
     if order["validation_size"]:
         import tensorflow as tf
 
-        predict = tf.function(lambda images: network(images, training=False))
-        image = tf.zeros((1, *order["validation_size"], channels), images.dtype)
+        from .evaluation_model import EvaluationModel
+
+        shape = (1, *order["validation_size"])
+        image = np.zeros((*shape, channels), images.dtype)
+        label = heads.unwrapped({head: np.zeros(shape, "uint8") for head in heads})
+        batches = tf.data.Dataset.from_tensors((image, label))
+        evaluation_model = EvaluationModel(network, heads, loss=config.loss.name)
         times = []
         for _ in range(2):
             begin = time.monotonic()
-            tf.nest.map_structure(lambda logits: tf.argmax(logits, -1).numpy(), predict(image))
+            evaluation_model.evaluate(batches)
             times.append(time.monotonic() - begin)
         _report("validate", times[1])
 

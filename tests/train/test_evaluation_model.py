@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from keras_fcn_train import evaluation_model as module
 from keras_fcn_train.evaluation_model import EvaluationModel
 
 import keras_fcn
@@ -12,6 +13,13 @@ from keras_fcn.labels import Heads
 from ..helpers import Tiny
 from ..test_losses import expected_dice
 from .tiny_training import HEADS, SPEC
+
+
+@pytest.fixture(params=[None, 7 * 32], ids=["all rows at once", "blocks of rows"])
+def _blocks(request, monkeypatch):
+    """Of a batch of one image seven rows, of larger batches fewer; the last block is smaller."""
+    if request.param:
+        monkeypatch.setattr(module, "_BLOCK_PIXELS", request.param)
 
 
 def dataset_of(labels):
@@ -48,6 +56,7 @@ def sums_by_hand(network, dataset):
     return totals
 
 
+@pytest.mark.usefixtures("_blocks")
 @pytest.mark.parametrize("labels", [SPEC, HEADS], ids=["one head", "two heads"])
 def test_the_loss_is_of_all_valid_pixels_whatever_the_batches(labels):
     dataset = dataset_of(labels)
@@ -85,6 +94,7 @@ def test_the_loss_of_no_valid_pixel_is_zero():
     assert logs["loss"] == 0
 
 
+@pytest.mark.usefixtures("_blocks")
 def test_dice_in_the_logs_is_the_mean_over_the_images_with_a_valid_pixel():
     dataset = dataset_of(SPEC)
     network = keras_fcn.FCN8s(3, backbone=Tiny(), labels=SPEC)
