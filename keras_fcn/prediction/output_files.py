@@ -26,8 +26,6 @@ Georeference = Sequence[tuple[Any, ...]]
 Save = Callable[[Path], Any]
 
 _MAX_JPEG_SIDE = 65_500  # of libjpeg
-# Of label maps: files of the levels above are hardly smaller, and take up to eight times as long.
-_PNG_LEVEL = 1
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,7 @@ class PNGFiles(HeadFiles):
         if result.georeference or result.picture is None:
             return {self.named(target, ".tif"): _label_tiff(labels, self.spec, result)}
         image = label_image(labels, self.spec)
-        return {self.named(target, ".png"): partial(image.save, compress_level=_PNG_LEVEL)}
+        return {self.named(target, ".png"): image.save}
 
 
 class TIFFFiles(HeadFiles):
