@@ -1,5 +1,4 @@
 import resource
-import os
 import shutil
 import signal
 import subprocess
@@ -240,7 +239,8 @@ def test_an_interrupted_run_goes_on(run, channel_model, photos, tmp_path):
     stdout, stderr = process.communicate(timeout=60)
 
     # A temporary folder stays if its removal is interrupted, until the next run.
-    written = {name for name in os.listdir("out") if not name.startswith(".incomplete")}
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    written = {name for name in written if not name.startswith(".incomplete")}
     result = run(*arguments, "--skip-existing")
 
     assert process.returncode == 1
