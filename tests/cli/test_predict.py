@@ -230,8 +230,17 @@ def test_an_interrupted_run_goes_on(run, channel_model, photos, tmp_path):
     (tmp_path / "in" / "30.bmp").write_text("no image")
     command = Path(sys.executable).with_name("keras-fcn")
     arguments = ["predict", "--model", channel_model, "--output", "out", "in"]
+
+    def with_ctrl_c() -> None:
+        # A shell starts background jobs with SIGINT ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
     process = subprocess.Popen(
-        [command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [command, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=with_ctrl_c,
     )
     while process.poll() is None and not (tmp_path / "out" / "03.png").exists():
         time.sleep(0.02)
