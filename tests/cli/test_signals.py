@@ -12,7 +12,8 @@ from PIL import Image
 
 from keras_fcn.files import RECORD
 
-# Waits inside `predict` while a file is written, and says so.
+# Waits inside `predict` while a file is written, and says so. One long sleep would not end by a
+# signal that arrives immediately before it begins.
 PROGRAM = """
 import sys, time
 from PIL import Image
@@ -21,35 +22,45 @@ save = Image.Image.save
 def slow(self, path, **options):
     save(self, path, **options)
     print("writing", flush=True)
-    time.sleep(60)
+    for _ in range(600):
+        time.sleep(0.1)
 Image.Image.save = slow
 main(sys.argv[1:])
 """
 
 
-def start(photos, channel_model, out, ignored=None):
-    def prepare():
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.default_int_handler if number == 2 else signal.SIG_DFL)
-        if ignored:
-            signal.signal(ignored, signal.SIG_IGN)
+@pytest.fixture
+def start(photos, channel_model, tmp_path):
+    """Starts a command that writes; what a failed test leaves of it is killed."""
+    processes = []
 
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "predict", "--model", channel_model, "--output", out,
-         photos / "images"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=prepare,
-    )  # fmt: skip
-    assert process.stdout.readline() == "writing\n"
-    return process
+    def started(ignored=None):
+        def prepare():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.default_int_handler if number == 2 else signal.SIG_DFL)
+            if ignored:
+                signal.signal(ignored, signal.SIG_IGN)
+
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, "predict", "--model", channel_model,
+             "--output", tmp_path / "out", photos / "images"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=prepare,
+        )  # fmt: skip
+        processes.append(process)
+        assert process.stdout.readline() == "writing\n"
+        return process
+
+    yield started
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 1), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_signals_end_a_command_and_nothing_half_is_left(
-    photos, channel_model, tmp_path, number, status
-):
-    process = start(photos, channel_model, tmp_path / "out")
+def test_signals_end_a_command_and_nothing_half_is_left(start, tmp_path, number, status):
+    process = start()
     process.send_signal(number)
     _, text = process.communicate(timeout=30)
 
@@ -58,8 +69,8 @@ def test_signals_end_a_command_and_nothing_half_is_left(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_signal_that_is_ignored_stays_so(photos, channel_model, tmp_path):
-    process = start(photos, channel_model, tmp_path / "out", ignored=signal.SIGHUP)
+def test_a_signal_that_is_ignored_stays_so(start):
+    process = start(ignored=signal.SIGHUP)
     process.send_signal(signal.SIGHUP)
     time.sleep(1)
     still_runs = process.poll() is None
@@ -71,8 +82,8 @@ def test_a_signal_that_is_ignored_stays_so(photos, channel_model, tmp_path):
     assert process.returncode == 143
 
 
-def test_the_next_run_removes_what_a_killed_one_left(run, photos, channel_model, tmp_path):
-    process = start(photos, channel_model, tmp_path / "out")
+def test_the_next_run_removes_what_a_killed_one_left(run, start, channel_model, tmp_path):
+    process = start()
     process.kill()
     process.communicate()
     assert [path.name for path in (tmp_path / "out").iterdir()] == [f".incomplete-{os.getuid()}"]
