@@ -116,9 +116,11 @@ def command(
         raise click.UsageError(f"--output must end in .keras. Received: {path}")
     check_output(path, overwrite=overwrite)
     load_tensorflow()
-    from keras_fcn.files import replacing
+    import keras
+
     from keras_fcn.models import FCN, VARIANTS
-    from keras_fcn.weights.convert import assign_weights, open_weight_file
+    from keras_fcn.models.saving import save_model
+    from keras_fcn.weights.convert import fill_when_saved, open_weight_file
     from keras_fcn.weights.means import choose_mean
     from keras_fcn.weights.published import CARDS, download
 
@@ -135,18 +137,17 @@ def command(
     )
     build = VARIANTS[variant] if variant else FCN
     backbone = arguments.pop("backbone")
-    model = build(
-        **arguments,
-        backbone=backbone.with_zeros(),  # which the file replaces
-        labels=_labels(mean.dataset if mean else None, arguments["num_classes"]),
-        origin=_origin(file, published),
-    )
-    report = assign_weights(model, file, mean)
-    model.origin = {**model.origin, "notes": list(report.notes)}
-    # A network made from the file's configuration has random weights.
-    model.backbone = backbone.replace(mean=model.backbone.mean)
-    with replacing(path) as temporary:
-        model.save(temporary)
+    # The weights go from file to file: the network never has them in memory.
+    with keras.StatelessScope(initialize_variables=False):
+        model = build(
+            **arguments,
+            backbone=backbone,
+            labels=_labels(mean.dataset if mean else None, arguments["num_classes"]),
+            origin=_origin(file, published),
+        )
+        report = fill_when_saved(model, file, mean)
+        model.origin = {**model.origin, "notes": list(report.notes)}
+        save_model(model, path)
     written(path)
     say(str(report))
     say(f"Network: {path} ({model.name}, {_described(model)})")

@@ -9,11 +9,11 @@ import tensorflow as tf
 
 from keras_fcn.confusion_matrix import METRIC_NAMES, ConfusionMatrix
 from keras_fcn.evaluation import count_predictions
-from keras_fcn.files import replacing
 from keras_fcn.labels import Heads
 from keras_fcn.losses import SegmentationLoss, parts_of
 from keras_fcn.models import FCN
 from keras_fcn.models.optimize import fast_argmax
+from keras_fcn.models.saving import save_model
 from keras_fcn.prediction import load_model
 
 from .heads import head_losses, mean_over_heads
@@ -128,8 +128,7 @@ class EvaluationModel:
     def save(self, path: Path, origin: dict[str, Any]) -> None:
         """Writes a `.keras` file in one step."""
         self.network.origin = origin
-        with replacing(path) as temporary:
-            self.network.save(temporary)
+        save_model(self.network, path)
 
     def _labels_and_predictions(self, batches: tf.data.Dataset) -> Iterator[tuple[Any, Any]]:
         for images, labels in batches:

@@ -45,12 +45,9 @@ import csv
 import json
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -62,10 +59,7 @@ from keras_fcn.files import replacing, write_json
 
 from ..small_sets import write_bands, write_binary, write_nyu40, write_photos
 from . import options_parser
-
-PROGRAM = (sys.executable, "-c", "from keras_fcn_cli.main import main; main()")
-POLL_SECONDS = 0.5
-_GIB = 2**30
+from .program import run_program
 
 # The defaults of 0.1.0 by name, so that the column stays when defaults change.
 DEFAULTS_0_1_0 = (
@@ -324,7 +318,7 @@ def _run(training: Training) -> bool:
         print(f"keras-fcn {' '.join(training.train)}", flush=True)
         run = training.folder / "run"
         shutil.rmtree(run, ignore_errors=True)
-        seconds, peak_gib = _run_program(training.train, training.folder / "train.log")
+        seconds, peak_gib = run_program(training.train, training.folder / "train.log")
         if not seconds:
             return False
         with (run / "log.csv").open(newline="") as file:
@@ -334,55 +328,8 @@ def _run(training: Training) -> bool:
             {"command": training.train, "epochs": epochs, "seconds": round(seconds, 1),
              "peak_gib": round(peak_gib, 2)},
         )  # fmt: skip
-    seconds, _ = _run_program(training.evaluate, training.folder / "evaluate.log")
+    seconds, _ = run_program(training.evaluate, training.folder / "evaluate.log")
     return bool(seconds)
-
-
-def _run_program(arguments: Sequence[str], log: Path) -> tuple[float, float]:
-    """Runs `keras-fcn`, with its output in a file.
-
-    Returns:
-        Its seconds, 0 if it failed, and the largest memory of it and its children, in GiB.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    begin, peak = time.monotonic(), 0
-    with log.open("w") as file:
-        process = subprocess.Popen([*PROGRAM, *arguments], stdout=file, stderr=subprocess.STDOUT)
-        try:
-            while process.poll() is None:
-                peak = max(peak, _memory_of_tree(process.pid))
-                time.sleep(POLL_SECONDS)
-        finally:
-            process.terminate()  # if this script is interrupted
-            process.wait()
-    seconds = time.monotonic() - begin
-    if process.returncode:
-        lines = log.read_text(errors="replace").splitlines()[-5:]
-        print(f"keras-fcn {arguments[0]} failed. {log} ends with:", *lines, sep="\n", flush=True)
-        return 0.0, 0.0
-    return seconds, peak / _GIB
-
-
-def _memory_of_tree(root: int) -> int:
-    """Returns the resident bytes of a process and all its children; 0 where there is no /proc.
-
-    Memory that they share counts for each of them. A peak between two calls counts if it was that
-    of one process.
-    """
-    parents, resident, largest = {}, {}, {}
-    for path in Path("/proc").glob("[0-9]*/status"):
-        with suppress(OSError, ValueError, KeyError):
-            values = dict(line.split(":", 1) for line in path.read_text().splitlines())
-            pid = int(values["Pid"])
-            parents[pid] = int(values["PPid"])
-            resident[pid], largest[pid] = (
-                1024 * int(values[key].split()[0]) for key in ("VmRSS", "VmHWM")
-            )
-    tree = [root]
-    for pid in tree:
-        tree += [child for child, parent in parents.items() if parent == pid]
-    now = sum(resident.get(pid, 0) for pid in tree)
-    return max(now, *(largest.get(pid, 0) for pid in tree))
 
 
 # === Data ===
@@ -413,7 +360,7 @@ def _make_data(name: str, options: Namespace) -> None:
         return
     # Before the trainings, whose time it would be.
     ((_, data),) = _datasets(name, options)
-    seconds, _ = _run_program(["datasets", "prepare", *data], options.output / "prepare.log")
+    seconds, _ = run_program(["datasets", "prepare", *data], options.output / "prepare.log")
     if not seconds:
         raise SystemExit(f"The row {name} has no data.")
 

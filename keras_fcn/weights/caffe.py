@@ -200,7 +200,7 @@ def _read_blob(file: BinaryIO, path: Path, message: Field) -> StoredTensor:
         raise WireFormatError(
             f"the blob at byte {message.start} has {count} values for the shape {shape}"
         )
-    return StoredTensor(shape, partial(_read_values, path, tuple(segments), shape))
+    return StoredTensor(shape, partial(_read_values, path, tuple(segments)))
 
 
 def _skip_unpacked(file: BinaryIO, message: Field, segments: list[_Segment]) -> Iterator[Field]:
@@ -250,17 +250,18 @@ def _record(dtype: str) -> np.dtype:
     return np.dtype([("tag", "u1"), ("value", dtype)])
 
 
-def _read_values(path: Path, segments: tuple[_Segment, ...], shape: Shape) -> np.ndarray:
+def _read_values(path: Path, segments: tuple[_Segment, ...], start: int, stop: int) -> np.ndarray:
     parts = []
     with path.open("rb") as file:
         for segment in segments:
-            file.seek(segment.offset)
-            if segment.skip:
-                parts.append(np.fromfile(file, _record(segment.dtype), segment.count)["value"])
-            else:
-                parts.append(np.fromfile(file, segment.dtype, segment.count))
-    values = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return values.reshape(shape)
+            first, end = max(start, 0), min(stop, segment.count)
+            if first < end:
+                record = _record(segment.dtype) if segment.skip else np.dtype(segment.dtype)
+                file.seek(segment.offset + first * record.itemsize)
+                values = np.fromfile(file, record, end - first)
+                parts.append(values["value"] if segment.skip else values)
+            start, stop = start - segment.count, stop - segment.count
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _damaged(path: Path, size: int, num_layers: int, reason: str) -> WeightFileError:

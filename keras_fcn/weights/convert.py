@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,70 @@ def assign_weights(
     Raises:
         ValueError: If a layer is missing or has another shape; all are listed.
     """
+    readers, report = _readers(model, source, mean)
+    for layer, read in readers:
+        for variable, values in zip((layer.kernel, layer.bias), read(), strict=False):
+            variable.assign(values)
+    return report
+
+
+def fill_when_saved(
+    model: keras.Model, source: WeightFile, mean: Mean | None = None
+) -> ConversionReport:
+    """Lets `model.save` write the weights of a file in place of those of a model.
+
+    They go from file to file, one tensor in memory at a time. If the model was built in
+    `keras.StatelessScope(initialize_variables=False)` and is saved there, it has no weights of its
+    own in memory either.
+
+    Args:
+        model: The network, whose weights stay as they are.
+        source: As for `assign_weights`.
+        mean: As for `assign_weights`.
+
+    Returns:
+        As `assign_weights`.
+
+    Raises:
+        ValueError: As for `assign_weights`.
+    """
+    readers, report = _readers(model, source, mean)
+    for layer, read in readers:
+        # Keras' documented place to decide what is saved of a layer, here of this one.
+        layer.save_own_variables = partial(_save, layer, layer.save_own_variables, read)
+    return report
+
+
+class _NextArray:
+    """The next of some arrays for NumPy, which makes no copy of it."""
+
+    def __init__(self, arrays: Iterator[np.ndarray]) -> None:
+        self.arrays = arrays
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return next(self.arrays)
+
+
+def _save(
+    layer: Any, save_own_variables: Callable[[Any], None], read: "_Reader", store: Any
+) -> None:
+    own: dict[str, Any] = {}
+    save_own_variables(own)
+    names = {id(variable): name for name, variable in own.items()}
+    tensors = read()
+    for variable in (layer.kernel, layer.bias):
+        if variable is not None:
+            store[names[id(variable)]] = _NextArray(tensors)
+
+
+# Reads the kernel of a layer, then its bias if it has one.
+_Reader = Callable[[], Iterator[np.ndarray]]
+
+
+def _readers(
+    model: keras.Model, source: WeightFile, mean: Mean | None
+) -> tuple[list[tuple[Any, _Reader]], ConversionReport]:
+    """Checks a file and sets the mean; returns how each layer that it fills is read."""
     plan, report = _fitting_plan(model, source)
     _check_finite(plan, source)
     if mean is not None:
@@ -217,22 +282,31 @@ def assign_weights(
         model.set_mean(mean.values)
         report = replace(report, notes=(*report.notes, f"mean of the images {mean}"))
     normalization = _other_normalization(model, source)
-    for layer, stored in plan:
-        kernel = _to_keras(stored.weight, layer)
-        bias = None if stored.bias is None else stored.bias.read().reshape(-1)
-        is_first = stored is source.layers.get(source.input_layer)
-        if is_first and normalization is not None and normalization.mode == "standardize":
-            kernel = widen_to_bands(kernel, layer.kernel.shape[2], source.normalization)
-        elif is_first and normalization is not None and bias is not None:
-            kernel, bias = fold_normalization(
-                kernel, bias, source.normalization, normalization.mode, normalization.mean
-            )
-        if kernel.shape[2] < layer.kernel.shape[2]:
-            kernel = extend_input_channels(kernel, layer.kernel.shape[2])
-        layer.kernel.assign(kernel)
-        if bias is not None:
-            layer.bias.assign(bias)
-    return report
+    first = source.layers.get(source.input_layer)
+    readers = [
+        (layer, partial(_read, layer, stored, source, normalization if stored is first else None))
+        for layer, stored in plan
+    ]
+    return readers, report
+
+
+def _read(
+    layer: Any, stored: SourceLayer, source: WeightFile, normalization: ImageNormalization | None
+) -> Iterator[np.ndarray]:
+    """Reads the kernel of a layer, then its bias; of the first one for other images if needed."""
+    kernel = _to_keras(stored.weight, layer)
+    bias = None if stored.bias is None else stored.bias.read().reshape(-1)
+    if normalization is not None and normalization.mode == "standardize":
+        kernel = widen_to_bands(kernel, layer.kernel.shape[2], source.normalization)
+    elif normalization is not None and bias is not None:
+        kernel, bias = fold_normalization(
+            kernel, bias, source.normalization, normalization.mode, normalization.mean
+        )
+    if kernel.shape[2] < layer.kernel.shape[2]:
+        kernel = extend_input_channels(kernel, layer.kernel.shape[2])
+    yield kernel
+    if bias is not None:
+        yield bias
 
 
 def reference_name(layer_name: str) -> str:
@@ -248,7 +322,7 @@ def _check_finite(plan: list[tuple[Any, SourceLayer]], source: WeightFile) -> No
     """Raises ValueError if a tensor of the file is not all numbers; it reads each of them once."""
     for _, stored in plan:
         for tensor in filter(None, (stored.weight, stored.bias)):
-            number = int(np.sum(~np.isfinite(tensor.read())))
+            number = sum(int(np.sum(~np.isfinite(values))) for _, values in tensor.rows())
             if number:
                 raise WeightFileError(
                     f"{str(source.path)!r} must contain weights that are numbers. Received: NaN or "
@@ -350,7 +424,13 @@ def _equivalent_shapes(shape: Shape) -> tuple[Shape, ...]:
 
 def _to_keras(stored: StoredTensor, layer: Any) -> np.ndarray:
     outputs, _, height, width = _file_shape(layer)
-    return stored.read().reshape(outputs, -1, height, width).transpose(2, 3, 1, 0)
+    # The file's own number, which is less if the model takes more channels.
+    inputs = math.prod(stored.shape) // (outputs * height * width)
+    kernel = np.empty((height, width, inputs, outputs), "float32")
+    for first, rows in stored.rows(inputs * height * width):
+        rows = rows.reshape(-1, inputs, height, width)
+        kernel[..., first : first + len(rows)] = rows.transpose(2, 3, 1, 0)
+    return kernel
 
 
 def _find(source: WeightFile, name: str) -> SourceLayer | None:

@@ -1,5 +1,6 @@
 """PyTorch's weights: wkentaro/pytorch-fcn's networks and torchvision's classifiers."""
 
+import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -10,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from keras_fcn.files import first_line
-from keras_fcn.weights.source import SourceLayer, StoredTensor, WeightFile, WeightFileError
+from keras_fcn.weights.source import (
+    Shape,
+    SourceLayer,
+    StoredTensor,
+    WeightFile,
+    WeightFileError,
+)
 
 Tensors = Mapping[str, StoredTensor]
 
@@ -214,17 +221,26 @@ def _without_batch_norm(tensors: Tensors, name: str) -> SourceLayer:
 
     return SourceLayer(
         name,
-        StoredTensor(weight.shape, read_weight),
-        StoredTensor(weight.shape[:1], read_bias),
+        _computed(weight.shape, read_weight),
+        _computed(weight.shape[:1], read_bias),
     )
+
+
+def _computed(shape: Shape, read: Callable[[], np.ndarray]) -> StoredTensor:
+    """Returns a tensor that is computed from others, each time that a part of it is read."""
+    return StoredTensor(shape, lambda start, stop: read().reshape(-1)[start:stop])
 
 
 def _read_safetensors(path: Path) -> dict[str, StoredTensor]:
     from safetensors import SafetensorError, safe_open
 
-    def read(name: str) -> np.ndarray:
+    def read(name: str, start: int, stop: int) -> np.ndarray:
         with safe_open(path, framework="numpy") as file:
-            return file.get_tensor(name)
+            tensor = file.get_slice(name)
+            num_values = math.prod(tensor.get_shape()[1:])
+            if start % num_values or stop % num_values:
+                return file.get_tensor(name).reshape(-1)[start:stop]
+            return tensor[start // num_values : stop // num_values].reshape(-1)
 
     try:
         with safe_open(path, framework="numpy") as file:
@@ -271,5 +287,5 @@ def _read_pickle(path: Path) -> dict[str, StoredTensor]:
     }
 
 
-def _numpy_reader(tensor: Any) -> Callable[[], np.ndarray]:
-    return lambda: tensor.detach().float().numpy()
+def _numpy_reader(tensor: Any) -> Callable[[int, int], np.ndarray]:
+    return lambda start, stop: tensor.detach().reshape(-1)[start:stop].float().numpy()

@@ -1,6 +1,7 @@
 """What the readers of Caffe's and PyTorch's files return: layers, read on demand."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 from keras_fcn.layers.normalization import NormalizationMode
 
 Shape = tuple[int, ...]
+
+_BLOCK = 1 << 22  # values to read at a time
 
 
 class WeightFileError(ValueError):
@@ -19,15 +22,30 @@ class WeightFileError(ValueError):
 class StoredTensor:
     """A tensor in a file, read on demand.
 
-    A file of 540 MB is converted with one of its tensors in memory at a time.
-
     Args:
         shape: Its shape in the file.
-        read: Reads it: float32 (or the type in the file), of that shape.
+        read_values: Reads the values from one index up to another, in the order of the file: one
+            axis, float32 (or the type in the file).
     """
 
     shape: Shape
-    read: Callable[[], np.ndarray]
+    read_values: Callable[[int, int], np.ndarray]
+
+    def read(self) -> np.ndarray:
+        """Returns the whole tensor, of its shape."""
+        return self.read_values(0, math.prod(self.shape)).reshape(self.shape)
+
+    def rows(self, num_values: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields some rows of `num_values` values at a time, so that the memory stays small.
+
+        Yields:
+            The number of the first row, and an array of shape `(rows, num_values)`.
+        """
+        end = math.prod(self.shape)
+        step = max(1, _BLOCK // num_values) * num_values
+        for start in range(0, end, step):
+            values = self.read_values(start, min(start + step, end))
+            yield start // num_values, values.reshape(-1, num_values)
 
 
 @dataclass(frozen=True)

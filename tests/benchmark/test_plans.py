@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from keras_fcn_benchmark.scripts import plans
+from keras_fcn_benchmark.scripts import plans, program
 from keras_fcn_cli.settings import given_settings
 from keras_fcn_cli.train import command as train
 from keras_fcn_cli.train import configuration
@@ -88,8 +88,8 @@ else:
 
 
 def test_a_failed_training_is_named_and_run_again(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(plans, "PROGRAM", (sys.executable, "-c", FAKE))
-    monkeypatch.setattr(plans, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(program, "PROGRAM", (sys.executable, "-c", FAKE))
+    monkeypatch.setattr(program, "POLL_SECONDS", 0.01)
     monkeypatch.setitem(plans.ROWS, "nyu40", replace(plans.ROWS["nyu40"], folds=2))
     (tmp_path / "data" / "nyu40").mkdir(parents=True)
     arguments = ["--nyud", str(tmp_path), "--output", str(tmp_path), "--only", "nyu40",

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_fcn.weights import source
 from keras_fcn.weights.caffe import open_caffemodel, read_caffemodel
 from keras_fcn.weights.source import WeightFileError
 
@@ -61,6 +62,26 @@ def test_unpacked_data_is_read_across_blocks(tmp_path):
 
     np.testing.assert_array_equal(layer.blobs[0].read(), values)
     np.testing.assert_array_equal(layer.blobs[1].read(), BIAS)
+
+
+def test_parts_of_a_tensor_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(source, "_BLOCK", 8)
+    values = np.arange(30, dtype="float32").reshape(10, 3)
+    write_caffemodel(tmp_path / "packed", {"conv": [values]})
+    write_caffemodel(tmp_path / "unpacked", {"conv": [values]}, packed=False)
+    # In three pieces, at whose limits no block begins.
+    pieces = b"".join(field(5, part.tobytes()) for part in np.split(values.ravel(), [5, 19]))
+    blob = field(7, pieces + field(7, field(1, 10) + field(1, 3)))
+    (tmp_path / "pieces").write_bytes(
+        field(100, field(1, b"conv") + field(2, b"Convolution") + blob)
+    )
+
+    for name in ("packed", "unpacked", "pieces"):
+        [layer] = read_caffemodel(tmp_path / name)
+        rows = list(layer.blobs[0].rows(3))
+
+        assert [first for first, _ in rows] == [0, 2, 4, 6, 8]  # 2 rows are less than 8 values
+        np.testing.assert_array_equal(np.concatenate([row for _, row in rows]), values)
 
 
 def test_of_layers_with_one_name_the_last_counts(tmp_path):

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -5,17 +9,20 @@ import pytest
 import keras_fcn
 from keras_fcn.backbones import VGG16, AlexNet, GoogLeNet
 from keras_fcn.layers import ImageNormalization
+from keras_fcn.models.saving import save_model
+from keras_fcn.prediction import load_model
 from keras_fcn.weights.adapt import fold_normalization
 from keras_fcn.weights.architecture import network_arguments
 from keras_fcn.weights.convert import (
     assign_weights,
+    fill_when_saved,
     load_weight_file,
     open_weight_file,
     reference_name,
 )
 from keras_fcn.weights.source import WeightFileError
 
-from .caffe_files import fcn_layers, random, write_caffemodel
+from .caffe_files import fcn_layers, field, random, write_caffemodel
 
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 RNG = np.random.default_rng(0)
@@ -195,6 +202,60 @@ def test_a_classifier_leaves_scores_and_upsampling_alone(tmp_path):
     assert str(report).splitlines()[1:] == [
         "Kept as the model had them:", "  score_fr", "  upscore", "Not used from the file:", "  fc8"
     ]  # fmt: skip
+
+
+def test_what_is_saved_of_a_network_without_weights_is_what_fills_one(tmp_path, fcn8s_file):
+    layers = {name: arrays for name, arrays in fcn_layers(stride=8).items() if "score" not in name}
+    layers["fc8"] = ("InnerProduct", [random(1000, 4), random(1000)])
+    classifier = write_caffemodel(tmp_path / "vgg16.caffemodel", layers, v1=True)
+
+    def build():
+        return keras_fcn.FCN8s(
+            3,
+            backbone=VGG16(alpha=1 / 8, fc_filters=4, normalization="torch"),
+            upsampling="learned",
+        )
+
+    for path in (fcn8s_file, classifier):
+        file = open_weight_file(path)
+        filled = build()
+        report = assign_weights(filled, file)
+        with keras.StatelessScope(initialize_variables=False):
+            model = build()
+            assert fill_when_saved(model, file) == report
+            save_model(model, tmp_path / "n.keras")
+        saved = keras.saving.load_model(tmp_path / "n.keras")
+
+        assert report.notes  # the normalization is folded into the first convolution
+        for one, other in zip(saved.get_weights(), filled.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.full
+def test_a_file_of_540_mb_is_converted_in_less_than_1_5_gb(tmp_path):
+    layers = fcn_layers(heads={"": 21}, stride=8, width=4096, alpha=1)
+    with (tmp_path / "fcn8s.caffemodel").open("wb") as file:
+        for name, entry in layers.items():
+            kind, arrays = entry if isinstance(entry, tuple) else ("Convolution", entry)
+            blobs = b"".join(
+                field(7, field(7, b"".join(field(1, size) for size in array.shape))
+                      + field(5, (array / 100).tobytes()))
+                for array in arrays
+            )  # fmt: skip
+            file.write(field(100, field(1, name.encode()) + field(2, kind.encode()) + blobs))
+    code = "from keras_fcn_cli.main import main; main()"
+    arguments = ["convert", "--from", tmp_path / "fcn8s.caffemodel", "--variant", "fcn8s"]
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments, "--output", tmp_path / "n.keras"]
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+
+    assert status == 0
+    assert usage.ru_maxrss * 1024 < 1.5e9
+    model = load_model(tmp_path / "n.keras")
+    expected = layers["fc6"][0].transpose(2, 3, 1, 0) / 100
+    np.testing.assert_array_equal(model.get_layer("fc6").kernel, expected)
 
 
 def test_a_fourth_channel_starts_as_the_mean_of_the_colors(tmp_path):

@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 import keras_fcn
 from keras_fcn.backbones import VGG16, create
 from keras_fcn.layers import ImageNormalization
+from keras_fcn.weights import source
 from keras_fcn.weights.architecture import network_arguments
 from keras_fcn.weights.convert import load_weight_file, open_weight_file
 from keras_fcn.weights.pytorch import open_state_dict, read_state_dict
@@ -216,6 +217,17 @@ def test_half_precision_is_read(tmp_path):
     tensors = read_state_dict(write(tmp_path / "x.safetensors", {"a": values}))
 
     np.testing.assert_array_equal(tensors["a"].read(), values)
+
+
+def test_parts_of_a_tensor_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(source, "_BLOCK", 8)
+    values, scalar = random(5, 2, 3), np.array(3, "float32")
+    tensors = read_state_dict(write(tmp_path / "x.safetensors", {"a": values, "b": scalar}))
+
+    for size in (6, 3):  # whole rows of the file, and halves
+        rows = np.concatenate([rows for _, rows in tensors["a"].rows(size)])
+        np.testing.assert_array_equal(rows, values.reshape(-1, size))
+    assert tensors["b"].read() == 3
 
 
 def test_pickles_without_pytorch_say_what_to_do(tmp_path, monkeypatch):
