@@ -102,3 +102,7 @@ def commands(options: Namespace) -> Iterator[tuple[str, list[str]]]:
         "benchmark", "--model", model, "--size", size, "--rounds", "1", "--output",
         str(out / "benchmark"), *overwrite,
     ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
