@@ -17,6 +17,8 @@ from keras_fcn.backbones import (
     create,
 )
 
+from keras_fcn.weights import transfer
+
 from ..helpers import TAPS, tiny_layers
 
 
