@@ -16,7 +16,6 @@ from keras_fcn.backbones import (
     backbone_names,
     create,
 )
-
 from keras_fcn.weights import transfer
 
 from ..helpers import TAPS, tiny_layers
