@@ -104,7 +104,7 @@ class LabelSpec:
 
 
 # Names that layers (`score_fr`, `score_pool4`) and metrics (`val_loss`) have already.
-_RESERVED_HEADS = ("fr", "pool3", "pool4", "fused", "val")
+_RESERVED_HEADS = ("fr", "pool2", "pool3", "pool4", "fused", "val")
 # What users pass and get: one spec for a single head, else one per head by name.
 Labels = LabelSpec | dict[str, LabelSpec]
 

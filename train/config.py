@@ -142,7 +142,7 @@ class DataConfig(Section):
     )
     loss_share: float = _setting(
         1.0,
-        "Share of the cells of the finest logits (32, 16 or 8 pixels wide) that count in the "
+        "Share of the cells of the finest logits (32, 16, 8 or 4 pixels wide) that count in the "
         "loss, drawn for each image: the paper's patch sampling.",
         "SHARE",
     )
@@ -177,8 +177,9 @@ class ModelConfig(Section):
 
     title: ClassVar[str] = "model"
 
-    variant: Literal["fcn32s", "fcn16s", "fcn8s", "fcn8s_atonce"] = _setting(
-        "fcn8s", "Stride of the finest features in use: 32, 16 or 8; at-once scales the skips down."
+    variant: Literal["fcn32s", "fcn16s", "fcn8s", "fcn8s_atonce", "fcn4s"] = _setting(
+        "fcn8s",
+        "Stride of the finest features in use: 32, 16, 8 or 4; at-once scales the skips down.",
     )
     modalities: tuple[str, ...] | None = _setting(
         None,

@@ -11,7 +11,7 @@ from keras_fcn.models import FCN, VARIANTS
 from .config import BackboneConfig, ModelConfig
 
 # Pixels from one of the finest logits to the next, by variant.
-STRIDES = {"fcn32s": 32, "fcn16s": 16, "fcn8s": 8, "fcn8s_atonce": 8}
+STRIDES = {"fcn32s": 32, "fcn16s": 16, "fcn8s": 8, "fcn8s_atonce": 8, "fcn4s": 4}
 
 
 # The mean and the deviation of each band.

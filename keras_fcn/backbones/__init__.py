@@ -1,4 +1,4 @@
-"""Backbones: normalized images in, features at strides 8, 16 and 32 out.
+"""Backbones: normalized images in, features at strides 4, 8, 16 and 32 out.
 
 `BACKBONES` is the table of those that `FCN8s(backbone="...")` takes by name. A new one is a
 subclass of `Backbone` (or of `Application`, for a network of Keras) and a row in the table.

@@ -14,18 +14,20 @@ from keras_fcn.backbones.blocks import classifier_block
 from keras_fcn.files import first_line
 from keras_fcn.layers.normalization import NormalizationMode
 
-STRIDES = {"P3": 8, "P4": 16, "P5": 32}
-Taps = tuple[str | None, str | None, str | None]
+STRIDES = {"P2": 4, "P3": 8, "P4": 16, "P5": 32}
+# The first of four, or of three the missing one, is at stride 4.
+Taps = tuple[str | None, ...]
 Constructor = Callable[..., keras.Model]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelBackbone(Backbone):
-    """A backbone that is a Keras model, of which three layers are tapped.
+    """A backbone that is a Keras model, of which some layers are tapped.
 
     Args:
-        taps: Names of the layers whose outputs are the features at strides 8, 16 and 32; `None`
-            is the output of the model.
+        taps: Names of the layers whose outputs are the features at strides 4, 8, 16 and 32, or
+            at strides 8, 16 and 32, with which there is no FCN-4s; `None` is the output of the
+            model.
         **kwargs: As for every `Backbone`.
     """
 
@@ -33,10 +35,11 @@ class ModelBackbone(Backbone):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.taps) != 3:
+        if len(self.taps) not in (3, 4):
             raise ValueError(
                 "`taps` must name the layers of the backbone at strides 8, 16 and 32, such as "
-                f'taps=("block3", "block4", "block5"). Received: taps={self.taps}.'
+                'taps=("block3", "block4", "block5"), or at strides 4, 8, 16 and 32. '
+                f"Received: taps={self.taps}."
             )
         object.__setattr__(self, "taps", tuple(self.taps))  # a list, from JSON
 
@@ -57,7 +60,7 @@ class ModelBackbone(Backbone):
     def tapped_model(
         self, num_channels: int, weights: str | None = None, suffix: str = ""
     ) -> keras.Model:
-        """Returns the model with the outputs `"P3"`, `"P4"` and `"P5"`.
+        """Returns the model with the outputs `"P3"`, `"P4"` and `"P5"`, and `"P2"` if tapped.
 
         Args:
             num_channels: Number of channels of the images.
@@ -70,7 +73,7 @@ class ModelBackbone(Backbone):
         model = self.network(num_channels, weights)
         outputs = {
             level: model.output if tap is None else _layer_output(model, tap)
-            for level, tap in zip(STRIDES, self.taps, strict=True)
+            for level, tap in zip(_levels(self.taps), self.taps, strict=True)
         }
         features = keras.Model(model.input, outputs, name=model.name + suffix)
         _check_strides(features, self.taps)
@@ -85,15 +88,16 @@ class TappedModel(ModelBackbone):
     Args:
         model: The model, images in, any outputs. Its layers become part of the network, so it
             fits into one network, and not into late fusion.
-        taps: Names of its layers at strides 8, 16 and 32; `None` for its output.
+        taps: Names of its layers at strides 8, 16 and 32, or 4, 8, 16 and 32; `None` for its
+            output.
         normalization: `ImageNormalization` mode of the images; `"none"` by default.
         mean: For `normalization="caffe"` and for depth: the mean of each channel.
         fc_filters: Width of a 3x3 convolution before the coarsest score layer; 0 for none.
         dropout: Dropout before the coarsest score layer.
 
     Raises:
-        ValueError: If `taps` are not three, `weights` is given, or the model takes images of
-            another size than the network gives it.
+        ValueError: If `taps` are not three or four, `weights` is given, or the model takes images
+            of another size than the network gives it.
 
     Example:
         >>> import keras_fcn
@@ -206,7 +210,12 @@ class ScalableApplication(Application):
 class ResNet50(Application):
     """ResNet50 (He et al., CVPR 2016)."""
 
-    taps: Taps = ("conv3_block4_out", "conv4_block6_out", "conv5_block3_out")
+    taps: Taps = (
+        "conv2_block3_out",
+        "conv3_block4_out",
+        "conv4_block6_out",
+        "conv5_block3_out",
+    )
 
     name: ClassVar[str] = "resnet50"
     trained_with: ClassVar[NormalizationMode] = "caffe"
@@ -218,7 +227,7 @@ class ResNet50(Application):
 class MobileNet(ScalableApplication):
     """MobileNet (Howard et al., 2017); `alpha` is its width multiplier."""
 
-    taps: Taps = ("conv_pw_5_relu", "conv_pw_11_relu", "conv_pw_13_relu")
+    taps: Taps = ("conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu", "conv_pw_13_relu")
 
     name: ClassVar[str] = "mobilenet"
     trained_with: ClassVar[NormalizationMode] = "tf"
@@ -241,7 +250,12 @@ class MobileNetV2(ScalableApplication):
         'fcn8s_mobilenet_v2'
     """
 
-    taps: Taps = ("block_6_expand_relu", "block_13_expand_relu", "out_relu")
+    taps: Taps = (
+        "block_3_expand_relu",
+        "block_6_expand_relu",
+        "block_13_expand_relu",
+        "out_relu",
+    )
 
     name: ClassVar[str] = "mobilenet_v2"
     trained_with: ClassVar[NormalizationMode] = "tf"
@@ -253,7 +267,12 @@ class MobileNetV2(ScalableApplication):
 class MobileNetV3Small(ScalableApplication):
     """MobileNetV3, small (Howard et al., ICCV 2019); `alpha` is its width multiplier."""
 
-    taps: Taps = ("expanded_conv_2_add", "expanded_conv_7_add", None)
+    taps: Taps = (
+        "expanded_conv_project_bn",
+        "expanded_conv_2_add",
+        "expanded_conv_7_add",
+        None,
+    )
 
     name: ClassVar[str] = "mobilenet_v3_small"
     trained_with: ClassVar[NormalizationMode] = "tf"
@@ -266,7 +285,7 @@ class MobileNetV3Small(ScalableApplication):
 class MobileNetV3Large(ScalableApplication):
     """MobileNetV3, large (Howard et al., ICCV 2019); `alpha` is its width multiplier."""
 
-    taps: Taps = ("expanded_conv_5_add", "expanded_conv_11_add", None)
+    taps: Taps = ("expanded_conv_2_add", "expanded_conv_5_add", "expanded_conv_11_add", None)
 
     name: ClassVar[str] = "mobilenet_v3_large"
     trained_with: ClassVar[NormalizationMode] = "tf"
@@ -279,7 +298,12 @@ class MobileNetV3Large(ScalableApplication):
 class EfficientNetV2B0(Application):
     """EfficientNetV2-B0 (Tan and Le, ICML 2021)."""
 
-    taps: Taps = ("block4a_expand_activation", "block6a_expand_activation", "top_activation")
+    taps: Taps = (
+        "block2b_add",
+        "block4a_expand_activation",
+        "block6a_expand_activation",
+        "top_activation",
+    )
 
     name: ClassVar[str] = "efficientnet_v2_b0"
     trained_with: ClassVar[NormalizationMode] = "torch"
@@ -293,6 +317,7 @@ class ConvNeXtTiny(Application):
     """ConvNeXt-Tiny (Liu et al., CVPR 2022)."""
 
     taps: Taps = (
+        "convnext_tiny_stage_0_block_2_identity",
         "convnext_tiny_stage_1_block_2_identity",
         "convnext_tiny_stage_2_block_8_identity",
         None,
@@ -309,11 +334,16 @@ class ConvNeXtTiny(Application):
 class DenseNet121(Application):
     """DenseNet121 (Huang et al., CVPR 2017)."""
 
-    taps: Taps = ("pool3_relu", "pool4_relu", "relu")
+    taps: Taps = ("pool2_relu", "pool3_relu", "pool4_relu", "relu")
 
     name: ClassVar[str] = "densenet121"
     trained_with: ClassVar[NormalizationMode] = "torch"
     constructor: ClassVar[Constructor] = staticmethod(keras.applications.DenseNet121)
+
+
+def _levels(taps: Taps) -> list[str]:
+    """Returns the names of the features of three or four taps."""
+    return list(STRIDES)[-len(taps) :]
 
 
 def _layer_output(model: keras.Model, name: str) -> KerasTensor:
@@ -348,7 +378,8 @@ def _check_strides(features: keras.Model, taps: Taps) -> None:
     _, height, width, channels = features.inputs[0].shape
     size = (height or 64, width or 64)
     shapes = features.compute_output_shape((1, *size, channels))
-    for (level, stride), tap in zip(STRIDES.items(), taps, strict=True):
+    for level, tap in zip(_levels(taps), taps, strict=True):
+        stride = STRIDES[level]
         expected = (size[0] // stride, size[1] // stride)
         if tuple(shapes[level][1:3]) != expected:
             raise ValueError(

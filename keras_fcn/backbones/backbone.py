@@ -14,7 +14,7 @@ REFERENCE_BORDER = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A feature extractor: normalized images in, features at strides 8, 16 and 32 out.
+    """A feature extractor: normalized images in, features at strides 4 to 32 out.
 
     It consists of settings only, until `FCN` calls it. Each call builds new layers, so that a
     network with late fusion gets one set of layers per modality.
@@ -37,7 +37,8 @@ class Backbone:
         suffix: Appended to the names of the layers, or of the model that contains them.
 
     Returns:
-        `"P3"`, `"P4"`, `"P5"`: features at strides 8, 16 and 32.
+        `"P3"`, `"P4"`, `"P5"`: features at strides 8, 16 and 32; and of most backbones `"P2"`
+        at stride 4, which FCN-4s needs.
 
     Raises:
         ValueError: If an argument is out of range.

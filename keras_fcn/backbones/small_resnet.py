@@ -58,7 +58,7 @@ class SmallResNet(ScalableApplication):
     `alpha` is its width multiplier.
     """
 
-    taps: Taps = ("s8", "s16", "s32")
+    taps: Taps = ("s4", "s8", "s16", "s32")
     fc_filters: int = 128
 
     name: ClassVar[str] = "small_resnet"

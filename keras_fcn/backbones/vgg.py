@@ -16,7 +16,7 @@ FILTERS = (64, 128, 256, 512, 512)
 
 @dataclass(frozen=True, kw_only=True)
 class VGG(ReferenceBackbone):
-    """What VGG16 and VGG19 share; returns the outputs of pool3, pool4 and drop7.
+    """What VGG16 and VGG19 share; returns the outputs of pool2 to pool4 and drop7.
 
     Layers have the names of `keras.applications`, so that its weights fit, except for fc6 and
     fc7: the two fully connected layers as convolutions.
@@ -59,7 +59,7 @@ class VGG(ReferenceBackbone):
         x = layers.Dropout(self.dropout, name=f"drop6{suffix}")(x)
         x = conv(x, self.fc_filters, 1, "fc7", self.padding)
         x = layers.Dropout(self.dropout, name=f"drop7{suffix}")(x)
-        return {"P3": features["P3"], "P4": features["P4"], "P5": x}
+        return {level: features[level] for level in ("P2", "P3", "P4")} | {"P5": x}
 
 
 @keras.saving.register_keras_serializable(package="keras_fcn")

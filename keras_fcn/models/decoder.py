@@ -16,7 +16,7 @@ from keras_fcn.layers import CropLike
 from keras_fcn.models.geometry import grid_of
 
 Upsampling = Literal["fixed", "inner", "learned"]
-# Suffix of a stream's layers -> its features: "P3", "P4" and "P5" at strides 8, 16 and 32.
+# Suffix of a stream's layers -> its features: "P2" to "P5" at strides 4, 8, 16 and 32.
 Streams = Mapping[str, Mapping[str, KerasTensor]]
 
 
@@ -26,30 +26,32 @@ def prepare_skips(
     filters: int,
     suffix: str,
 ) -> dict[str, KerasTensor]:
-    """Returns the features with what comes before the scores of pool4 and pool3.
+    """Returns the features with what comes before the scores of pool4, pool3 and pool2.
 
     Args:
-        features: `"P3"`, `"P4"`, `"P5"`, from a backbone.
+        features: `"P3"`, `"P4"`, `"P5"`, and perhaps `"P2"`, from a backbone.
         scales: Factors on pool4 and pool3; 1 for none.
         filters: Width of a 3x3 convolution on each; 0 for none.
         suffix: Appended to the name of each layer.
     """
     prepared = dict(features)
-    for level, pool, scale in zip(("P4", "P3"), ("pool4", "pool3"), scales, strict=True):
-        x = features[level]
-        if scale != 1.0:
-            x = layers.Rescaling(scale, dtype="float32", name=f"scale_{pool}{suffix}")(x)
-        prepared[level] = convolution_block(x, filters, f"skip_{pool}", suffix)
+    for level, pool, scale in (("P4", "pool4", scales[0]), ("P3", "pool3", scales[1]),
+                               ("P2", "pool2", 1.0)):  # fmt: skip
+        if level in features:
+            x = features[level]
+            if scale != 1.0:
+                x = layers.Rescaling(scale, dtype="float32", name=f"scale_{pool}{suffix}")(x)
+            prepared[level] = convolution_block(x, filters, f"skip_{pool}", suffix)
     return prepared
 
 
 @dataclass(frozen=True)
 class Head:
-    """Computes scores at strides 32, 16 and 8, and sums them at the size of the image.
+    """Computes scores at strides 32, 16, 8 and 4, and sums them at the size of the image.
 
     Args:
         num_classes: Number of classes.
-        stride: Stride of the finest features to score: 32, 16 or 8.
+        stride: Stride of the finest features to score: 32, 16, 8 or 4.
         upsampling: Which transposed convolutions are trained: none of them, `"fixed"`; all but
             the last, `"inner"`; or all, `"learned"`.
         kernel: Size of their kernels for a factor f: `"2f"` or `"2f-1"`.
@@ -70,8 +72,8 @@ class Head:
     suffix: str = ""
 
     def __post_init__(self) -> None:
-        if self.stride not in (8, 16, 32):
-            raise ValueError(f"`stride` must be 8, 16 or 32. Received: stride={self.stride}.")
+        if self.stride not in (4, 8, 16, 32):
+            raise ValueError(f"`stride` must be 4, 8, 16 or 32. Received: stride={self.stride}.")
         if self.upsampling not in get_args(Upsampling):
             raise ValueError(
                 '`upsampling` must be "fixed", "inner" or "learned". '
@@ -97,7 +99,13 @@ class Head:
 
         x = self._upsample(x, 2, "upscore_pool4")
         x = self._fuse(x, self._score(streams, "P3", "score_pool3"), "pool3")
-        x = self._upsample(x, 8, "upscore8", last=True)
+        if self.stride == 8:
+            x = self._upsample(x, 8, "upscore8", last=True)
+            return self._crop(x, images, "score")
+
+        x = self._upsample(x, 2, "upscore_pool3")
+        x = self._fuse(x, self._score(streams, "P2", "score_pool2"), "pool2")
+        x = self._upsample(x, 4, "upscore4", last=True)
         return self._crop(x, images, "score")
 
     def _score(self, streams: Streams, level: str, name: str) -> KerasTensor:

@@ -1,4 +1,4 @@
-"""Fully convolutional networks: FCN-32s, FCN-16s and FCN-8s on any backbone."""
+"""Fully convolutional networks: FCN-32s, FCN-16s, FCN-8s and FCN-4s on any backbone."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,14 +34,15 @@ class FCN(keras.Model):
 
     It takes images of any size and returns logits of the same size: the
     backbone's features at stride 32 are scored by a 1x1 convolution, upsampled
-    bilinearly, and summed with the scores of the features at strides 16 and 8.
-    Use it through `FCN32s`, `FCN16s` and `FCN8s`, which only set `stride`.
+    bilinearly, and summed with the scores of the features at strides 16 and 8,
+    and 4 on request. Use it through `FCN32s`, `FCN16s`, `FCN8s` and `FCN4s`, which
+    only set `stride`.
 
     Args:
         num_classes: Number of classes, background included, 2 to 255; or for
             several heads on one trunk a number per head, such as
             `{"semantic": 33, "geometric": 3}`.
-        stride: Stride of the finest features that are scored: 32, 16 or 8.
+        stride: Stride of the finest features that are scored: 32, 16, 8 or 4.
         backbone: A backbone with its settings, such as
             `keras_fcn.backbones.MobileNetV2(alpha=0.35, weights="imagenet")`; or a name from
             `keras_fcn.backbones.backbone_names()`, for that backbone with its defaults. For a
@@ -151,6 +152,7 @@ class FCN(keras.Model):
             for suffix, x in normalize(images, modalities, fusion, backbone).items():
                 x = pad(x, backbone.border_width, suffix)
                 features = build_features(x, suffix)
+                _check_has_stride(features, stride, backbone)
                 streams[suffix] = prepare_skips(features, skip_scales, skip_filters, suffix)
             logits = {head: decode(streams, images) for head, decode in decoders.items()}
         super().__init__(
@@ -291,6 +293,20 @@ def FCN8s(num_classes: NumClasses, **kwargs: Any) -> FCN:
     return FCN(num_classes, stride=8, **kwargs)
 
 
+def FCN4s(num_classes: NumClasses, **kwargs: Any) -> FCN:
+    """Returns the network that adds the scores at strides 16, 8 and 4; arguments as for `FCN`.
+
+    It is not in the paper, which stops at FCN-8s: it found that finer layers add little. They do
+    for regions of a few pixels, such as the poles and signs of CamVid. AlexNet and GoogLeNet have
+    no features for it.
+
+    Example:
+        >>> FCN4s(21, backbone="mobilenet_v2").name
+        'fcn4s_mobilenet_v2'
+    """
+    return FCN(num_classes, stride=4, **kwargs)
+
+
 def FCN8sAtOnce(num_classes: NumClasses, **kwargs: Any) -> FCN:
     """Returns an FCN-8s that is trained at once, not in stages; arguments as for `FCN`.
 
@@ -310,7 +326,18 @@ VARIANTS: dict[str, Callable[..., FCN]] = {
     "fcn16s": FCN16s,
     "fcn8s": FCN8s,
     "fcn8s_atonce": FCN8sAtOnce,
+    "fcn4s": FCN4s,
 }
+
+
+def _check_has_stride(
+    features: Mapping[str, keras.KerasTensor], stride: int, backbone: Backbone
+) -> None:
+    if stride == 4 and "P2" not in features:
+        raise ValueError(
+            f"`stride` must be 8, 16 or 32 for {backbone.name!r}, which returns no features at "
+            "stride 4. Received: stride=4. (A TappedModel does if it has four `taps`.)"
+        )
 
 
 def _heads(num_classes: NumClasses, labels: Labels | None) -> Heads:

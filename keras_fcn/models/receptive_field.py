@@ -127,7 +127,7 @@ def summarize(model: keras.Model, size: tuple[int, int] = (500, 500)) -> Summary
     if not walk.scores:
         raise ValueError(
             "The model must be a network of keras_fcn, with convolutions named score_fr, "
-            f"score_pool4 or score_pool3. Received: {model.name!r}, which has none."
+            f"score_pool4, score_pool3 or score_pool2. Received: {model.name!r}, which has none."
         )
     upsampling = sum(layer.count_params() for layer in walk.transposed)
     scores = sorted(walk.scores, key=lambda score: -score.stride)

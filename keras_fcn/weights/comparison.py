@@ -35,7 +35,7 @@ _INERT = (
     *("name", "dtype", "trainable", "batch_shape", "batch_input_shape", "build_config", "seed"),
     *("rate", "momentum", "inbound_nodes", "input_layers", "output_layers", "registered_name"),
 )
-_POOLS = {"pool4": 16, "pool3": 8}  # the coarsest stride of a network that scores it
+_POOLS = {"pool4": 16, "pool3": 8, "pool2": 4}  # the coarsest stride of a network that scores it
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def normalizations_of(model: "FCN") -> dict[str, ImageNormalization]:
 
 
 def has_skip(model: "FCN", pool: str) -> bool:
-    """Returns whether a network scores `"pool4"` or `"pool3"`."""
+    """Returns whether a network scores `"pool4"`, `"pool3"` or `"pool2"`."""
     return model.stride <= _POOLS[pool]
 
 
@@ -197,7 +197,11 @@ def _backbones(source: "FCN", target: "FCN") -> list[Difference]:
     if type(ours) is not type(theirs):
         return [Difference("backbone", ours.name, theirs.name)]
     names = [field.name for field in fields(ours) if field.name not in _NOT_COMPARED]
-    pairs = [Difference(n, getattr(ours, n), getattr(theirs, n), of_backbone=True) for n in names]
+    settings = [{name: getattr(backbone, name) for name in names} for backbone in (ours, theirs)]
+    if "taps" in names and (source.stride, target.stride) != (4, 4):
+        for values in settings:  # without the tap at stride 4, which one of them does not use
+            values["taps"] = values["taps"][-3:]
+    pairs = [Difference(n, settings[0][n], settings[1][n], of_backbone=True) for n in names]
     models = [getattr(backbone, "model", None) for backbone in (ours, theirs)]
     if isinstance(models[0], keras.Model) and isinstance(models[1], keras.Model):
         pairs += _layers(*models)

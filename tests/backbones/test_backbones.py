@@ -16,6 +16,7 @@ from keras_fcn.backbones import (
     backbone_names,
     create,
 )
+from keras_fcn.weights import transfer
 
 from ..helpers import TAPS, tiny_layers
 
@@ -204,6 +205,42 @@ def test_taps_that_do_not_exist_or_fit():
         keras_fcn.FCN8s(3, backbone=TappedModel(tiny_layers(), taps=("s16", "s16", "s32")))
     with pytest.raises(ValueError, match="`taps` must name the layers"):
         TappedModel(tiny_layers())
+
+
+@pytest.mark.parametrize("name", backbone_names())
+def test_fcn4s_scores_features_at_stride_4_where_there_are_some(name):
+    small = {"alpha": 0.05, "fc_filters": 4} if name.startswith("vgg") else {}
+    backbone = create(name, **small)
+    if name.startswith(("alexnet", "googlenet")):
+        with pytest.raises(ValueError, match=f"8, 16 or 32 for '{name}'.*no features at stride 4"):
+            keras_fcn.FCN4s(3, backbone=backbone)
+        return
+
+    model = keras_fcn.FCN4s(3, backbone=backbone, input_shape=(64, 96, 3))
+
+    assert model.get_layer("score_pool2").output.shape[1:3] == (16, 24)
+    assert model.get_layer("upscore4").output.shape[1:3] == (64, 96)
+
+
+def test_three_taps_are_enough_for_the_other_networks():
+    fine, coarse = SmallResNet(alpha=0.125), SmallResNet(alpha=0.125, taps=("s8", "s16", "s32"))
+    source = keras_fcn.FCN8s(3, backbone=coarse)
+    for weight in source.weights:
+        weight.assign(np.random.default_rng(0).uniform(0, 1, weight.shape))
+
+    with pytest.raises(ValueError, match="`stride` must be 8, 16 or 32 for 'small_resnet'"):
+        keras_fcn.FCN4s(3, backbone=coarse)
+    target = keras_fcn.FCN4s(3, backbone=fine)
+    transfer(source, target)
+
+    # All layers but the last upsampling and the new ones.
+    image = np.random.default_rng(1).uniform(0, 255, (1, 64, 64, 3))
+    fused = [
+        keras.Model(model.input, model.get_layer("fuse_pool3").output)(image)
+        for model in (source, target)
+    ]
+    np.testing.assert_array_equal(*fused)
+    assert not np.any(target.get_layer("score_pool2").kernel)
 
 
 def test_layers_of_the_small_network_are_called_alike_in_every_copy():

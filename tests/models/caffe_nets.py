@@ -104,7 +104,7 @@ def vgg16(net, data, border, width, fc, suffix="", blocks=VGG16):
         x = features[block] = net.pool(f"pool{block}{suffix}", x)
     x = net.conv(f"fc6{suffix}", x, fc, 7)
     x = net.conv(f"fc7{suffix}", x, fc, 1)
-    return {"pool3": features[3], "pool4": features[4], "fr": x}
+    return {"pool2": features[2], "pool3": features[3], "pool4": features[4], "fr": x}
 
 
 def caffenet(net, data, border, width, fc):
@@ -153,10 +153,10 @@ def head(net, score, data, classes, stride, *, margin, offset, inner, suffix="")
     """Scores, upsampling and crops.
 
     Args:
-        score: Function from "fr", "pool4" or "pool3" to the name of its scores.
+        score: Function from "fr", "pool4", "pool3" or "pool2" to the name of its scores.
         margin: What the deconvolutions' kernels lack of twice their stride.
         offset: Crop offset of the last scores.
-        inner: Those of pool4 and pool3; `None` crops the upsampled scores at 0 instead.
+        inner: Those of pool4, pool3 and pool2; `None` crops the upsampled scores at 0 instead.
     """
 
     def deconv(name, x, factor):
@@ -179,7 +179,11 @@ def head(net, score, data, classes, stride, *, margin, offset, inner, suffix="")
             x = deconv("upscore16", x, 16)
         else:
             x = fuse(deconv("upscore_pool4", x, 2), "pool3", inner[1])
-            x = deconv("upscore8", x, 8)
+            if stride == 8:
+                x = deconv("upscore8", x, 8)
+            else:
+                x = fuse(deconv("upscore_pool3", x, 2), "pool2", inner[2])
+                x = deconv("upscore4", x, 4)
     return net.crop(f"score{suffix}", x, data, offset)
 
 

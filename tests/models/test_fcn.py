@@ -154,7 +154,7 @@ def test_labels_travel_with_the_model():
         ({"num_classes": 1}, r"`num_classes` must be in \[2, 255\].*use 2"),
         ({"num_classes": 256}, r"`num_classes` must be in \[2, 255\]"),
         ({"num_classes": 2.0}, "`num_classes` must be a whole number"),
-        ({"stride": 4}, "`stride` must be 8, 16 or 32. Received: stride=4"),
+        ({"stride": 2}, "`stride` must be 4, 8, 16 or 32. Received: stride=2"),
         ({"backbone": "vgg"}, "`backbone` must be an object such as .* or one of vgg16, vgg19"),
         ({"backbone": keras.Sequential()}, "`backbone` must be .*TappedModel.* Received: .*Seq"),
         ({"upsampling": "bilinear"}, '`upsampling` must be "fixed", "inner" or "learned"'),

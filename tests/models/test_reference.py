@@ -19,9 +19,11 @@ from . import caffe_nets
 
 ALPHA, FC = 0.06, 10
 VOC_MEAN = (104.00699, 116.66877, 122.67892)
-VARIANTS = {32: keras_fcn.FCN32s, 16: keras_fcn.FCN16s, 8: keras_fcn.FCN8s}
-# fcn-berkeley: crop offsets of the last scores for a border P.
-VGG_OFFSETS = {32: -81, 16: -73, 8: -69}
+VARIANTS = {32: keras_fcn.FCN32s, 16: keras_fcn.FCN16s, 8: keras_fcn.FCN8s, 4: keras_fcn.FCN4s}
+# fcn-berkeley: crop offsets of the last scores for a border P. That of FCN-4s, which it does not
+# have, continues the series: each skip moves the scores by a cell of its stride.
+VGG_OFFSETS = {32: -81, 16: -73, 8: -69, 4: -67}
+VGG_INNER = (5, 9, 17)
 SIZES = [(61, 95), (375, 500)]
 
 
@@ -126,11 +128,11 @@ def vgg16(net, border):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("stride", [32, 16, 8])
+@pytest.mark.parametrize("stride", [32, 16, 8, 4])
 def test_vgg16(stride, size):
     model = build(21, stride)
 
-    check(model, size, 100, vgg16, margin=0, offset=100 + VGG_OFFSETS[stride], inner=(5, 9))
+    check(model, size, 100, vgg16, margin=0, offset=100 + VGG_OFFSETS[stride], inner=VGG_INNER)
 
 
 @pytest.mark.parametrize("border", [82, 91, 117])
