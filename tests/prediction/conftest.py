@@ -11,3 +11,20 @@ from .networks import write
 def exported(tmp_path_factory) -> Callable[[str], Path]:
     """Returns the file of the network in a format, for images of any size."""
     return cache(lambda kind: write(kind, tmp_path_factory.mktemp(kind)))
+
+
+@pytest.fixture(scope="session")
+def elsewhere() -> str:
+    """The start of URLs of files of this machine that only fsspec knows, as of a remote storage."""
+    fsspec = pytest.importorskip("fsspec", reason='pip install "keras_fcn[bulk]"')
+    from fsspec.implementations.local import LocalFileSystem
+
+    class Elsewhere(LocalFileSystem):  # defined here, so that Ray sends it as code
+        protocol = "elsewhere"
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return LocalFileSystem._strip_protocol(path.removeprefix("elsewhere://"))
+
+    fsspec.register_implementation("elsewhere", Elsewhere, clobber=True)
+    return "elsewhere://"
