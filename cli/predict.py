@@ -1,6 +1,7 @@
 """`keras-fcn predict`."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -286,8 +287,11 @@ def _predict_in_bulk(
     failed: list[FilePrediction] = []
     num_done = 0
     try:
-        with progress("Predicting", len(job.remaining)) as bar:
-            for result in job.run(num_workers, gpus_per_worker):
+        with (
+            closing(job.run(num_workers, gpus_per_worker)) as results,
+            progress("Predicting", len(job.remaining)) as bar,
+        ):
+            for result in results:
                 num_done += 1
                 if result.error:
                     failed.append(result)

@@ -12,7 +12,7 @@ import math
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from io import BytesIO, StringIO
@@ -115,7 +115,7 @@ class BulkPrediction:
                 f"`--engine ray` takes a SavedModel for RGB with the signature `encoded`: "
                 f"`keras-fcn export --format savedmodel`. Received: {predictor.path}."
             )
-        self.predictor = predictor
+        self._model = Path(predictor.path or "").absolute()
         self.reading = image_reading or predictor.image_reading
         self._source, images = find_stored_images(inputs, on_left_out)
         self._target, folder = open_storage(output_dir)
@@ -135,7 +135,9 @@ class BulkPrediction:
         if is_local(self._target):
             WrittenFiles().check([Path(self.table)])
 
-    def run(self, num_workers: int = 1, gpus_per_worker: float = 0) -> Iterator[FilePrediction]:
+    def run(
+        self, num_workers: int = 1, gpus_per_worker: float = 0
+    ) -> Generator[FilePrediction, None, None]:
         """Predicts the remaining images and yields the result of each, in no order.
 
         It runs in the Ray cluster of this process; else in that of `$RAY_ADDRESS` or `ray start`;
@@ -146,6 +148,8 @@ class BulkPrediction:
             gpus_per_worker: Share of a GPU that each takes, such as 0.5 for two on one.
         """
         self._write_table([])  # before the work, so that it fails if nothing can be written
+        if not self.remaining:
+            return
         ray = import_ray()
         is_own = not ray.is_initialized()
         if is_own:
@@ -170,12 +174,11 @@ class BulkPrediction:
     ) -> Iterator[FilePrediction]:
         import pyarrow as pa
 
-        if not self.remaining:
-            return
-        rows = BATCH * math.ceil(len(self.remaining) / BATCH / _MAX_BLOCKS)
+        batch = min(BATCH, math.ceil(len(self.remaining) / num_workers))
+        rows = batch * math.ceil(len(self.remaining) / batch / _MAX_BLOCKS)
+        num_workers = min(num_workers, math.ceil(len(self.remaining) / rows))
         table = pa.table({"image": list(self.remaining), "name": list(self.remaining.values())})
         num_cpus = _cpus_per_worker(ray, num_workers, gpus_per_worker)
-        attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts).remote()
         context = ray.data.DataContext.get_current().copy()
         context.enable_progress_bars = False
         context.max_consecutive_actor_init_deaths = _RETRIES
@@ -184,24 +187,24 @@ class BulkPrediction:
                 ray.data.from_arrow([table.slice(i, rows) for i in range(0, len(table), rows)])
                 .map_batches(
                     _reader(self._source),
-                    batch_size=BATCH,
+                    batch_size=batch,
                     batch_format="pyarrow",
                     num_cpus=_CPUS_PER_READING,
                 )
                 .map_batches(
                     _Worker,
-                    batch_size=BATCH,
+                    batch_size=batch,
                     batch_format="pyarrow",
                     compute=ray.data.ActorPoolStrategy(size=num_workers),
                     num_cpus=num_cpus,
                     num_gpus=gpus_per_worker or None,
                     fn_constructor_args=(
-                        str(Path(str(self.predictor.path)).absolute()),
+                        self._model,
                         self.reading,
                         self._target,
                         self._folder,
                         max(1, round(num_cpus)),
-                        attempts,
+                        _attempts(ray),
                     ),
                 )
             )
@@ -252,12 +255,12 @@ def _files(heads: Heads, folder: str, name: str) -> dict[str, str]:
 
 def _cpus_per_worker(ray: Any, num_workers: int, gpus_per_worker: float) -> float:
     """Returns the processors that each worker takes, so that all fit, and the reading beside."""
-    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    resources = [node["Resources"] for node in ray.nodes() if node["Resources"].get("CPU")]
     if gpus_per_worker:
         resources = [of_node for of_node in resources if of_node.get("GPU")]
         if not resources:
             raise ValueError("No machine of the Ray cluster has a GPU. Leave `--gpus` out.")
-    num_cpus = min(of_node.get("CPU", 0) for of_node in resources)
+    num_cpus = min(of_node["CPU"] for of_node in resources)
     per_node = math.ceil(num_workers / len(resources))
     # In hundredths, rounded down.
     return max(1, int(100 * (num_cpus - READER_CPUS) / per_node)) / 100
@@ -292,16 +295,19 @@ def _reader(filesystem: Any) -> Callable[[Any], Any]:
     return read
 
 
-class _Attempts:
-    """Counts how often something began, in a process that no worker ends."""
+def _attempts(ray: Any) -> Any:
+    """Starts a process that counts how often something began, and that no worker ends."""
 
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+    class Attempts:  # defined here for the same reason
+        def __init__(self) -> None:
+            self._counts: Counter[str] = Counter()
 
-    def begin(self, what: str) -> int:
-        """Returns how often it has begun."""
-        self._counts[what] += 1
-        return self._counts[what]
+        def begin(self, what: str) -> int:
+            """Returns how often it has begun."""
+            self._counts[what] += 1
+            return self._counts[what]
+
+    return ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts).remote()
 
 
 class _Worker:
@@ -313,12 +319,12 @@ class _Worker:
         filesystem: Where predictions are written.
         folder: The folder there.
         num_threads: Threads that an operation of TensorFlow runs on.
-        attempts: Ray's handle of `_Attempts`.
+        attempts: What `_attempts` started.
     """
 
     def __init__(
         self,
-        model: str,
+        model: Path,
         reading: ImageReading,
         filesystem: Any,
         folder: str,

@@ -19,8 +19,11 @@ def elsewhere() -> str:
     fsspec = pytest.importorskip("fsspec", reason='pip install "keras_fcn[bulk]"')
     from fsspec.implementations.local import LocalFileSystem
 
-    class Elsewhere(LocalFileSystem):  # defined here, so that Ray sends it as code
+    class Elsewhere(LocalFileSystem):
         protocol = "elsewhere"
+
+        def __reduce__(self) -> tuple[type, tuple[()]]:
+            return LocalFileSystem, ()  # in a worker, which does not know this class
 
         @classmethod
         def _strip_protocol(cls, path: str) -> str:

@@ -43,8 +43,8 @@ def savedmodel(tmp_path_factory):
     )
 
 
-def write_images(folder, count):
-    """Writes files of all kinds, every fiftieth bad; returns their paths, and the bad ones."""
+def write_images(folder, count, bad_every):
+    """Writes files of all kinds, some of them bad; returns their paths, and the bad ones."""
     paths, bad = [], set()
     (folder / "below").mkdir(parents=True)
     for number in range(count):
@@ -69,10 +69,10 @@ def write_images(folder, count):
         if path.suffix in (".jpg", ".jpeg") and image.mode == "P":
             image = image.convert("RGB")
         image.save(path, **options)
-        if number % 50 == 10:
+        if number % bad_every == 10:
             bad.add(path)
             cut = file_bytes(pixels, "JPEG")[:-60]
-            path.write_bytes([b"no image", cut, b""][number // 50 % 3])
+            path.write_bytes([b"no image", cut, b""][number // bad_every % 3])
         paths.append(path)
     # Of the same stem as another: all outputs keep the folders.
     Image.fromarray(picture(30, 40, seed=7)).save(folder / "below" / "0.png")
@@ -82,7 +82,7 @@ def write_images(folder, count):
     return [*paths, folder / "below" / "0.png", large, absent], {*bad, large, absent}
 
 
-def check_equal_to_predict(savedmodel, paths, bad, output, failures, folder):
+def check_equal_to_predict(savedmodel, paths, bad, output, failures, folder, num_killed):
     """Compares files and errors with those of `predict_files`."""
     expected = predict_files(open_predictor(savedmodel), paths, folder, with_overlay=False)
 
@@ -91,13 +91,15 @@ def check_equal_to_predict(savedmodel, paths, bad, output, failures, folder):
     assert {p.relative_to(output): p.read_bytes() for p in output.rglob("*.png")} == written
     assert failures == {str(r.path): r.error for r in expected if r.error}
     assert failures.keys() == {str(path) for path in bad}
-    # Each was written once.
+    # Each was written once, except one that a killed worker had recorded but not renamed yet.
     recorded = [
         json.loads(line)[0]
         for record in output.rglob(RECORD)
         for line in record.read_text().splitlines()
     ]
-    assert sorted(n for n in recorded if n != bulk.FAILURES) == sorted(p.name for p in written)
+    masks = [name for name in recorded if name != bulk.FAILURES]
+    assert set(masks) == {path.name for path in written}
+    assert len(written) <= len(masks) <= len(written) + num_killed
     assert not list(output.rglob(".incomplete-*"))
 
 
@@ -120,17 +122,17 @@ def kill_a_worker():
 
 @pytest.mark.usefixtures("cluster")
 def test_two_workers_of_which_one_is_killed_write_what_predict_does(savedmodel, tmp_path):
-    check_with_a_killed_worker(savedmodel, tmp_path, count=70)
+    check_with_a_killed_worker(savedmodel, tmp_path, count=45, bad_every=15)
 
 
 @pytest.mark.full
 @pytest.mark.usefixtures("cluster")
 def test_500_mixed_files_and_a_killed_worker(savedmodel, tmp_path):
-    check_with_a_killed_worker(savedmodel, tmp_path, count=500)
+    check_with_a_killed_worker(savedmodel, tmp_path, count=500, bad_every=50)
 
 
-def check_with_a_killed_worker(savedmodel, tmp_path, count):
-    paths, bad = write_images(tmp_path / "in", count)
+def check_with_a_killed_worker(savedmodel, tmp_path, count, bad_every):
+    paths, bad = write_images(tmp_path / "in", count, bad_every)
     output = tmp_path / "out"
     job = bulk.BulkPrediction(open_predictor(savedmodel), list(map(str, paths)), str(output))
     killed, results = False, {}
@@ -142,7 +144,9 @@ def check_with_a_killed_worker(savedmodel, tmp_path, count):
     assert killed and results.keys() == set(paths)
     failures = {str(path): error for path, error in results.items() if error}
     assert failures == table_of(output)
-    check_equal_to_predict(savedmodel, paths, bad, output, failures, tmp_path / "expected")
+    check_equal_to_predict(
+        savedmodel, paths, bad, output, failures, tmp_path / "expected", num_killed=1
+    )
 
     # A second start: what is there stays, whoever wrote it.
     again = bulk.BulkPrediction(open_predictor(savedmodel), list(map(str, paths)), str(output))
@@ -155,7 +159,7 @@ def check_with_a_killed_worker(savedmodel, tmp_path, count):
 
 @pytest.mark.full
 def test_a_killed_command_goes_on_where_it_was(savedmodel, tmp_path):
-    paths, bad = write_images(tmp_path / "in", 200)
+    paths, bad = write_images(tmp_path / "in", 200, 50)
     output = tmp_path / "out"
     command = [
         *(sys.executable, "-c", "from keras_fcn_cli.main import main; main()", "predict"),
@@ -186,7 +190,7 @@ def test_a_killed_command_goes_on_where_it_was(savedmodel, tmp_path):
 def test_a_file_that_kills_its_worker_fails_alone(savedmodel, tmp_path, monkeypatch, elsewhere):
     from pyarrow.fs import FSSpecHandler, PyFileSystem
 
-    class Deadly(FSSpecHandler):  # defined here, as `elsewhere` is
+    class Deadly(FSSpecHandler):  # defined here, so that Ray sends it as code
         def open_output_stream(self, path, metadata):
             if "deadly" in path:
                 os.kill(os.getpid(), signal.SIGKILL)
