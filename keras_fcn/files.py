@@ -183,9 +183,7 @@ class WrittenFiles:
             if digest in known:
                 return
             known.add(digest)
-            with suppress(OSError), (target.parent / RECORD).open("ab", buffering=0) as file:
-                # A short line in one call, so that other processes can add theirs meanwhile.
-                file.write(json.dumps([target.name, digest]).encode() + b"\n")
+            _add_to_record(target, digest)
 
     def names(self, folder: Path) -> set[str]:
         """Returns the names of the files that commands wrote in a folder, edited ones included."""
@@ -213,6 +211,20 @@ class WrittenFiles:
                         digests.setdefault(name, set()).add(digest)
             self._digests[folder] = digests
         return self._digests[folder]
+
+
+def record(path: Path, content: Path) -> None:
+    """Records a file as `WrittenFiles.add` does, without reading what the folder's record has.
+
+    For many processes that write millions of new files into one folder.
+    """
+    _add_to_record(path.resolve(), _sha256(content))
+
+
+def _add_to_record(target: Path, digest: str) -> None:
+    with suppress(OSError), (target.parent / RECORD).open("ab", buffering=0) as file:
+        # A short line in one call, so that other processes can add theirs meanwhile.
+        file.write(json.dumps([target.name, digest]).encode() + b"\n")
 
 
 def _is_file(path: Path) -> bool:

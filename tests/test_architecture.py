@@ -181,7 +181,7 @@ def test_every_import_has_a_requirement(package):
     # Not `dev`: a user does not have what only it brings.
     extras = distributions(
         line
-        for extra in ("onnx", "benchmark", "bands", "mediapipe")
+        for extra in ("onnx", "benchmark", "bands", "mediapipe", "bulk")
         for line in requirements("options.extras_require", extra)
     )
 

@@ -145,7 +145,7 @@ def predict_files(
         )
     targets = [
         Target(path, Path(output_dir) / name)
-        for path, name in zip(images, _output_names(images), strict=True)
+        for path, name in zip(images, output_names(images), strict=True)
     ]
     inputs = [*images, *(file for folder in others.values() for file in folder.files)]
     _check_inputs_stay(inputs, targets, outputs)
@@ -426,7 +426,7 @@ def _read(
     return joined(images), shown(images)
 
 
-def _output_names(paths: Sequence[Path]) -> list[str]:
+def output_names(paths: Sequence[Path]) -> list[str]:
     """Returns a name without suffix for each path, all different."""
     stems = [path.stem for path in paths]
     if _all_differ(stems):

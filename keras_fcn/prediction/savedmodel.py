@@ -1,9 +1,11 @@
 """Prediction by a SavedModel."""
 
 import json
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from keras_fcn.labels import Heads
 from keras_fcn.modalities import MODALITIES_FILE, READING_FILE
@@ -19,6 +21,8 @@ from keras_fcn.prediction.predictor import (
 )
 
 _SIGNATURES = {PREDICTIONS: "serving_default", LOGITS: LOGITS}
+_ENCODED = "encoded"
+_MASK = "mask_png_bytes"
 
 
 class SavedModelPredictor(Predictor):
@@ -69,16 +73,32 @@ class SavedModelPredictor(Predictor):
         )
         self.network_size = self.options.size or self.fixed_size
 
-    def _predictions(self, images: np.ndarray) -> Maps:
-        return self._outputs(PREDICTIONS, images)
+    @property
+    def has_encoded(self) -> bool:
+        """Whether `encoded` returns anything: not of a network for other images than RGB."""
+        return _ENCODED in self._loaded.signatures
 
-    def _logits(self, images: np.ndarray) -> Maps:
-        return self._outputs(LOGITS, images)
+    def encoded(self, image_bytes: bytes) -> dict[str, np.ndarray]:
+        """Returns the predictions of each head for an image file, by the signature `encoded`.
 
-    def _outputs(self, output: str, images: np.ndarray) -> Maps:
+        Args:
+            image_bytes: A JPEG or PNG file. Its EXIF orientation is not applied.
+
+        Returns:
+            Predictions by head, uint8, shape `(height, width)`.
+
+        Raises:
+            tf.errors.InvalidArgumentError: If the file is neither, is damaged or too large.
+        """
         import tensorflow as tf
 
-        height, width = images.shape[1:3]
+        outputs = self._loaded.signatures[_ENCODED](image_bytes=tf.constant([image_bytes]))
+        masks = {head: outputs[self.heads.prefix(head) + _MASK][0].numpy() for head in self.heads}
+        # A palette PNG, whose pixels are the predictions.
+        return {head: np.asarray(Image.open(BytesIO(mask))) for head, mask in masks.items()}
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raises ImageSizeError if an image is larger than the model takes."""
         limit, padded = self.options.max_pixels, self.options.padded
         if limit and padded(height) * padded(width) > limit:
             larger = (padded(height), padded(width)) != (height, width)
@@ -88,6 +108,17 @@ class SavedModelPredictor(Predictor):
                 f"{pads}. Run it in "
                 "tiles (`--tile`), or export it again with a larger --max-pixels."
             )
+
+    def _predictions(self, images: np.ndarray) -> Maps:
+        return self._outputs(PREDICTIONS, images)
+
+    def _logits(self, images: np.ndarray) -> Maps:
+        return self._outputs(LOGITS, images)
+
+    def _outputs(self, output: str, images: np.ndarray) -> Maps:
+        import tensorflow as tf
+
+        self.check_size(*images.shape[1:3])
         outputs = self._signatures[output](images=tf.constant(images))
         return {head: outputs[self.heads.prefix(head) + output].numpy() for head in self.heads}
 

@@ -3,8 +3,8 @@ from importlib import import_module
 import pytest
 from keras_fcn_benchmark.scripts import loss_and_metric
 
-SCRIPTS = ("inference_forms", "loss_and_metric", "overfit", "pipeline", "plans", "prediction",
-           "quantization", "training_step")  # fmt: skip
+SCRIPTS = ("bulk", "inference_forms", "loss_and_metric", "overfit", "pipeline", "plans",
+           "prediction", "quantization", "training_step")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

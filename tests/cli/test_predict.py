@@ -284,3 +284,25 @@ def test_failed_images_are_listed_at_the_end(run, channel_model, photos, tmp_pat
         "Error",
     ]
     assert result.exit_code == 1
+
+
+def test_options_of_one_engine_are_refused_for_the_other(run, tmp_path):
+    model = ("predict", "--model", tmp_path, "--output", tmp_path / "out", tmp_path)
+    url = run("predict", "--model", tmp_path, "--output", "s3://bucket/masks", tmp_path)
+    workers = run(*model, "--workers", "2", "--gpus", "0.5")
+    local = run(*model, "--engine", "ray", "--tile", "--format", "npz", "--overlay")
+
+    assert [result.exit_code for result in (url, workers, local)] == [2, 2, 2]
+    assert "URLs, such as s3://bucket/masks, are read and written by --engine ray" in url.stderr
+    assert "--engine ray takes --workers, --gpus." in workers.stderr
+    assert "It takes no --format, --tile, --overlay." in " ".join(local.stderr.split())
+
+
+def test_ray_without_the_extra_is_refused_with_what_to_install(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = run(
+        "predict", "--engine", "ray", "--model", tmp_path, "--output", tmp_path / "out", tmp_path
+    )
+
+    assert result.exit_code == 1
+    assert 'pip install "keras_fcn[bulk]"' in result.stderr
