@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -29,12 +30,14 @@ class ShownExample:
         name: Its `id`.
         picture: RGB, uint8, shape `(height, width, 3)`.
         images: What the network takes, a batch of one.
+        batch: Their labels, as in the batches of a validation.
         labels: The label maps by head.
     """
 
     name: str
     picture: np.ndarray
-    images: tf.Tensor
+    images: np.ndarray
+    batch: Any
     labels: dict[str, np.ndarray]
 
 
@@ -190,9 +193,10 @@ class TrainingData:
             cell_size=self._cell_size,
         )
 
-    def batchnorm_batches(self, count: int) -> list[tf.Tensor]:
+    def batchnorm_batches(self, count: int) -> list[np.ndarray]:
         """Returns the images of the first training batches, on which statistics are measured."""
-        return [images for images, _ in self.training_batches().take(count)] if count else []
+        batches = self.training_batches().take(count) if count else tf.data.Dataset.range(0)
+        return [images for images, _ in batches.as_numpy_iterator()]
 
     def validation_batches(self) -> tf.data.Dataset | None:
         """Returns the validation images at their own sizes, or None without such a split."""
@@ -220,9 +224,10 @@ class TrainingData:
                 example["id"].decode(errors="replace"),
                 example["image"] if is_rgb else picture_of(example["image"]),
                 images,
+                labels,
                 dict(self.heads.by_name(example["label"])),
             )
-            for example, (images, _) in zip(examples, batches, strict=True)
+            for example, (images, labels) in zip(examples, batches.as_numpy_iterator(), strict=True)
         ]
 
     def class_weights(self, loss: LossConfig) -> dict[str, list[float]]:

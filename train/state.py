@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_fcn.data.dataset_fingerprint import DatasetFingerprint
 from keras_fcn.files import replacing
@@ -148,4 +147,4 @@ def _assign(variable: Any, value: np.ndarray) -> None:
         for part in parts[1:]:
             part.assign(np.zeros_like(value))
     else:
-        variable.assign(tf.convert_to_tensor(value))
+        variable.assign(value)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from keras_fcn.confusion_matrix import METRIC_NAMES
 from keras_fcn.datasets import SegmentationDataset
 from keras_fcn.metrics import SegmentationMetrics
 from keras_fcn.models import FCN
 
+from .backend import check_backend, is_jax
 from .callbacks import (
     Checkpoints,
     CsvLog,
@@ -35,7 +35,7 @@ from .callbacks import (
 from .changed_data import accept_changes, find_changes
 from .config import Config, RunConfig
 from .data import TrainingData
-from .devices import Devices, keep_freed_memory
+from .devices import Devices, be_deterministic, keep_data_off_gpus, keep_freed_memory
 from .evaluation_model import EvaluationModel
 from .heads import compile_heads, head_losses, head_metrics, loss_metrics
 from .interrupts import Interrupts
@@ -95,7 +95,9 @@ def fit(
         TrainingInterrupted: After Ctrl-C, with the state saved.
         TrainingDiverged: If the loss is no longer finite.
     """
+    check_backend()
     keep_freed_memory()
+    keep_data_off_gpus()
     if config.run.smoke:
         config = smoke_config(config)
     elif not config.run.resume:
@@ -109,7 +111,7 @@ def _train(
 ) -> TrainingResult:
     keras.utils.set_random_seed(config.run.seed)
     if config.run.deterministic:
-        tf.config.experimental.enable_op_determinism()
+        be_deterministic()
     is_resumed = config.run.resume and workdir.state.is_file()
     backbone = build_backbone(config.backbone)
     # Before anything that takes long: weights that are missing stop a training at once.
@@ -130,7 +132,8 @@ def _train(
             source, pretrained = fill(network, config.model, start)
         metrics = compile_network(network, config, data, pretrained)
     decay = config.optimizer.ema_decay
-    average = MovingAverage(network, decay) if decay else None
+    with devices.run_scope():
+        average = MovingAverage(network, decay) if decay else None
     batches = data.batchnorm_batches(config.optimizer.batchnorm_batches)
     evaluation_model = EvaluationModel(network, data.heads, average, batches, config.loss.name)
     variables = _variables(network, metrics, average, evaluation_model)
@@ -190,7 +193,8 @@ def _train(
             *_strip(evaluation_model, data, workdir, monitor),
             SaveState(state, settings, tracker, guard, interrupts, config.run),
         ]
-        _run(network, data, config.run, tracker, callbacks)
+        with devices.run_scope():
+            _run(network, data, config.run, tracker, callbacks)
     if tracker.stopped:
         print(printable(f"Stopped after {tracker.epoch} epochs: {tracker.stopped}."))
     return _result(workdir, log.rows, monitor)
@@ -233,7 +237,8 @@ def compile_network(
     arguments = {head: {"class_weights": values} for head, values in weights.items()}
     losses = head_losses(data.heads, config.loss.name, config.loss.reduction, arguments)
     metrics = head_metrics(data.heads)
-    jit_compile = config.run.jit_compile
+    # Without it JAX would run each operation by itself.
+    jit_compile = config.run.jit_compile or is_jax()
     compile_heads(
         network, data.heads, losses, metrics, optimizer=optimizer, jit_compile=jit_compile
     )
@@ -312,7 +317,7 @@ def _summary(config: Config, data: TrainingData, devices: Devices, position: Pos
     text = (
         f"{config.model.variant} on {config.backbone.name}, {data.dataset.name}: "
         f"{data.num_examples} training images, {config.run.epochs} epochs of "
-        f"{data.steps_per_epoch} steps, on {', '.join(devices.names)}."
+        f"{data.steps_per_epoch} steps, on {', '.join(devices.names)}{' with JAX' * is_jax()}."
     )
     if position != Position():
         text += f" Resumed after {position.epoch} epochs and {position.step} steps."
@@ -342,7 +347,7 @@ def _metrics(logs: dict[str, float]) -> dict[str, float]:
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for package in ("keras_fcn", "keras", "tensorflow"):
+    for package in ("keras_fcn", "keras", "tensorflow", *(["jax"] if is_jax() else [])):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
