@@ -1,6 +1,7 @@
 """The devices that a training runs on, and their memory."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
@@ -44,6 +45,7 @@ class Devices:
             _check_not_wanted(wanted)
             names = keras.distribution.list_devices()
             if len(names) > 1:
+                _check_equal_hosts()
                 _check_batch_size(len(names), batch_size)
                 self.distribution = keras.distribution.DataParallel(
                     devices=names, auto_shard_dataset=False
@@ -100,6 +102,18 @@ def keep_freed_memory() -> None:
     always use, keeps them. `TF_CPU_ALLOCATOR_USE_BFC=0` in the environment switches it off.
     """
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
+
+
+def _check_equal_hosts() -> None:
+    import jax
+
+    numbers = Counter(device.process_index for device in jax.devices())
+    if len(set(numbers.values())) > 1:
+        listed = ", ".join(f"{number} on host {host}" for host, number in sorted(numbers.items()))
+        raise ValueError(
+            f"All hosts must have equally many devices. They have {listed}. Choose equally many by "
+            "CUDA_VISIBLE_DEVICES, or JAX_PLATFORMS=cpu, in the environment."
+        )
 
 
 def _check_not_wanted(wanted: Sequence[str] | None) -> None:

@@ -19,6 +19,7 @@ from keras_fcn.prediction import load_model
 
 from .backend import compiled, copy_values, in_sequence
 from .heads import head_losses, mean_over_heads
+from .hosts import ALONE, Hosts
 from .moving_average import MovingAverage, batchnorm_step, measure_batchnorm
 
 # Pixels of which the loss is computed at once. Sums of more in float32 are less exact, too.
@@ -39,6 +40,7 @@ class EvaluationModel:
         batchnorm_batches: Training images on which BatchNorm's statistics are
             measured before a validation; without any, the moving ones are used.
         loss: Name of the loss in the logs, as for `keras_fcn.losses.create`.
+        hosts: Those that validate together, each a part of the images.
 
     Attributes:
         heads: As above.
@@ -52,7 +54,9 @@ class EvaluationModel:
         average: MovingAverage | None = None,
         batchnorm_batches: Sequence[np.ndarray] = (),
         loss: str = "crossentropy",
+        hosts: Hosts = ALONE,
     ) -> None:
+        self._hosts = hosts
         self._batchnorm_batches = batchnorm_batches
         self._epoch = -1
         self.network = FCN.from_config({**network.get_config(), "dtype": "float32"})
@@ -103,6 +107,10 @@ class EvaluationModel:
         self.confusion_matrices = count_predictions(
             self._labels_and_predictions(batches), self.heads
         )
+        for head, matrix in self.confusion_matrices.items():
+            matrix.counts = self._hosts.add_up(matrix.counts)
+            matrix.num_ignored = int(self._hosts.add_up(matrix.num_ignored))
+            self._sums[head] = self._hosts.add_up(self._sums[head])
         losses = {}
         logs = {}
         for head, matrix in self.confusion_matrices.items():
@@ -133,7 +141,9 @@ class EvaluationModel:
         return self._step(images, labels)[0]
 
     def save(self, path: Path, origin: dict[str, Any]) -> None:
-        """Writes a `.keras` file in one step."""
+        """Writes a `.keras` file in one step, on the first host."""
+        if not self._hosts.is_first:
+            return
         self.network.origin = origin
         with replacing(path) as temporary:
             self.network.save(temporary)

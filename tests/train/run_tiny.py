@@ -1,9 +1,9 @@
 """Trains the tiny network in a process of its own: `python run_tiny.py '{"settings": {...}}'`.
 
 Keys: `settings` of the configuration; `folder`, true where `dataset` is one; `num_train` images;
-`num_cpus` to split the CPU into; `send`, a signal that the process sends itself, and `at_step`,
-after which. A list of such trainings runs one after the other. Why one stopped is in the standard
-error stream.
+`num_cpus` to split the CPU into; `hosts`, their addresses, and `index`, which of them this is;
+`send`, a signal that the process sends itself, and `at_step`, after which. A list of such trainings
+runs one after the other. Why one stopped is in the standard error stream.
 """
 
 import json
@@ -27,6 +27,7 @@ import helpers  # noqa: E402
 import keras_fcn_train  # noqa: E402
 import tiny_training  # noqa: E402
 from keras_fcn_train.callbacks import SaveState  # noqa: E402
+from keras_fcn_train.hosts import Hosts  # noqa: E402
 
 from keras_fcn.backbones import BACKBONES  # noqa: E402
 
@@ -44,13 +45,17 @@ def train(order):
     config = tiny_training.tiny_config(**order["settings"])
     num_train = {"num_train": order["num_train"]} if "num_train" in order else {}
     dataset = None if order.get("folder") else tiny_training.tiny_dataset(**num_train)
-    keras_fcn_train.fit(config, dataset)
+    keras_fcn_train.fit(config, dataset, hosts=hosts)
 
 
 stopped = []
-for order in orders:
-    try:
-        train(order)
-    except (keras_fcn_train.TrainingStopped, ValueError) as error:
-        stopped.append(str(error))
+hosts = Hosts(tuple(orders[0].get("hosts", [""])), orders[0].get("index", 0))
+with hosts.connected():
+    for order in orders:
+        try:
+            train(order)
+        except (keras_fcn_train.TrainingStopped, ValueError) as error:
+            if "Gloo" in str(error):  # another host was lost
+                raise
+            stopped.append(str(error))
 sys.exit("\n".join(stopped) or None)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,48 @@ def run_on_jax(*orders, **environment):
         check=False,
         env={**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
     )
+
+
+def start_on_hosts(port, *orders, **options):
+    """Starts two hosts, each a process whose parent supervises it; returns the parents."""
+    addresses = [f"127.0.0.1:{port}", f"127.0.0.1:{port + 1}"]
+    script = Path(__file__).with_name("run_tiny.py")
+    parents = []
+    for index in range(2):
+        mine = [
+            # Only one of them sends itself the signal.
+            {k: v for k, v in order.items() if k != "send" or order.get("on") == index}
+            for order in orders
+        ]
+        mine[0] = {**mine[0], "hosts": addresses, "index": index}
+        command = [sys.executable, str(script), json.dumps(mine)]
+        code = f"""
+from keras_fcn_cli.errors import Failure
+from keras_fcn_cli.hosts import supervise
+from keras_fcn_train.hosts import Hosts
+try:
+    supervise(Hosts({tuple(addresses)!r}, {index}), {str(options.get("workdir"))!r}, {command!r})
+except Failure as error:
+    error.show()
+    raise SystemExit(1)
+"""
+        parents.append(
+            subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            )
+        )
+    return parents
+
+
+def free_port():
+    """A port that is free, and the one after it most likely too."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +207,65 @@ def test_what_stops_a_training_is_said(resumed, folder):
     assert not (folder / "diverged" / "best.keras").exists()
     assert "`devices` must be None on JAX, which finds its devices when it starts" in devices
     assert "CUDA_VISIBLE_DEVICES=0,1" in devices
+
+
+@pytest.fixture(scope="module")
+def on_hosts(folder, killed):
+    """Two hosts that trained as the process before, which was alone; their outputs."""
+    settings = {**RESUMED, "workdir": str(folder / "hosts")}
+    parents = start_on_hosts(free_port(), {"settings": settings}, workdir=folder / "hosts")
+    outputs = [parent.communicate() for parent in parents]
+    assert [parent.returncode for parent in parents] == [0, 0], outputs
+    return outputs
+
+
+def test_two_hosts_train_to_the_weights_of_one(on_hosts, folder):
+    (first, _), (second, _) = on_hosts
+
+    assert "This is host 0 of 2, 127.0.0.1:" in first
+    assert "2 epochs of 3 steps, on CPU:0, CPU:" in first
+    # Only the first one tells of the training.
+    assert "Epoch 1" not in second
+    # The images have unequal numbers of valid pixels; BatchNorm and dropout are of whole batches.
+    weights, expected = (
+        keras.models.load_model(folder / name / "last.keras").get_weights()
+        for name in ("hosts", "undisturbed")
+    )
+    for weight, expected_weight in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(weight, expected_weight, rtol=1e-4, atol=1e-6)
+    rows, expected_rows = (read_log(folder / n / "log.csv") for n in ("hosts", "undisturbed"))
+    assert len(rows) == len(expected_rows)
+    for row, expected_row in zip(rows, expected_rows, strict=True):
+        for name in ("loss", "val_loss", "learning_rate"):
+            assert row[name] == pytest.approx(expected_row[name], rel=1e-5), name
+        for name in ("mean_iou", "val_mean_iou", "val_pixel_accuracy"):
+            assert row[name] == pytest.approx(expected_row[name], abs=1e-3), name
+
+
+@pytest.mark.full
+def test_a_lost_host_is_named_and_the_training_goes_on_exactly(on_hosts, folder):
+    settings = {**RESUMED, "workdir": str(folder / "lost")}
+    lost = {"settings": settings, "send": "SIGKILL", "at_step": 5, "on": 1}
+    parents = start_on_hosts(free_port(), lost, workdir=folder / "lost")
+    (_, first), (_, second) = (parent.communicate() for parent in parents)
+
+    assert [parent.returncode for parent in parents] == [1, 1]
+    assert "Error: Host 1 (127.0.0.1:" in first
+    assert f"saved last, in {folder / 'lost'} on host 0, run the same command with --r" in first
+    assert "Check failure stack trace" not in first
+    assert "The training on this host was ended by SIGKILL (often because of" in second
+
+    resumed = {"settings": {**settings, "resume": True}}
+    parents = start_on_hosts(free_port(), resumed, workdir=folder / "lost")
+    outputs = [parent.communicate() for parent in parents]
+    assert [parent.returncode for parent in parents] == [0, 0], outputs
+    assert "Resumed after 1 epochs and 1 steps." in outputs[0][0]
+    weights, expected = (
+        keras.models.load_model(folder / name / "last.keras").get_weights()
+        for name in ("lost", "hosts")
+    )
+    for weight, expected_weight in zip(weights, expected, strict=True):
+        np.testing.assert_array_equal(weight, expected_weight)
 
 
 @pytest.mark.full

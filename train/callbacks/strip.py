@@ -51,7 +51,7 @@ class ValidationStrip(keras.callbacks.Callback):
         heads = self._evaluation_model.heads
         rows = []
         for example in self._examples:
-            predictions = self._evaluation_model.predictions(example.images, example.batch)
+            predictions = self._evaluation_model.predictions(example.images, example.batch_labels)
             row = [example.picture]
             for head in heads:
                 row += [example.labels[head], np.asarray(predictions[head])[0]]
