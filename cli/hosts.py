@@ -106,14 +106,15 @@ def supervise(hosts: Hosts, workdir: str, command: Sequence[str], *, debug: bool
 def _forward(stream: IO[str], lines: list[str], debug: bool) -> None:
     """Shows what a process writes, but for the log of C++ libraries; keeps the last lines."""
     is_native = False
-    for line in stream:
-        lines.append(line)
-        del lines[:-_KEPT_LINES]
-        # A fatal one goes on over several lines, to the end of the process.
-        is_native = bool(_NATIVE.match(line)) or (is_native and _has_fatal(lines))
-        if debug or not is_native:
-            sys.stderr.write(line)
-            sys.stderr.flush()
+    with stream:
+        for line in stream:
+            lines.append(line)
+            del lines[:-_KEPT_LINES]
+            # A fatal one goes on over several lines, to the end of the process.
+            is_native = bool(_NATIVE.match(line)) or (is_native and _has_fatal(lines))
+            if debug or not is_native:
+                sys.stderr.write(line)
+                sys.stderr.flush()
 
 
 def _has_fatal(lines: list[str]) -> bool:

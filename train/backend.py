@@ -9,19 +9,19 @@ import numpy as np
 BACKENDS = ("tensorflow", "jax")
 
 
-def check_backend() -> str:
-    """Returns the backend that Keras runs on.
-
-    Raises:
-        ValueError: If a training does not run on it.
-    """
+def check_backend(*, several_hosts: bool = False) -> None:
+    """Raises ValueError if a training does not run on the backend of Keras."""
     backend = keras.backend.backend()
     if backend not in BACKENDS:
         raise ValueError(
             f"A training runs on {' or '.join(BACKENDS)}; Keras runs on {backend!r} here. Set "
             "KERAS_BACKEND=tensorflow (or jax) in the environment before the program starts."
         )
-    return backend
+    if several_hosts and backend != "jax":
+        raise ValueError(
+            f"A training on several hosts runs on jax; Keras runs on {backend!r} here. Set "
+            "KERAS_BACKEND=jax in the environment before the program starts."
+        )
 
 
 def is_jax() -> bool:

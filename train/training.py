@@ -94,7 +94,8 @@ def fit(
             (`keras_fcn.datasets.from_arrays`), which `open_dataset` cannot open.
         plan: The plan that the configuration follows, to be kept in the workdir.
         hosts: The hosts that train together, on JAX, each in a process that calls this with the
-            same arguments. The first one writes the files; the others need no workdir.
+            same arguments before anything else runs on JAX. The first one writes the files; the
+            others need no workdir.
 
     Raises:
         ValueError: If settings contradict each other, the data or the workdir, another
@@ -102,7 +103,7 @@ def fit(
         TrainingInterrupted: After Ctrl-C, with the state saved.
         TrainingDiverged: If the loss is no longer finite.
     """
-    check_backend()
+    check_backend(several_hosts=hosts.count > 1)
     keep_freed_memory()
     keep_data_off_gpus()
     if config.run.smoke:
@@ -110,7 +111,7 @@ def fit(
     elif not config.run.resume:
         check_needs(config)
     with hosts.connected():
-        if config.run.resume:  # of which only the first host has the settings
+        if hosts.count > 1 and config.run.resume:  # only the first host has the settings
             config = with_settings_of(Config.from_json(hosts.share_text(config.to_json())), config)
         with _workdir_on(hosts, config) as workdir:
             return _train(config, dataset, workdir, plan, hosts)
@@ -141,7 +142,8 @@ def _train(
     data = open_data(config, dataset, hosts)
     bands = data.band_statistics()
     fingerprint, changes = find_changes(data, config, workdir)
-    hosts.check_same("data", fingerprint.content)
+    if hosts.count > 1:
+        hosts.check_same("data", fingerprint.content)
     devices = Devices(
         config.run.devices,
         batch_size=config.data.batch_size,

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from keras_fcn_train import backend, fit, recipe_names
 from keras_fcn_train.callbacks.log import read_log
+from keras_fcn_train.hosts import Hosts
 
 from ..helpers import TinyWithBatchNorm, tiny_model
 from .tiny_training import SPEC, tiny_config, tiny_dataset
@@ -329,3 +330,10 @@ def test_other_backends_are_refused(monkeypatch):
 
     with pytest.raises(ValueError, match="runs on tensorflow or jax; Keras runs on 'torch' here"):
         backend.check_backend()
+
+
+def test_several_hosts_need_jax(tmp_path):
+    config = tiny_config(workdir=str(tmp_path / "run"))
+
+    with pytest.raises(ValueError, match="several hosts runs on jax; Keras runs on 'tensorflow'"):
+        fit(config, tiny_dataset(), hosts=Hosts(("a:1", "b:1")))
