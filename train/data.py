@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -29,12 +30,14 @@ class ShownExample:
         name: Its `id`.
         picture: RGB, uint8, shape `(height, width, 3)`.
         images: What the network takes, a batch of one.
+        batch_labels: Their labels, as in the batches of a validation.
         labels: The label maps by head.
     """
 
     name: str
     picture: np.ndarray
-    images: tf.Tensor
+    images: np.ndarray
+    batch_labels: Any
     labels: dict[str, np.ndarray]
 
 
@@ -47,6 +50,8 @@ class TrainingData:
         modalities: Modalities of the images, for `training_batches`.
         cell_size: Pixels from one of the finest logits to the next, for `config.loss_share`.
         seed: Seed of order and augmentation.
+        shard: This host's part of each batch and of the validation split, and how many parts
+            there are.
         dataset: The dataset itself, if `config.dataset` cannot be opened by name.
 
     Raises:
@@ -62,6 +67,7 @@ class TrainingData:
         modalities: Sequence[str] = (),
         cell_size: int = 8,
         seed: int = 0,
+        shard: tuple[int, int] = (0, 1),
         dataset: SegmentationDataset | None = None,
     ) -> None:
         if dataset is not None and dataset.name != config.dataset:
@@ -92,6 +98,7 @@ class TrainingData:
         self._modalities = modalities
         self._cell_size = cell_size
         self._seed = seed
+        self._shard = shard
 
     @property
     def heads(self) -> Heads:
@@ -173,7 +180,10 @@ class TrainingData:
         return measure_bands(self.dataset, self._config.train_split, self._config.limit)
 
     def training_batches(self, start_step: int = 0) -> tf.data.Dataset:
-        """Returns the endless batches of images and labels from this step of the training on."""
+        """Returns this host's part of the endless batches, from this step of the training on."""
+        return self._batches(start_step, self._shard)
+
+    def _batches(self, start_step: int, shard: tuple[int, int]) -> tf.data.Dataset:
         config = self._config
         return training_batches(
             self.dataset,
@@ -183,6 +193,7 @@ class TrainingData:
             crop_size=config.crop_size,
             seed=self._seed,
             start_step=start_step,
+            shard=shard,
             replacement=config.replacement,
             limit=config.limit,
             modalities=self._modalities,
@@ -190,16 +201,21 @@ class TrainingData:
             cell_size=self._cell_size,
         )
 
-    def batchnorm_batches(self, count: int) -> list[tf.Tensor]:
+    def batchnorm_batches(self, count: int) -> list[np.ndarray]:
         """Returns the images of the first training batches, on which statistics are measured."""
-        return [images for images, _ in self.training_batches().take(count)] if count else []
+        batches = self._batches(0, (0, 1)).take(count) if count else tf.data.Dataset.range(0)
+        return [images for images, _ in batches.as_numpy_iterator()]
 
     def validation_batches(self) -> tf.data.Dataset | None:
-        """Returns the validation images at their own sizes, or None without such a split."""
+        """Returns this host's validation images at their own sizes; None without a split."""
         config = self._config
         if config.validation_split is None:
             return None
         dataset = first_examples(self.dataset, config.validation_split, config.validation_limit)
+        index, count = self._shard
+        if count > 1:
+            whole = dataset
+            dataset = replace(whole, records=lambda name: whole.records(name).shard(count, index))
         return evaluation_batches(
             dataset, config.validation_split, config.batch_size, self._modalities
         )
@@ -220,9 +236,10 @@ class TrainingData:
                 example["id"].decode(errors="replace"),
                 example["image"] if is_rgb else picture_of(example["image"]),
                 images,
+                labels,
                 dict(self.heads.by_name(example["label"])),
             )
-            for example, (images, _) in zip(examples, batches, strict=True)
+            for example, (images, labels) in zip(examples, batches.as_numpy_iterator(), strict=True)
         ]
 
     def class_weights(self, loss: LossConfig) -> dict[str, list[float]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from keras import KerasTensor, ops
 
 from keras_fcn.confusion_matrix import METRIC_NAMES, ConfusionMatrix
 from keras_fcn.evaluation import count_predictions
@@ -16,8 +17,10 @@ from keras_fcn.models.optimize import fast_argmax
 from keras_fcn.models.saving import save_model
 from keras_fcn.prediction import load_model
 
+from .backend import compiled, copy_values, in_sequence
 from .heads import head_losses, mean_over_heads
-from .moving_average import MovingAverage, measure_batchnorm
+from .hosts import ALONE, Hosts
+from .moving_average import MovingAverage, batchnorm_step, measure_batchnorm
 
 # Pixels of which the loss is computed at once. Sums of more in float32 are less exact, too.
 _BLOCK_PIXELS = 2**17
@@ -37,6 +40,7 @@ class EvaluationModel:
         batchnorm_batches: Training images on which BatchNorm's statistics are
             measured before a validation; without any, the moving ones are used.
         loss: Name of the loss in the logs, as for `keras_fcn.losses.create`.
+        hosts: Those that validate together, each a part of the images.
 
     Attributes:
         heads: As above.
@@ -48,12 +52,15 @@ class EvaluationModel:
         network: FCN,
         heads: Heads,
         average: MovingAverage | None = None,
-        batchnorm_batches: Sequence[tf.Tensor] = (),
+        batchnorm_batches: Sequence[np.ndarray] = (),
         loss: str = "crossentropy",
+        hosts: Hosts = ALONE,
     ) -> None:
+        self._hosts = hosts
         self._batchnorm_batches = batchnorm_batches
         self._epoch = -1
         self.network = FCN.from_config({**network.get_config(), "dtype": "float32"})
+        self._batchnorm_step = batchnorm_step(self.network)
         self._sources = average.values if average else network.weights
         self.heads = heads
         self.confusion_matrices: dict[str, ConfusionMatrix] = {}
@@ -82,10 +89,9 @@ class EvaluationModel:
         if epoch == self._epoch:
             return
         self._epoch = epoch
-        for target, source in zip(self.network.weights, self._sources, strict=True):
-            target.assign(source)
+        copy_values(self._sources, self.network.weights)
         if measure and self._batchnorm_batches:
-            measure_batchnorm(self.network, self._batchnorm_batches)
+            measure_batchnorm(self.network, self._batchnorm_batches, self._batchnorm_step)
 
     def evaluate(self, batches: tf.data.Dataset) -> dict[str, float]:
         """Returns the loss and the metrics, by name.
@@ -95,11 +101,16 @@ class EvaluationModel:
         is ignored. With several heads it is the sum of theirs, and `mean_iou` the mean.
         """
         if self._step is None:
-            self._step = tf.function(self._predict, input_signature=batches.element_spec)
+            spec = batches.element_spec
+            self._step = compiled(self._predict, self.network.variables, spec)
         self._sums = {head: np.zeros((len(parts), 2)) for head, parts in self._losses.items()}
         self.confusion_matrices = count_predictions(
             self._labels_and_predictions(batches), self.heads
         )
+        for head, matrix in self.confusion_matrices.items():
+            matrix.counts = self._hosts.add_up(matrix.counts)
+            matrix.num_ignored = int(self._hosts.add_up(matrix.num_ignored))
+            self._sums[head] = self._hosts.add_up(self._sums[head])
         losses = {}
         logs = {}
         for head, matrix in self.confusion_matrices.items():
@@ -125,49 +136,65 @@ class EvaluationModel:
         self.network.set_weights(saved.get_weights())
         return self.evaluate(batches)
 
+    def predictions(self, images: np.ndarray, labels: Any) -> dict[str, Any]:
+        """Returns the predictions for labeled images like those of the last validation, by head."""
+        return self._step(images, labels)[0]
+
     def save(self, path: Path, origin: dict[str, Any]) -> None:
-        """Writes a `.keras` file in one step."""
+        """Writes a `.keras` file in one step, on the first host."""
+        if not self._hosts.is_first:
+            return
         self.network.origin = origin
         save_model(self.network, path)
 
     def _labels_and_predictions(self, batches: tf.data.Dataset) -> Iterator[tuple[Any, Any]]:
-        for images, labels in batches:
+        for images, labels in batches.as_numpy_iterator():
             predictions, sums = self._step(images, labels)
             for head, values in sums.items():
-                self._sums[head] += values.numpy()
+                self._sums[head] += np.asarray(values)
             yield self.heads.by_name(labels), predictions
 
-    def _predict(self, images: tf.Tensor, labels: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _predict(self, images: KerasTensor, labels: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns the predictions, and what is added to `_sums`, by head."""
         labels = self.heads.by_name(labels)
         logits = self.heads.by_name(self.network(images, training=False))
         predictions = {head: fast_argmax(logits[head]) for head in self.heads}
         sums = {
-            head: tf.stack([_total_and_count(part, labels[head], logits[head]) for part in parts])
+            head: ops.stack([_total_and_count(part, labels[head], logits[head]) for part in parts])
             for head, parts in self._losses.items()
         }
         return predictions, sums
 
 
-def _total_and_count(loss: SegmentationLoss, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def _total_and_count(
+    loss: SegmentationLoss, labels: KerasTensor, logits: KerasTensor
+) -> KerasTensor:
     """Returns `SegmentationLoss.total_and_count`, computed block by block of rows.
 
     Of all pixels of a large image at once, it would need several times the memory of the network.
     """
-    shape = tf.shape(logits)
-    num_rows = tf.maximum(1, _BLOCK_PIXELS // (shape[0] * shape[2]))
+    # Numbers on JAX, where shapes are known; tensors on TensorFlow.
+    batch_size, height, width = ops.shape(logits)[:3]
+    num_rows = (_BLOCK_PIXELS - 1) // (batch_size * width) + 1
+    if isinstance(height, int):
+        num_rows = min(num_rows, height)
 
-    def sums_from(begin: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        end = begin + num_rows
-        return loss.sums(labels[:, begin:end], logits[:, begin:end])
+    def sums_of(begin: Any, num_rows: Any) -> tuple[KerasTensor, ...]:
+        rows = [
+            ops.slice(
+                maps,
+                [0, begin, *(0 for _ in maps.shape[2:])],
+                [batch_size, num_rows, *ops.shape(maps)[2:]],
+            )
+            for maps in (labels, logits)
+        ]
+        return loss.sums(*rows)
 
-    def add(begin: tf.Tensor, sums: tuple[tf.Tensor, ...]) -> tuple[Any, ...]:
-        return begin + num_rows, tf.nest.map_structure(tf.add, sums, sums_from(begin))
+    def add(begin: Any, sums: tuple[KerasTensor, ...]) -> tuple[Any, ...]:
+        more = sums_of(begin, num_rows)
+        return begin + num_rows, tuple(a + b for a, b in zip(sums, more, strict=True))
 
-    _, sums = tf.while_loop(
-        lambda begin, _: begin < shape[1],
-        add,
-        (num_rows, sums_from(tf.constant(0))),
-        parallel_iterations=1,  # which otherwise would all need their memory at once
-    )
-    return tf.stack(loss.total_and_count_of(sums))
+    # The first block has what the others, all of the same size, leave over.
+    first = (height - 1) % num_rows + 1
+    _, sums = in_sequence(lambda begin, _: begin < height, add, (first, sums_of(0, first)))
+    return ops.stack(loss.total_and_count_of(sums))

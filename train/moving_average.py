@@ -3,12 +3,14 @@
 Its BatchNorm statistics are averaged too, or measured for the averaged weights.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import KerasTensor, ops
+
+from .backend import compiled
 
 
 class MovingAverage:
@@ -30,8 +32,7 @@ class MovingAverage:
         >>> model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
         >>> average = MovingAverage(model, decay=0.9)
         >>> _ = model.layers[0].kernel.assign([[11.0]])
-        >>> average.values[0].assign([[0.0]]).numpy()
-        array([[0.]], dtype=float32)
+        >>> _ = average.values[0].assign([[0.0]])
         >>> average.update()  # d = min(0.9, 1 / 10)
         >>> round(float(average.values[0][0, 0]), 4)
         9.9
@@ -39,24 +40,29 @@ class MovingAverage:
 
     def __init__(self, model: keras.Model, decay: float) -> None:
         self.decay = decay
-        self._weights = [weight.value for weight in model.weights]
-        self.steps = tf.Variable(0, dtype="int64", trainable=False)
+        self._weights = model.weights
+        self.steps = keras.Variable(0, dtype="int", trainable=False)
         self.values = [
-            tf.Variable(tf.identity(weight), trainable=False) for weight in self._weights
+            keras.Variable(np.array(weight), dtype=weight.dtype, trainable=False)
+            for weight in self._weights
         ]
+        # All arrays that JAX computes with are arguments.
+        self._update = compiled(self._assign, [*self.variables, *self._weights])
 
     @property
     def variables(self) -> list[Any]:
         """All of its state, to be saved and restored."""
         return [self.steps, *self.values]
 
-    @tf.function
     def update(self) -> None:
         """Adds the current weights to the average; call it after each update of the weights."""
-        step = tf.cast(self.steps, tf.float32)
-        decay = tf.minimum(self.decay, (1.0 + step) / (10.0 + step))
+        self._update()
+
+    def _assign(self) -> None:
+        step = ops.cast(self.steps, "float32")
+        decay = ops.minimum(self.decay, (1.0 + step) / (10.0 + step))
         for value, weight in zip(self.values, self._weights, strict=True):
-            value.assign_sub(tf.cast(1.0 - decay, value.dtype) * (value - weight))
+            value.assign_sub(ops.cast(1.0 - decay, value.dtype) * (value - weight))
         self.steps.assign_add(1)
 
 
@@ -88,7 +94,26 @@ class AverageWeights(keras.callbacks.Callback):
         return int(np.asarray(self.model.optimizer.iterations))
 
 
-def measure_batchnorm(network: keras.Model, batches: Iterable[tf.Tensor]) -> None:
+def batchnorm_step(network: keras.Model) -> Callable[[np.ndarray], None]:
+    """Returns the function that sets the moving statistics to those of a batch of images."""
+    layers = list(_batchnorm_layers(network))
+
+    def run(images: KerasTensor) -> None:
+        momenta = [layer.momentum for layer in layers]
+        for layer in layers:
+            layer.momentum = 0.0  # the moving statistics become those of the batch
+        network(images, training=True)
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+
+    return compiled(run, network.variables)
+
+
+def measure_batchnorm(
+    network: keras.Model,
+    batches: Iterable[np.ndarray],
+    step: Callable[[np.ndarray], None] | None = None,
+) -> None:
     """Replaces the moving statistics of all BatchNorm layers by their means over some batches.
 
     No training batch passed through the network with averaged weights, so averaged statistics do
@@ -97,6 +122,7 @@ def measure_batchnorm(network: keras.Model, batches: Iterable[tf.Tensor]) -> Non
     Args:
         network: The network, whose statistics are set.
         batches: Training images, each batch as in training.
+        step: `batchnorm_step(network)`, which takes long to build.
 
     Reference:
         Izmailov et al., "Averaging Weights Leads to Wider Optima and Better
@@ -105,20 +131,16 @@ def measure_batchnorm(network: keras.Model, batches: Iterable[tf.Tensor]) -> Non
     layers = list(_batchnorm_layers(network))
     if not layers:
         return
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.momentum = 0.0  # the moving statistics become those of the last batch
-    run = tf.function(lambda images: network(images, training=True), reduce_retracing=True)
+    step = step or batchnorm_step(network)
     sums = [np.zeros_like(value) for value in _statistics(layers)]
     count = 0
     for images in batches:
-        run(images)
+        step(images)
         sums = [total + value for total, value in zip(sums, _statistics(layers), strict=True)]
         count += 1
     for index, layer in enumerate(layers):
         layer.moving_mean.assign(sums[2 * index] / count)
         layer.moving_variance.assign(sums[2 * index + 1] / count)
-        layer.momentum = momenta[index]
 
 
 def _statistics(layers: list[keras.layers.BatchNormalization]) -> list[np.ndarray]:

@@ -13,10 +13,18 @@ from .config import OptimizerConfig
 class LayerRates(keras.optimizers.Optimizer):
     """An optimizer whose learning rate has a factor for each variable.
 
-    The factors are variables of the optimizer, so that they are saved and restored with it.
+    The factors, and the share of the time in the schedule, are variables of the optimizer: they
+    are saved and restored with it, and on JAX a compiled step reads no others.
     """
 
     _factors: Any = None
+
+    def build(self, variables: list[Any]) -> None:
+        if not self.built and isinstance(self._learning_rate, WarmupPolynomialDecay):
+            self._learning_rate.time_share = self.add_variable(
+                shape=(), initializer="zeros", dtype="float32", name="time_share"
+            )
+        super().build(variables)
 
     def set_rate_factors(self, factors: Sequence[float]) -> None:
         """Sets the factors of the learning rate, after `build`, in the order of its variables."""
@@ -209,7 +217,8 @@ class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
         batches_per_step: The optimizer's `gradient_accumulation_steps`.
 
     Attributes:
-        time_share: In [0, 1], a variable.
+        time_share: In [0, 1], a variable; once an optimizer is built with the schedule, one of the
+            optimizer's.
 
     Example:
         >>> schedule = WarmupPolynomialDecay(0.1, total_steps=10, power=1.0, warmup_steps=2)

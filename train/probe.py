@@ -88,6 +88,7 @@ def probe_machine(memory_gib: float | None = None) -> Probe:
     """
     # Before this process uses a GPU, whose whole memory it would take, with none for the trials.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     gpus = _gpus()
     free = memory_gib or _SHARE * _free_gib()
     return Probe("GPU" if gpus else "CPU", os.cpu_count() or 1, float(f"{free:.0e}"))
@@ -144,7 +145,12 @@ def _run_child(order: dict[str, Any], limit_gib: float) -> tuple[dict[str, Any],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={
+            **os.environ,
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        },
     )
     failure = ""
     begin = time.monotonic()
@@ -207,6 +213,12 @@ def _number_in(path: Path, key: str) -> int:
 
 
 def _gpus() -> list[Any]:
+    from .backend import is_jax
+
+    if is_jax():
+        import jax
+
+        return [device for device in jax.devices() if device.platform == "gpu"]
     import tensorflow as tf
 
     found: list[Any] = tf.config.list_physical_devices("GPU")
@@ -221,9 +233,10 @@ def _child(order: dict[str, Any]) -> None:
     with suppress(OSError):
         # If the system runs out of memory, it ends this process first.
         Path("/proc/self/oom_score_adj").write_text("1000")
-    from .devices import keep_freed_memory
+    from .devices import keep_data_off_gpus, keep_freed_memory
 
     keep_freed_memory()
+    keep_data_off_gpus()
     import numpy as np
 
     from keras_fcn.labels import Heads, LabelSpec
@@ -276,9 +289,15 @@ def _child(order: dict[str, Any]) -> None:
 def _report(kind: str, seconds: float) -> None:
     gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _GIB
     if gpus := _gpus():
-        import tensorflow as tf
+        from .backend import is_jax
 
-        gib = tf.config.experimental.get_memory_info(gpus[0].name.split(":", 1)[1])["peak"] / _GIB
+        if is_jax():
+            peak = gpus[0].memory_stats()["peak_bytes_in_use"]
+        else:
+            import tensorflow as tf
+
+            peak = tf.config.experimental.get_memory_info(gpus[0].name.split(":", 1)[1])["peak"]
+        gib = peak / _GIB
     print(json.dumps({"kind": kind, "seconds": seconds, "gib": gib}), flush=True)
 
 

@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_fcn.data.dataset_fingerprint import DatasetFingerprint
 from keras_fcn.files import replacing
+
+from .hosts import ALONE, Hosts
 
 _DATA, _POSITION = "data", "position"  # in the file, beside the variables
 
@@ -52,6 +53,7 @@ class State:
         groups: Lists of variables by name, each in an order that does not
             change. (Their own names do: Keras numbers layers across a process.)
         fingerprint: That of the data.
+        hosts: The first of them has the file.
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class State:
         path: Path,
         groups: dict[str, list[Any]],
         fingerprint: DatasetFingerprint | None = None,
+        hosts: Hosts = ALONE,
     ) -> None:
         self.path = path
+        self._hosts = hosts
         self._data = fingerprint.to_bytes() if fingerprint else b""
         self._variables = {
             f"{group}/{index:04d}": variable
@@ -70,6 +74,8 @@ class State:
 
     def save(self, position: Position) -> None:
         """Writes the current values; the previous file stays until they are complete."""
+        if not self._hosts.is_first:
+            return
         values: dict[str, Any] = {name: np.asarray(v) for name, v in self._variables.items()}
         values[_DATA] = np.frombuffer(self._data, np.uint8)
         values[_POSITION] = json.dumps(asdict(position))
@@ -77,11 +83,29 @@ class State:
             np.savez(temporary, **values)
 
     def restore(self, *groups: str) -> Position:
-        """Sets the variables of these groups to the values in the file.
+        """Sets the variables of these groups to the values in the file, on all hosts.
 
         Raises:
             ValueError: If the file is damaged, or contains other variables. The text has its path.
         """
+        position = self._checked_position() if self._hosts.is_first else Position()
+        position = _position(self._hosts.share_text(json.dumps(asdict(position))))
+        first = self._hosts.is_first
+        opened: AbstractContextManager[Any] = _opened(self.path) if first else nullcontext({})
+        with opened as file:
+            for name, variable in self._variables.items():
+                if name.split("/")[0] in groups:
+                    _assign(variable, self._shared(file.get(name), variable))
+        return position
+
+    def _shared(self, value: np.ndarray | None, variable: Any) -> np.ndarray:
+        """Returns the value of a variable that the first host has."""
+        if value is not None and self._hosts.count == 1:
+            return value
+        like = np.asarray(variable)
+        return self._hosts.share(like if value is None else value.astype(like.dtype))
+
+    def _checked_position(self) -> Position:
         # All of it is read once before anything is set, one array at a time.
         with _opened(self.path) as file:
             shapes = {
@@ -94,10 +118,6 @@ class State:
                 "the classes of the dataset, or the package, changed since. Restore them, or start "
                 "a new training."
             )
-        with _opened(self.path) as file:
-            for name, variable in self._variables.items():
-                if name.split("/")[0] in groups:
-                    _assign(variable, file[name])
         return position
 
 
@@ -148,4 +168,4 @@ def _assign(variable: Any, value: np.ndarray) -> None:
         for part in parts[1:]:
             part.assign(np.zeros_like(value))
     else:
-        variable.assign(tf.convert_to_tensor(value))
+        variable.assign(value)

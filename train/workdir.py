@@ -1,5 +1,6 @@
 """The folder of a training: its files, and the check before writing to it."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -11,18 +12,8 @@ from keras_fcn.files import LockedError, locked, write_text
 from .config import Config
 
 # Settings that another run of the same training may change: they change no weight.
-_FREE = (
-    *(
-        "workdir",
-        "resume",
-        "accept_changed_data",
-        "source",
-        "data_dir",
-        "weights_dir",
-        "save_every",
-    ),
-    "write_classes",
-)
+_PLACES = ("workdir", "source", "data_dir", "weights_dir")
+_FREE = (*_PLACES, "resume", "accept_changed_data", "save_every", "write_classes")
 
 
 @dataclass(frozen=True)
@@ -146,6 +137,21 @@ def locked_workdir(config: Config) -> Iterator[Workdir]:
 def write_config(workdir: Workdir, config: Config) -> None:
     """Writes `config.json`, after which the training can be resumed."""
     write_text(workdir.config, config.replace(resume=False, accept_changed_data=False).to_json())
+
+
+def with_settings_of(first: Config, own: Config) -> Config:
+    """Returns the settings of the first host, with the places that another host was given."""
+    given = own.to_flat()
+    defaults = Config().to_flat()
+    places = (*_PLACES, "dataset")
+    return first.replace(**{n: given[n] for n in places if given[n] != defaults[n]})
+
+
+def settings_of_hosts(config: Config) -> str:
+    """Returns the settings that must be the same on all hosts of a training: all but places."""
+    places = (*_PLACES, *(["dataset"] if config.data.dataset.startswith("folder:") else []))
+    values = {n: value for n, value in config.to_flat().items() if n not in places}
+    return json.dumps(values, sort_keys=True)
 
 
 def _check_same(before: Config, now: Config, workdir: Workdir) -> None:

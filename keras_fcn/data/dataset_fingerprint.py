@@ -143,6 +143,16 @@ class DatasetFingerprint:
         }
         return DatasetChanges(splits, _changes_of_reading(before.reading, self.reading))
 
+    @property
+    def content(self) -> str:
+        """A text that is equal where the examples, their order and the meaning of masks are."""
+        splits = {
+            name: [[id_, sorted(stamp.content for stamp in files)] for id_, files in stamps.items()]
+            for name, stamps in self.splits.items()
+        }
+        reading = {name: value for name, value in self.reading.items() if name != "table"}
+        return json.dumps([splits, reading], sort_keys=True)
+
     def to_bytes(self) -> bytes:
         """Returns what `from_bytes` reads: compressed JSON."""
         splits = {

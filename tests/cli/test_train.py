@@ -24,7 +24,7 @@ def trained(monkeypatch):
     """Instead of training, keeps the configurations that it was to train."""
     configs = []
 
-    def fit(config, plan=None):
+    def fit(config, plan=None, hosts=None):
         configs.append(config)
         workdir = Path(config.run.workdir)
         return TrainingResult(
@@ -165,7 +165,9 @@ def test_settings_given_beside_a_plan_are_shown_and_kept_as_the_users(
     path = tmp_path / "plan.json"
     run("plan", "--dataset", "sample", *RANDOM, "--time", "30m", "--output", path)
     kept = []
-    monkeypatch.setattr(keras_fcn_train, "fit", lambda config, plan: kept.append(plan) or 1 / 0)
+    monkeypatch.setattr(
+        keras_fcn_train, "fit", lambda config, plan, **_: kept.append(plan) or 1 / 0
+    )
 
     result = run("train", "--plan", path, "--time", "5m", "--epochs", "7", "--seed", "4")
 
@@ -246,7 +248,7 @@ def test_mistakes_are_explained(run, arguments, text):
 
 
 def test_a_training_that_is_stopped_fails_with_its_reason(run, monkeypatch):
-    def fit(config):
+    def fit(config, **_):
         raise TrainingInterrupted("Stopped after step 7; go on with --resume.")
 
     monkeypatch.setattr(keras_fcn_train, "fit", fit, raising=False)

@@ -27,18 +27,19 @@ class CsvLog(keras.callbacks.Callback):
     resumed training drops the rows after its start.
 
     Args:
-        path: The file.
+        path: The file; `None` to keep the rows only.
         epoch: Complete epochs at the start; later rows are dropped.
     """
 
-    def __init__(self, path: Path, epoch: int = 0) -> None:
+    def __init__(self, path: Path | None, epoch: int = 0) -> None:
         super().__init__()
         self._path = path
-        self.rows = [row for row in read_log(path) if row["epoch"] < epoch]
+        self.rows = [row for row in (read_log(path) if path else []) if row["epoch"] < epoch]
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.rows.append({"epoch": epoch, **{name: float(value) for name, value in logs.items()}})
-        write_log(self._path, self.rows)
+        if self._path:
+            write_log(self._path, self.rows)
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

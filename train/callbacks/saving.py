@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from ..config import Config, RunConfig
+from ..hosts import ALONE, Hosts
 from ..interrupts import Interrupts, TrainingInterrupted
 from ..plan import Plan
 from ..state import State
@@ -57,6 +58,7 @@ class SaveState(keras.callbacks.Callback):
         guard: Refuses to save weights that are not finite.
         interrupts: Has the request to stop, if there was one.
         run: How often to save, and the workdir.
+        hosts: A request to stop on one of them is one on all; the first one writes.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class SaveState(keras.callbacks.Callback):
         guard: StopOnDivergence,
         interrupts: Interrupts,
         run: RunConfig,
+        hosts: Hosts = ALONE,
     ) -> None:
         super().__init__()
         self._state = state
@@ -75,6 +78,7 @@ class SaveState(keras.callbacks.Callback):
         self._guard = guard
         self._interrupts = interrupts
         self._run = run
+        self._hosts = hosts
         self._resumes_inside_epoch = tracker.step > 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -89,18 +93,20 @@ class SaveState(keras.callbacks.Callback):
         if tracker.step == tracker.steps_per_epoch:
             return  # Validation comes first; then the epoch is complete.
         every = self._run.save_every
-        if self._interrupts.requested or (every and tracker.global_step % every == 0):
+        stops = self._hosts.any(self._interrupts.requested)
+        if stops or (every and tracker.global_step % every == 0):
             self._guard.check_weights()
-            self._save()
+            self._save(stops=stops)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._save()
+        self._save(stops=self._hosts.any(self._interrupts.requested))
 
-    def _save(self) -> None:
-        self._settings.write()
+    def _save(self, *, stops: bool) -> None:
+        if self._hosts.is_first:
+            self._settings.write()
         self._state.save(self._tracker.position)
         is_over = self._tracker.is_over(self._run)
-        if self._interrupts.requested and not is_over:
+        if stops and not is_over:
             raise TrainingInterrupted(
                 f"Stopped after {self._tracker.epoch} epochs and {self._tracker.step} steps, and "
                 f"saved. To continue, run the same command with --resume (--workdir "

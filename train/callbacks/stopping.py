@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from ..config import RunConfig
+from ..hosts import ALONE, Hosts
 from ..optimizers import WarmupPolynomialDecay
 from .tracking import Tracker
 
@@ -46,12 +47,16 @@ class StopOutOfTime(keras.callbacks.Callback):
         tracker: Has the time.
         run: The limit.
         monitor: Name of a metric that is in the logs of epochs with validation.
+        hosts: The time of the first one counts on all.
     """
 
-    def __init__(self, tracker: Tracker, run: RunConfig, monitor: str) -> None:
+    def __init__(
+        self, tracker: Tracker, run: RunConfig, monitor: str, hosts: Hosts = ALONE
+    ) -> None:
         super().__init__()
         self._tracker = tracker
         self._run = run
+        self._hosts = hosts
         self._limit = run.seconds
         self._monitor = monitor
         # The longest end of an epoch so far: validation, and the saving of files.
@@ -61,7 +66,8 @@ class StopOutOfTime(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         schedule = getattr(self.model.optimizer, "_learning_rate", None)
         if self._limit is not None and isinstance(schedule, WarmupPolynomialDecay):
-            schedule.time_share.assign(min(1.0, self._tracker.elapsed / self._limit_of_steps))
+            share = min(1.0, self._tracker.elapsed / self._limit_of_steps)
+            schedule.time_share.assign(self._hosts.first(share))
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._end_of_steps = self._tracker.elapsed
@@ -73,7 +79,9 @@ class StopOutOfTime(keras.callbacks.Callback):
             self._stop_if_late()
 
     def _stop_if_late(self) -> None:
-        if self._limit is not None and self._tracker.elapsed >= self._limit_of_steps:
+        if self._limit is None:
+            return
+        if self._hosts.first(self._tracker.elapsed - self._limit_of_steps) >= 0:
             self._tracker.stopped = f"{self._run.time} have passed (--time)"
             self.model.stop_training = True
 

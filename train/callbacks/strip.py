@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_fcn.models.optimize import fast_argmax
 from keras_fcn.visualization import save_gallery
 
 from ..data import ShownExample
@@ -52,10 +51,10 @@ class ValidationStrip(keras.callbacks.Callback):
         heads = self._evaluation_model.heads
         rows = []
         for example in self._examples:
-            logits = heads.by_name(self._evaluation_model.network(example.images, training=False))
+            predictions = self._evaluation_model.predictions(example.images, example.batch_labels)
             row = [example.picture]
             for head in heads:
-                row += [example.labels[head], np.asarray(fast_argmax(logits[head]))[0]]
+                row += [example.labels[head], np.asarray(predictions[head])[0]]
             rows.append(row)
         of = {head: f" ({head})" if heads.is_named else "" for head in heads}
         save_gallery(
