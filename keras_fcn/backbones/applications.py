@@ -112,7 +112,7 @@ class TappedModel(ModelBackbone):
 
     model: keras.Model
     _: KW_ONLY
-    taps: Taps = ()  # type: ignore[assignment]  # refused: there is no default
+    taps: Taps = ()  # refused: there is no default
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -283,7 +283,7 @@ def _readers(
         report = replace(report, notes=(*report.notes, f"mean of the images {mean}"))
     normalization = _other_normalization(model, source)
     first = source.layers.get(source.input_layer)
-    readers = [
+    readers: list[tuple[Any, _Reader]] = [
         (layer, partial(_read, layer, stored, source, normalization if stored is first else None))
         for layer, stored in plan
     ]
