@@ -10,11 +10,11 @@ from keras import KerasTensor, ops
 
 from keras_fcn.confusion_matrix import METRIC_NAMES, ConfusionMatrix
 from keras_fcn.evaluation import count_predictions
+from keras_fcn.files import replacing
 from keras_fcn.labels import Heads
 from keras_fcn.losses import SegmentationLoss, parts_of
 from keras_fcn.models import FCN
 from keras_fcn.models.optimize import fast_argmax
-from keras_fcn.models.saving import save_model
 from keras_fcn.prediction import load_model
 
 from .backend import compiled, copy_values, in_sequence
@@ -145,7 +145,8 @@ class EvaluationModel:
         if not self._hosts.is_first:
             return
         self.network.origin = origin
-        save_model(self.network, path)
+        with replacing(path) as temporary:
+            self.network.save(temporary)
 
     def _labels_and_predictions(self, batches: tf.data.Dataset) -> Iterator[tuple[Any, Any]]:
         for images, labels in batches.as_numpy_iterator():

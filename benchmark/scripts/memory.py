@@ -5,7 +5,7 @@ Run:    python -m keras_fcn_benchmark.scripts.memory --caffemodel FILE --output 
 Each command runs in a process of its own, on FCN-8s with the whole VGG16 (134 million weights,
 538 MB) and images of one size, which are noise. The memory is that of the process and its
 children, libraries included. Commands that have networks of their own (`quickstart`, `study`) or
-none (`datasets`) are left out.
+none (`datasets`) are left out; so is int8, which is not calibrated on noise.
 """
 
 import shutil
@@ -76,11 +76,6 @@ def commands(options: Namespace) -> Iterator[tuple[str, list[str]]]:
         "savedmodel": ("savedmodel", []),
         "tflite": ("tflite.tflite", ["--format", "tflite"]),
         "float16": ("float16.tflite", ["--format", "tflite", "--quantize", "float16"]),
-        "int8": (
-            "int8.tflite",
-            ["--format", "tflite", "--quantize", "int8", "--size", size, "--calibration",
-             f"folder:{out / 'images'}"],
-        ),
         "onnx": ("model.onnx", ["--format", "onnx"]),
     }  # fmt: skip
     for name, (file, settings) in exported.items():

@@ -237,8 +237,9 @@ def _read_safetensors(path: Path) -> dict[str, StoredTensor]:
     def read(name: str, start: int, stop: int) -> np.ndarray:
         with safe_open(path, framework="numpy") as file:
             tensor = file.get_slice(name)
-            num_values = math.prod(tensor.get_shape()[1:])
-            if start % num_values or stop % num_values:
+            shape = tensor.get_shape()
+            num_values = math.prod(shape[1:])
+            if not shape or start % num_values or stop % num_values:
                 return file.get_tensor(name).reshape(-1)[start:stop]
             return tensor[start // num_values : stop // num_values].reshape(-1)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ..weights.caffe_files import fcn_layers, write_caffemodel
+
 PROGRAM = """
 import resource, signal, sys
 from keras_fcn import files
@@ -65,6 +67,19 @@ def test_evaluation_and_gallery_name_the_path(channel_model, photos, tmp_path):
 
     assert done.returncode == 1
     assert f"{gallery}: it cannot be written (File too large)" in done.stderr
+    assert left(tmp_path / "out") == []
+
+
+def test_conversion_names_the_path(tmp_path):
+    path = write_caffemodel(tmp_path / "fcn8s.caffemodel", fcn_layers(stride=8))
+
+    done = run_limited(
+        20_000, "convert", "--from", path, "--variant", "fcn8s", "--mean", "1,2,3",
+        "--output", tmp_path / "out" / "n.keras",
+    )  # fmt: skip
+
+    assert done.returncode == 1, done.stderr
+    assert f"{tmp_path / 'out' / 'n.keras'}: it cannot be written (File too large)" in done.stderr
     assert left(tmp_path / "out") == []
 
 

@@ -34,13 +34,15 @@ def test_first_ctrl_c_requests_and_the_second_stops(capsys):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_other_signals_request_too(number):
-    before = signal.getsignal(number)
+    before = signal.signal(number, signal.SIG_DFL)  # `nohup pytest` ignores SIGHUP
+    try:
+        with Interrupts() as interrupts:
+            os.kill(os.getpid(), number)
+            assert interrupts.requested
 
-    with Interrupts() as interrupts:
-        os.kill(os.getpid(), number)
-        assert interrupts.requested
-
-    assert signal.getsignal(number) is before
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_nohup_is_respected():
