@@ -5,7 +5,8 @@ Run:    python -m keras_fcn_benchmark.scripts.memory --caffemodel FILE --output 
 Each command runs in a process of its own, on FCN-8s with the whole VGG16 (134 million weights,
 538 MB) and images of one size, which are noise. The memory is that of the process and its
 children, libraries included. Commands that have networks of their own (`quickstart`, `study`) or
-none (`datasets`) are left out; so is int8, which is not calibrated on noise.
+none (`datasets`) are left out; so are int8, which is not calibrated on noise, and `benchmark`,
+which prints the memory of each of its candidates.
 """
 
 import shutil
@@ -73,7 +74,7 @@ def commands(options: Namespace) -> Iterator[tuple[str, list[str]]]:
     yield "predict", ["predict", "--model", model, "--output", str(out / "masks"), images]
     yield "evaluate", ["evaluate", "--model", model, *data]
     exported = {
-        "savedmodel": ("savedmodel", []),
+        "savedmodel": ("savedmodel", ["--format", "savedmodel"]),
         "tflite": ("tflite.tflite", ["--format", "tflite"]),
         "float16": ("float16.tflite", ["--format", "tflite", "--quantize", "float16"]),
         "onnx": ("model.onnx", ["--format", "onnx"]),
@@ -92,10 +93,6 @@ def commands(options: Namespace) -> Iterator[tuple[str, list[str]]]:
     yield "train", [
         "train", *data, "--no-plan", "--backbone", "vgg16", "--backbone-weights", "none", "--crop",
         size, "--batch-size", "1", "--epochs", "1", "--workdir", str(out / "train"),
-    ]  # fmt: skip
-    yield "benchmark", [
-        "benchmark", "--model", model, "--size", size, "--rounds", "1", "--output",
-        str(out / "benchmark"), *overwrite,
     ]  # fmt: skip
 
 
