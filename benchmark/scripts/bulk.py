@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_fcn.prediction import Predictor, open_predictor
-from keras_fcn.prediction.bulk import BATCH, BulkPrediction, import_ray
+from keras_fcn.prediction.bulk import BATCH, BulkPrediction, start_ray
 from keras_fcn.prediction.image_files import predict_files
 from keras_fcn.prediction.image_paths import find_images
 
@@ -62,8 +62,7 @@ def measure(predictor: Predictor, paths: Sequence[Path], folder: Path, options: 
 
     predict_files(predictor, paths[:2], folder / "warm-up", with_overlay=False)
     stages = stage_seconds(predictor, paths[:50], folder / "stages", with_overlay=False)
-    ray = import_ray()
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
+    ray = start_ray()
     results: dict[str, list[Any]] = in_turns(
         {"one process": one_process, "workers": workers}, options.rounds, num_warm_up=0
     )

@@ -76,6 +76,15 @@ def import_ray() -> Any:
     return ray
 
 
+def start_ray() -> Any:
+    """Returns `ray`, connected to a cluster, which it starts on this machine if there is none."""
+    ray = import_ray()
+    if not ray.is_initialized():
+        with quiet_native_output():  # it names its log level there
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
+    return ray
+
+
 class BulkPrediction:
     """One run: the images that are there, and of which of them the predictions are missing.
 
@@ -150,11 +159,8 @@ class BulkPrediction:
         self._write_table([])  # before the work, so that it fails if nothing can be written
         if not self.remaining:
             return
-        ray = import_ray()
-        is_own = not ray.is_initialized()
-        if is_own:
-            with quiet_native_output():  # it names its log level there
-                ray.init(include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
+        is_own = not import_ray().is_initialized()
+        ray = start_ray()
         failed: list[FilePrediction] = []
         try:
             for result in self._results(ray, num_workers, gpus_per_worker):

@@ -35,6 +35,8 @@ def open_storage(address: str) -> tuple[Any, str]:
 
     if not is_url(address):
         return pyarrow.fs.LocalFileSystem(), Path(address).absolute().as_posix()
+    if address.startswith("s3://"):  # so that a file is sent by one request
+        address += ("&" if "?" in address else "?") + "allow_delayed_open=true"
     with suppress(pyarrow.ArrowInvalid, NotImplementedError):  # not known, or not compiled in
         filesystem, path = pyarrow.fs.FileSystem.from_uri(address)
         return filesystem, path

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from keras_fcn_export import export_savedmodel
 from PIL import Image
 
 from keras_fcn.data.image_io import read_image
 from keras_fcn.data.masks import read_mask
 from keras_fcn.files import RECORD
+from keras_fcn.prediction import bulk
+from keras_fcn.prediction.image_files import FilePrediction
 
 from .. import helpers
 from ..prediction.networks import FORMATS, write
@@ -306,3 +309,30 @@ def test_ray_without_the_extra_is_refused_with_what_to_install(run, tmp_path, mo
 
     assert result.exit_code == 1
     assert 'pip install "keras_fcn[bulk]"' in result.stderr
+
+
+def test_failures_of_ray_are_listed_and_make_the_status_1(run, photos, tmp_path, monkeypatch):
+    for package in ("pyarrow", "fsspec"):
+        pytest.importorskip(package, reason='pip install "keras_fcn[bulk]"')
+    model = export_savedmodel(helpers.channel_model(), tmp_path / "m")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "0.png").touch()
+
+    def results(job, num_workers, gpus_per_worker):
+        assert (num_workers, gpus_per_worker) == (3, 0.5)
+        for path in map(Path, job.remaining):
+            yield FilePrediction(path, error=f"{path}: damaged" if path.stem == "4" else None)
+
+    monkeypatch.setattr(bulk, "import_ray", lambda: None)
+    monkeypatch.setattr(bulk.BulkPrediction, "run", results)
+    result = run(
+        "predict", "--engine", "ray", "--workers", "3", "--gpus", "0.5", "--model", model,
+        "--output", tmp_path / "out", photos / "images",
+    )  # fmt: skip
+
+    assert result.exit_code == 1
+    assert result.stdout.startswith(f"4 of 6 images predicted, in {tmp_path / 'out'}; 1 skipped")
+    assert f"Left out: {photos / 'images' / '4.png'}: damaged" in result.stderr
+    assert f"1 of 5 images were left out (named in {tmp_path / 'out' / bulk.FAILURES})" in " ".join(
+        result.stderr.split()
+    )

@@ -182,7 +182,9 @@ def test_a_killed_command_goes_on_where_it_was(savedmodel, tmp_path):
     assert f"; {len(before)} skipped, whose predictions were there." in second.stdout
     assert f"{len(bad)} of {len(paths) - len(before)} images were left out" in second.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    check_equal_to_predict(savedmodel, paths, bad, output, table_of(output), tmp_path / "expected")
+    check_equal_to_predict(
+        savedmodel, paths, bad, output, table_of(output), tmp_path / "expected", num_killed=2
+    )
 
 
 @pytest.mark.full

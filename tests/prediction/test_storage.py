@@ -86,6 +86,13 @@ def test_a_write_that_fails_leaves_nothing_under_the_name(tmp_path, monkeypatch)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a.png": b"mask"}
 
 
+def test_a_file_in_s3_is_sent_by_one_request():
+    filesystem, path = storage.open_storage("s3://bucket/masks?region=eu-central-1")
+
+    assert path == "bucket/masks" and filesystem.type_name in storage._ATOMIC
+    assert filesystem.__reduce__()[1][0]["allow_delayed_open"]
+
+
 def test_what_is_written_on_this_machine_is_recorded(tmp_path):
     filesystem, path = storage.open_storage(str(tmp_path))
 
