@@ -38,6 +38,14 @@ RESUMED = {
 }  # fmt: skip
 
 
+# The processes share what they compile.
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "JAX_COMPILATION_CACHE_DIR": str(Path(os.environ["XDG_CACHE_HOME"]) / "jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
+
+
 def run_on_jax(*orders, **environment):
     """Runs `run_tiny.py` on JAX and returns the finished process."""
     script = Path(__file__).with_name("run_tiny.py")
@@ -46,7 +54,7 @@ def run_on_jax(*orders, **environment):
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        env={**os.environ, **ENVIRONMENT, "KERAS_BACKEND": "jax", **environment},
     )
 
 
@@ -79,7 +87,7 @@ except Failure as error:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
-                env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+                env={**os.environ, **ENVIRONMENT},
             )
         )
     return parents
@@ -267,6 +275,49 @@ def test_a_lost_host_is_named_and_the_training_goes_on_exactly(on_hosts, folder)
     )
     for weight, expected_weight in zip(weights, expected, strict=True):
         np.testing.assert_array_equal(weight, expected_weight)
+
+
+@pytest.mark.full
+def test_the_command_trains_on_two_hosts(tmp_path):
+    """On one of them Ctrl-C is pressed; then both go on."""
+    port = free_port()
+
+    def train(index, *options):
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-c", "from keras_fcn_cli.main import main; main()", "train"),
+                *("--hosts", f"127.0.0.1:[{port}-{port + 1}]", "--host-index", str(index)),
+                *("--dataset", "sample", "--backbone", "small_resnet", "--no-plan"),
+                *("--backbone-weights", "none", "--crop", "64x64", "--limit", "64"),
+                *("--validation-limit", "8", "--batch-size", "16", "--epochs", "2"),
+                # The second one's is never made.
+                *("--workdir", str(tmp_path / ("run" if index == 0 else "other")), *options),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **ENVIRONMENT, "PYTHONUNBUFFERED": "1"},
+        )
+
+    hosts = [train(0), train(1)]
+    for line in hosts[0].stdout:
+        if line.startswith("Epoch 1"):
+            break
+    hosts[1].send_signal(signal.SIGTERM)
+    outputs = [host.communicate() for host in hosts]
+    assert [host.returncode for host in hosts] == [1, 1], outputs
+    for _, error in outputs:
+        assert "and saved. To continue, run the same command with --resume" in error
+        assert "was lost" not in error
+
+    hosts = [train(index, "--resume") for index in range(2)]
+    outputs = [host.communicate() for host in hosts]
+    assert [host.returncode for host in hosts] == [0, 0], outputs
+    assert "Resumed after 0 epochs" in outputs[0][0]
+    assert "Best epoch" in outputs[0][0]
+    assert "Host 1 has finished. The files are on host 0." in outputs[1][0]
+    assert (tmp_path / "run" / "best.keras").is_file()
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.full
