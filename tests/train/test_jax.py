@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -134,9 +135,24 @@ def killed(folder, start):
 
 
 @pytest.fixture(scope="module")
-def resumed(folder, killed):
-    """A process that went on with the killed training, and tried others."""
+def on_tensorflow(folder, start, tiny_backbones):
+    """The compared trainings on TensorFlow."""
+
+    def train(name):
+        settings = {**COMPARED[name], "init": str(start)}
+        workdir = str(folder / f"{name} on tensorflow")
+        return fit(tiny_config(**settings, workdir=workdir), tiny_dataset())
+
+    return {name: train(name) for name in COMPARED}
+
+
+@pytest.fixture(scope="module")
+def resumed(folder, killed, on_tensorflow, start):
+    """A process that went on with the killed training and one of TensorFlow, and tried others."""
+    shutil.copytree(on_tensorflow["sgd"].workdir, folder / "to jax")
     process = run_on_jax(
+        {"settings": {**COMPARED["sgd"], "init": str(start), "workdir": str(folder / "to jax"),
+                      "resume": True, "epochs": 6}},
         {"settings": {**RESUMED, "workdir": str(folder / "killed"), "resume": True}},
         {"settings": {"workdir": str(folder / "time"), "time": "1s", "epochs": 500,
                       "validation_split": None}},
@@ -149,10 +165,8 @@ def resumed(folder, killed):
 
 
 @pytest.mark.parametrize("name", COMPARED)
-def test_twenty_steps_equal_those_of_tensorflow(name, killed, folder, start, tmp_path):
-    settings = {**COMPARED[name], "init": str(start), "workdir": str(tmp_path / "run")}
-
-    expected = fit(tiny_config(**settings), tiny_dataset())
+def test_twenty_steps_equal_those_of_tensorflow(name, killed, folder, on_tensorflow):
+    expected = on_tensorflow[name]
 
     rows = read_log(folder / name / "log.csv")
     assert len(rows) == 5
@@ -170,6 +184,21 @@ def test_twenty_steps_equal_those_of_tensorflow(name, killed, folder, start, tmp
     )
     np.testing.assert_allclose(logits, expected_logits, atol=1e-4)
     assert np.ptp(expected_logits) > 0.1
+
+
+def test_a_training_goes_on_on_the_other_backend(resumed, folder, start):
+    shutil.copytree(folder / "sgd", folder / "to tensorflow")
+    settings = {**COMPARED["sgd"], "init": str(start), "resume": True, "epochs": 6}
+
+    fit(tiny_config(**settings, workdir=str(folder / "to tensorflow")), tiny_dataset())
+
+    # The last epoch ran on the other backend each.
+    assert resumed.stdout.startswith("fcn8s on tiny_batchnorm, tiny: 12 training images, 6 epochs")
+    assert "with JAX. Resumed after 5 epochs and 0 steps." in resumed.stdout
+    rows, other_rows = (read_log(folder / f"to {b}" / "log.csv") for b in ("jax", "tensorflow"))
+    assert [row["epoch"] for row in rows] == [row["epoch"] for row in other_rows] == [*range(6)]
+    for quantity in ("loss", "val_loss"):
+        assert rows[-1][quantity] == pytest.approx(other_rows[-1][quantity], abs=1e-4), quantity
 
 
 def test_a_file_of_jax_is_a_file_of_tensorflow(killed, folder):
