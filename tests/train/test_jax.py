@@ -19,7 +19,7 @@ from keras_fcn_train.hosts import Hosts
 from ..helpers import TinyWithBatchNorm, tiny_model
 from .tiny_training import SPEC, tiny_config, tiny_dataset
 
-jax = pytest.importorskip("jax")
+jax = pytest.importorskip("jax", reason="needs the extra `hosts`")
 pytestmark = pytest.mark.usefixtures("tiny_backbones")
 
 # 20 steps: 5 epochs of 4.
