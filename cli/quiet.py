@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,11 @@ def load_tensorflow() -> None:
     """
     if "tensorflow" in sys.modules:
         return
+    if _keras_backend() == "jax" and find_spec("jax") is None:
+        raise ImportError(
+            "Keras is to run on JAX (KERAS_BACKEND, or ~/.keras/keras.json), which is not "
+            "installed: pip install jax. Or set KERAS_BACKEND=tensorflow."
+        )
     unused = ["matplotlib", "jax"] if _keras_backend() == "tensorflow" else ["matplotlib"]
     with quiet_stderr(), warnings.catch_warnings(), _without(unused), _without_collection():
         warnings.simplefilter("ignore")

@@ -77,6 +77,11 @@ def in_sequence(
     return tf.while_loop(condition, body, values, parallel_iterations=1)
 
 
+def subtract(variable: Any, change: Any) -> None:
+    """Subtracts from a variable; on TensorFlow in place, unlike `assign_sub` of Keras."""
+    (variable if is_jax() else variable.value).assign_sub(change)
+
+
 def copy_values(sources: Iterable[Any], targets: Iterable[Any]) -> None:
     """Assigns the values of variables to others.
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from .backend import compiled
+from .backend import compiled, subtract
 
 
 class MovingAverage:
@@ -62,7 +62,7 @@ class MovingAverage:
         step = ops.cast(self.steps, "float32")
         decay = ops.minimum(self.decay, (1.0 + step) / (10.0 + step))
         for value, weight in zip(self.values, self._weights, strict=True):
-            value.assign_sub(ops.cast(1.0 - decay, value.dtype) * (value - weight))
+            subtract(value, ops.cast(1.0 - decay, value.dtype) * (value - weight))
         self.steps.assign_add(1)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from keras_fcn_cli import main as main_module
+from keras_fcn_cli import quiet
 from keras_fcn_cli.main import SUBCOMMANDS
 
 import keras_fcn
@@ -177,3 +178,12 @@ def test_warnings_are_written_while_libraries_are_quiet():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
 
     assert done.stderr == "Warning: from us\n"
+
+
+def test_a_backend_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    monkeypatch.setattr(quiet, "find_spec", lambda name: None)
+
+    with pytest.raises(ImportError, match="not installed: pip install jax. Or set KERAS_BACKEND="):
+        quiet.load_tensorflow()

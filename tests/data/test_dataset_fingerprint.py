@@ -101,6 +101,18 @@ def test_a_copy_with_other_times_is_unchanged(folder, tmp_path):
     assert not fingerprint(copy, known=before).changes_since(before)
 
 
+def test_the_content_is_compared_without_times_and_places(folder, tmp_path):
+    before = fingerprint(folder)
+    shutil.copytree(folder, tmp_path / "copy")
+    for path in (tmp_path / "copy").rglob("?"):
+        later(path)
+
+    assert fingerprint(tmp_path / "copy").content == before.content
+    assert fingerprint(folder, "bac").content != before.content
+    (folder / "masks" / "b").write_bytes(b"other content")
+    assert fingerprint(folder).content != before.content
+
+
 def test_files_of_equal_size_and_time_are_not_read_again(folder, monkeypatch):
     before = fingerprint(folder)
     later(folder / "images" / "b")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from keras_fcn_train.hosts import ALONE, Hosts, expand_names, find_hosts
+from keras_fcn_train.training import _check_hosts
 from keras_fcn_train.workdir import settings_of_hosts, with_settings_of
 
 from .tiny_training import tiny_config
@@ -84,6 +85,29 @@ def test_one_host_exchanges_nothing():
     assert ALONE.first(0.1) == 0.1
     assert ALONE.share_text("text") == "text"
     ALONE.check_same("settings", "text")
+
+
+def test_what_differs_between_hosts_is_an_error(monkeypatch):
+    hosts = Hosts(("a:1", "b:1", "c:1"), 1)
+    monkeypatch.setattr(Hosts, "gather", lambda _, digest: [digest, digest, digest[::-1]])
+
+    with pytest.raises(ValueError, match=r"same data\. They differ .* on: host 2 \(c:1\)\. Start"):
+        hosts.check_same("data", "text")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"crop_size": None},
+            "`crop_size` must be given for several hosts, whose parts of a batch",
+        ),
+        ({"resume": True, "accept_changed_data": True}, "`accept_changed_data` needs a single"),
+    ],
+)
+def test_settings_for_one_host_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        _check_hosts(tiny_config(**settings), Hosts(("a:1", "b:1")))
 
 
 def test_hosts_may_have_their_data_in_other_places():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from keras_fcn_train.hosts import Hosts
 from ..helpers import TinyWithBatchNorm, tiny_model
 from .tiny_training import SPEC, tiny_config, tiny_dataset
 
-jax = pytest.importorskip("jax")
+jax = pytest.importorskip("jax", reason="needs the extra `hosts`")
 pytestmark = pytest.mark.usefixtures("tiny_backbones")
 
 # 20 steps: 5 epochs of 4.
@@ -38,6 +39,14 @@ RESUMED = {
 }  # fmt: skip
 
 
+# The processes share what they compile.
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "JAX_COMPILATION_CACHE_DIR": str(Path(os.environ["XDG_CACHE_HOME"]) / "jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
+
+
 def run_on_jax(*orders, **environment):
     """Runs `run_tiny.py` on JAX and returns the finished process."""
     script = Path(__file__).with_name("run_tiny.py")
@@ -46,7 +55,7 @@ def run_on_jax(*orders, **environment):
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        env={**os.environ, **ENVIRONMENT, "KERAS_BACKEND": "jax", **environment},
     )
 
 
@@ -79,7 +88,7 @@ except Failure as error:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
-                env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+                env={**os.environ, **ENVIRONMENT},
             )
         )
     return parents
@@ -126,9 +135,24 @@ def killed(folder, start):
 
 
 @pytest.fixture(scope="module")
-def resumed(folder, killed):
-    """A process that went on with the killed training, and tried others."""
+def on_tensorflow(folder, start, tiny_backbones):
+    """The compared trainings on TensorFlow."""
+
+    def train(name):
+        settings = {**COMPARED[name], "init": str(start)}
+        workdir = str(folder / f"{name} on tensorflow")
+        return fit(tiny_config(**settings, workdir=workdir), tiny_dataset())
+
+    return {name: train(name) for name in COMPARED}
+
+
+@pytest.fixture(scope="module")
+def resumed(folder, killed, on_tensorflow, start):
+    """A process that went on with the killed training and one of TensorFlow, and tried others."""
+    shutil.copytree(on_tensorflow["sgd"].workdir, folder / "to jax")
     process = run_on_jax(
+        {"settings": {**COMPARED["sgd"], "init": str(start), "workdir": str(folder / "to jax"),
+                      "resume": True, "epochs": 6}},
         {"settings": {**RESUMED, "workdir": str(folder / "killed"), "resume": True}},
         {"settings": {"workdir": str(folder / "time"), "time": "1s", "epochs": 500,
                       "validation_split": None}},
@@ -141,10 +165,8 @@ def resumed(folder, killed):
 
 
 @pytest.mark.parametrize("name", COMPARED)
-def test_twenty_steps_equal_those_of_tensorflow(name, killed, folder, start, tmp_path):
-    settings = {**COMPARED[name], "init": str(start), "workdir": str(tmp_path / "run")}
-
-    expected = fit(tiny_config(**settings), tiny_dataset())
+def test_twenty_steps_equal_those_of_tensorflow(name, killed, folder, on_tensorflow):
+    expected = on_tensorflow[name]
 
     rows = read_log(folder / name / "log.csv")
     assert len(rows) == 5
@@ -162,6 +184,21 @@ def test_twenty_steps_equal_those_of_tensorflow(name, killed, folder, start, tmp
     )
     np.testing.assert_allclose(logits, expected_logits, atol=1e-4)
     assert np.ptp(expected_logits) > 0.1
+
+
+def test_a_training_goes_on_on_the_other_backend(resumed, folder, start):
+    shutil.copytree(folder / "sgd", folder / "to tensorflow")
+    settings = {**COMPARED["sgd"], "init": str(start), "resume": True, "epochs": 6}
+
+    fit(tiny_config(**settings, workdir=str(folder / "to tensorflow")), tiny_dataset())
+
+    # The last epoch ran on the other backend each.
+    assert resumed.stdout.startswith("fcn8s on tiny_batchnorm, tiny: 12 training images, 6 epochs")
+    assert "with JAX. Resumed after 5 epochs and 0 steps." in resumed.stdout
+    rows, other_rows = (read_log(folder / f"to {b}" / "log.csv") for b in ("jax", "tensorflow"))
+    assert [row["epoch"] for row in rows] == [row["epoch"] for row in other_rows] == [*range(6)]
+    for quantity in ("loss", "val_loss"):
+        assert rows[-1][quantity] == pytest.approx(other_rows[-1][quantity], abs=1e-4), quantity
 
 
 def test_a_file_of_jax_is_a_file_of_tensorflow(killed, folder):
@@ -267,6 +304,49 @@ def test_a_lost_host_is_named_and_the_training_goes_on_exactly(on_hosts, folder)
     )
     for weight, expected_weight in zip(weights, expected, strict=True):
         np.testing.assert_array_equal(weight, expected_weight)
+
+
+@pytest.mark.full
+def test_the_command_trains_on_two_hosts(tmp_path):
+    """On one of them Ctrl-C is pressed; then both go on."""
+    port = free_port()
+
+    def train(index, *options):
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-c", "from keras_fcn_cli.main import main; main()", "train"),
+                *("--hosts", f"127.0.0.1:[{port}-{port + 1}]", "--host-index", str(index)),
+                *("--dataset", "sample", "--backbone", "small_resnet", "--no-plan"),
+                *("--backbone-weights", "none", "--crop", "64x64", "--limit", "64"),
+                *("--validation-limit", "8", "--batch-size", "16", "--epochs", "2"),
+                # The second one's is never made.
+                *("--workdir", str(tmp_path / ("run" if index == 0 else "other")), *options),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **ENVIRONMENT, "PYTHONUNBUFFERED": "1"},
+        )
+
+    hosts = [train(0), train(1)]
+    for line in hosts[0].stdout:
+        if line.startswith("Epoch 1"):
+            break
+    hosts[1].send_signal(signal.SIGTERM)
+    outputs = [host.communicate() for host in hosts]
+    assert [host.returncode for host in hosts] == [1, 1], outputs
+    for _, error in outputs:
+        assert "and saved. To continue, run the same command with --resume" in error
+        assert "was lost" not in error
+
+    hosts = [train(index, "--resume") for index in range(2)]
+    outputs = [host.communicate() for host in hosts]
+    assert [host.returncode for host in hosts] == [0, 0], outputs
+    assert "Resumed after 0 epochs" in outputs[0][0]
+    assert "Best epoch" in outputs[0][0]
+    assert "Host 1 has finished. The files are on host 0." in outputs[1][0]
+    assert (tmp_path / "run" / "best.keras").is_file()
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.full
