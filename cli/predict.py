@@ -296,10 +296,12 @@ def _predict_in_bulk(
                 if result.error:
                     failed.append(result)
                 bar.advance(bar.task_ids[0])
-    except BaseException:
-        if num_done:
-            _report_bulk(job, failed, num_done, output)
-            say("Interrupted: the same command goes on.")
+    except BaseException as error:
+        if num_done or not isinstance(error, Exception):
+            say(
+                f"Interrupted after {num_done} results. What is written in {output} stays, and "
+                "the same command goes on."
+            )
         raise
     _report_bulk(job, failed, num_done, output)
     if failed:

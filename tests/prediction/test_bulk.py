@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +109,11 @@ def table_of(output):
         return {row["image"]: row["error"] for row in csv.DictReader(file)}
 
 
-def kill_a_worker():
-    """Kills one of the processes that predict; returns whether there was one."""
+def kill_a_worker(output):
+    """Kills one of the processes that predict, after the first mask; returns whether it did."""
+    deadline = time.monotonic() + 300
+    while not list(output.rglob("*.png")) and time.monotonic() < deadline:
+        time.sleep(0.02)
     workers = [
         actor["Pid"]
         for actor in ray._private.state.actors().values()
@@ -135,13 +139,14 @@ def check_with_a_killed_worker(savedmodel, tmp_path, count, bad_every):
     paths, bad = write_images(tmp_path / "in", count, bad_every)
     output = tmp_path / "out"
     job = bulk.BulkPrediction(open_predictor(savedmodel), list(map(str, paths)), str(output))
-    killed, results = False, {}
-    for result in job.run(num_workers=2):
-        killed = killed or kill_a_worker()
-        assert result.path not in results
-        results[result.path] = result.error
+    results = {}
+    with ThreadPoolExecutor(1) as pool:
+        killed = pool.submit(kill_a_worker, output)
+        for result in job.run(num_workers=2):
+            assert result.path not in results
+            results[result.path] = result.error
 
-    assert killed and results.keys() == set(paths)
+    assert killed.result() and results.keys() == set(paths)
     failures = {str(path): error for path, error in results.items() if error}
     assert failures == table_of(output)
     check_equal_to_predict(
